@@ -1,0 +1,183 @@
+"""The results of comparisons, as they are written to result files: plain numbers and sentences, no live objects."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Verdict(StrEnum):
+    """Verdicts, from best to worst; a cell's verdict is the worst of its comparisons."""
+
+    IDENTICAL = "identical"
+    EQUIVALENT = "equivalent"
+    DRIFTED = "drifted"
+    DIVERGENT = "divergent"
+    UNAVAILABLE = "unavailable"
+    UNSUPPORTED = "unsupported"
+    FAILED = "failed"
+
+    @property
+    def rank(self) -> int:
+        """Position from best (0) to worst."""
+        return list(Verdict).index(self)
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """The worst of some verdicts; ``identical`` of none."""
+    return max(verdicts, key=lambda verdict: verdict.rank, default=Verdict.IDENTICAL)
+
+
+class Record(BaseModel):
+    """Base of all records: unknown keys are errors, so that a result file of another version is noticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Comparison = Literal["structure", "parameters", "route", "runtime", "end-to-end", "decisions"]
+
+
+class Finding(Record):
+    """One thing found, as one plain sentence, with the comparison that found it and the verdict it calls for."""
+
+    comparison: Comparison
+    verdict: Verdict
+    message: str
+
+
+class ErrorStatistics(Record):
+    """How far outputs lie from a reference over a probe. None where a value is not finite.
+
+    ``max_ulp``: distance in float32 representable values, across signs. ``one_minus_cosine``: 1 - cosine similarity of the
+    flattened outputs. ``reference_min`` and ``reference_max`` give the range that the errors are to be seen against.
+    """
+
+    count: int
+    non_finite: int
+    max_abs: float | None
+    mean_abs: float | None
+    rms: float | None
+    relative_rms: float | None
+    max_ulp: int | None
+    one_minus_cosine: float | None
+    reference_min: float | None
+    reference_max: float | None
+
+
+class ParameterRow(Record):
+    """One canonical parameter (or one the target has beyond them) and what became of it."""
+
+    name: str
+    layer: str
+    relation: Literal["equal", "folded", "unequal", "missing", "extra", "permuted"]
+    source_shape: tuple[int, ...] | None
+    target_name: str | None
+    target_shape: tuple[int, ...] | None
+    elements: int
+    differing: int
+    max_ulp: int | None
+    max_abs: float | None
+    note: str = ""
+
+
+class ParameterComparison(Record):
+    """Canonical parameters against those the target really holds, bit for bit."""
+
+    verdict: Verdict
+    rows: list[ParameterRow]
+    source_count: int
+    target_count: int
+    folded: bool
+
+
+class Floor(Record):
+    """The noise floor: the source's own float32 error against the source oracle over the probe.
+
+    ``rms`` is never below half a ULP of the output's scale; ``max_abs`` likewise.
+    """
+
+    rms: float
+    max_abs: float
+    measured_rms: float
+    measured_max_abs: float
+    scale: float
+
+
+class RouteComparison(Record):
+    """Route oracle against source oracle, float64 against float64."""
+
+    verdict: Verdict
+    errors: ErrorStatistics
+    limit: float
+    folded: bool
+    #: Largest relative difference between two implementations of the route oracle; None where only one can run.
+    oracle_agreement: float | None = None
+    oracles: list[str] = []
+
+
+class RuntimeComparison(Record):
+    """A target's float32 outputs against an oracle, as multiples of the noise floor."""
+
+    verdict: Verdict
+    errors: ErrorStatistics
+    rms_ratio: float | None
+    max_ratio: float | None
+    rms_limit: float
+    max_limit: float
+    bit_equal_to_source: bool
+
+
+class Flip(Record):
+    """One sample of the probe whose decision changed. ``margin``: the source oracle's distance between the two."""
+
+    sample: int
+    id: int
+    source: str
+    target: str
+    margin: float
+    within_floor: bool
+
+
+class DecisionComparison(Record):
+    """Decisions of the target against those of the source oracle over the probe."""
+
+    rule: str
+    samples: int
+    agreement: float
+    flips: list[Flip]
+
+    @property
+    def counted(self) -> list[Flip]:
+        """Flips that count: those whose margin is not under twice the floor."""
+        return [flip for flip in self.flips if not flip.within_floor]
+
+
+class CellResult(Record):
+    """Everything that was found in one cell (model, source, route, target)."""
+
+    cell: str
+    model: str
+    source: str
+    route: str
+    route_label: str
+    target: str
+    verdict: Verdict
+    sentence: str
+    findings: list[Finding] = []
+    structure: dict[str, Any] | None = None
+    parameters: ParameterComparison | None = None
+    floor: Floor | None = None
+    route_comparison: RouteComparison | None = None
+    runtime_comparison: RuntimeComparison | None = None
+    end_to_end: RuntimeComparison | None = None
+    decisions: DecisionComparison | None = None
+    head: str | None = None
+    probe_sha256: str | None = None
+    probe_samples: int | None = None
+    #: What broke, the last lines of the worker's log, or the command that installs the runtime.
+    error: str | None = None
+    log_tail: list[str] = []
+    hint: str | None = None
+    versions: dict[str, str] = {}

@@ -1,0 +1,1 @@
+"""Data sources and what they yield: the same Dataset from every one of them."""

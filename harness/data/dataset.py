@@ -1,0 +1,91 @@
+"""The one thing every data source yields: labelled series with everything a reader needs to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+Part = Literal["train", "valid", "test"]
+PARTS: tuple[Part, ...] = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band in its place on the channel axis."""
+
+    name: str
+    unit: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a data set beside its arrays; written as JSON with every artifact made from it."""
+
+    name: str
+    title: str
+    synthetic: bool
+    bands: tuple[Band, ...]
+    class_names: tuple[str, ...]
+    licence: str
+    citation: str
+    doi: str | None = None
+    url: str | None = None
+    #: Warnings and choices a reader must know, e.g. how dates were drawn, in whole sentences.
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Series:
+    """Labelled series of one part.
+
+    ``values`` holds the series one after the other, float32 (date, band) in the source's own physical units; series
+    ``i`` is ``values[offsets[i]:offsets[i + 1]]``, so that series of different lengths are possible. ``labels``
+    (sample,) int64 index ``class_names``. ``ids`` (sample,) int64 are the source's own, never invented where it has
+    some. ``groups`` (sample,) int64 name what must not straddle a split (polygon, parcel). ``regions`` (sample,) str.
+    """
+
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    regions: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set split into parts. No group of one part occurs in another."""
+
+    info: DatasetInfo
+    parts: dict[Part, Series]
+    #: Number of dates every series is brought to by the draw of dates.
+    dates: int
+    extras: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data source: its name, its options (a pydantic model; unknown keys are errors) and how it is read.
+
+    ``read(options, folder, seed)`` returns a Dataset; ``folder`` is a scratch folder that the embedded sources may write
+    their files into. ``fingerprint(options)`` hashes whatever the result depends on outside of the options (sizes and
+    modification times of files), so that a changed file is read anew. ``fetch(options, folder, progress)`` downloads,
+    where the source can be downloaded.
+    """
+
+    name: str
+    title: str
+    options: type[BaseModel]
+    read: Callable[[Any, Path, int], Dataset]
+    fingerprint: Callable[[Any], str] = lambda options: ""
+    fetch: Callable[..., None] | None = None

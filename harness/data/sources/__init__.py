@@ -1,0 +1,1 @@
+"""One file per data source; each offers `SOURCE`, and all yield the same Dataset."""

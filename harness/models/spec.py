@@ -1,0 +1,144 @@
+"""What a model is, before any framework: inputs, outputs, head, decision rule and canonical parameters.
+
+The canonical layout of a parameter is PyTorch's: convolutions (out, in, *kernel), dense layers (out, in).
+Every framework's own layout is reached from it by the rules of ``harness.models.layouts``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Head = Literal["logits", "log-softmax", "softmax"]
+Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel"]
+LayerKind = Literal["convolution", "batch-normalisation", "dense"]
+ParameterRole = Literal["weight", "bias", "scale", "shift", "mean", "variance"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Axis(_Frozen):
+    """One axis of a tensor by name; ``size`` is None where it may vary from call to call."""
+
+    name: str
+    size: int | None = None
+
+
+class TensorSpec(_Frozen):
+    """A named input or output: its axes in order and its dtype (a NumPy name). Masks are bool inputs."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    dtype: str = "float32"
+
+    @property
+    def shape(self) -> tuple[int | None, ...]:
+        """Sizes by axis; None where the axis is dynamic."""
+        return tuple(axis.size for axis in self.axes)
+
+
+class Parameter(_Frozen):
+    """One canonical parameter: ``name`` is ``<layer>.<PyTorch's name>``, ``shape`` its canonical shape."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: ParameterRole
+    trainable: bool = True
+
+
+class Layer(_Frozen):
+    """A layer that owns parameters, in the order of execution.
+
+    ``epsilon`` is set for batch normalisation; ``normalises`` names the layer whose output it normalises, into which
+    an exporter may fold it.
+    """
+
+    name: str
+    kind: LayerKind
+    parameters: tuple[Parameter, ...]
+    epsilon: float | None = None
+    normalises: str | None = None
+
+
+class ModelSpec(_Frozen):
+    """A reference architecture with its sizes filled in. Serialised as JSON beside every artifact."""
+
+    model: str
+    preset: str | None = None
+    hyperparameters: dict[str, Any]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    head: Head
+    decision: Decision
+    layers: tuple[Layer, ...]
+    paper: str = ""
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """All canonical parameters in the order of execution."""
+        return tuple(parameter for layer in self.layers for parameter in layer.parameters)
+
+    @property
+    def trainable_count(self) -> int:
+        """Number of trainable scalars (moving statistics not counted)."""
+        count = 0
+        for parameter in self.parameters:
+            if parameter.trainable:
+                size = 1
+                for length in parameter.shape:
+                    size *= length
+                count += size
+        return count
+
+    def to_json(self) -> str:
+        """The specification as one line of JSON with sorted keys."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """The inverse of :meth:`to_json`; raises pydantic's ValidationError on anything else."""
+        return cls.model_validate_json(text)
+
+
+def convolution(name: str, inputs: int, outputs: int, kernel: tuple[int, ...]) -> Layer:
+    """A convolution with bias: weight (out, in, *kernel), bias (out)."""
+    return Layer(
+        name=name,
+        kind="convolution",
+        parameters=(
+            Parameter(name=f"{name}.weight", shape=(outputs, inputs, *kernel), role="weight"),
+            Parameter(name=f"{name}.bias", shape=(outputs,), role="bias"),
+        ),
+    )
+
+
+def dense(name: str, inputs: int, outputs: int) -> Layer:
+    """A dense layer with bias: weight (out, in), bias (out)."""
+    return Layer(
+        name=name,
+        kind="dense",
+        parameters=(
+            Parameter(name=f"{name}.weight", shape=(outputs, inputs), role="weight"),
+            Parameter(name=f"{name}.bias", shape=(outputs,), role="bias"),
+        ),
+    )
+
+
+def batch_normalisation(name: str, channels: int, *, normalises: str, epsilon: float = 1e-5) -> Layer:
+    """Batch normalisation over the channels of the layer it normalises: scale, shift and moving statistics."""
+    return Layer(
+        name=name,
+        kind="batch-normalisation",
+        parameters=(
+            Parameter(name=f"{name}.weight", shape=(channels,), role="scale"),
+            Parameter(name=f"{name}.bias", shape=(channels,), role="shift"),
+            Parameter(name=f"{name}.running_mean", shape=(channels,), role="mean", trainable=False),
+            Parameter(name=f"{name}.running_var", shape=(channels,), role="variance", trainable=False),
+        ),
+        epsilon=epsilon,
+        normalises=normalises,
+    )

@@ -1,0 +1,1 @@
+"""The harness's half of a runtime: registry, worker processes and their environments."""
