@@ -59,14 +59,42 @@ class StoreError(HarnessError):
 
 
 class WorkerError(HarnessError):
-    """A worker that died, hung, answered nonsense or reported a failure. Costs its cell, never the run."""
+    """A worker that died, hung, answered nonsense or reported a failure. Costs its cell, never the run.
+
+    Args:
+        what, where, hint: as in HarnessError.
+        log_tail: the last lines of the worker's log.
+    """
 
     exit_code = ExitCode.CELL_FAILED
+    #: ``error.kind`` of the worker contract.
+    kind: str = "failed"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        log_tail: list[str] | None = None,
+    ) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.log_tail = log_tail or []
+
+
+class BadInputError(WorkerError):
+    """A worker refuses what it was given: a missing or corrupt file, a wrong name, dtype or shape."""
+
+    kind = "bad-input"
 
 
 class UnsupportedError(WorkerError):
     """A runtime or route refuses by name something it does not support."""
 
+    kind = "unsupported"
+
 
 class UnavailableError(WorkerError):
     """A runtime is not installed; the hint is the command that installs it."""
+
+    kind = "unavailable"

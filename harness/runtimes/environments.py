@@ -1,0 +1,130 @@
+"""Environments that workers run in: made once, named by the hash of what they are made from, never half made."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.errors import WorkerError
+from harness.native import native_folder
+from harness.runtimes.registry import Runtime
+
+
+def cache_folder() -> Path:
+    """Where environments are kept: ``$HARNESS_CACHE``, else ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    if explicit := os.environ.get("HARNESS_CACHE"):
+        return Path(explicit)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "eo-interop-harness"
+
+
+def source_hash(folder: Path, suffixes: tuple[str, ...] = ()) -> str:
+    """SHA-256 over the relative paths and contents of the files below a folder, tests and caches left out."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if not path.is_file() or relative.parts[0] == "tests" or "__pycache__" in relative.parts:
+            continue
+        if suffixes and path.suffix not in suffixes:
+            continue
+        digest.update(f"{relative.as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def r_library() -> Path:
+    """The library folder that holds the R package of ``native/r``, installed first where it is not there yet.
+
+    Raises WorkerError with the last lines of ``R CMD INSTALL`` where that fails.
+    """
+    package = native_folder() / "r"
+    rscript = shutil.which("Rscript")
+    if rscript is None:
+        raise WorkerError("Rscript is not on the path", hint="install R, or leave r/... out of the targets")
+    identity = f"{source_hash(package)} {Path(rscript).resolve()} {_r_version(rscript)}"
+    library = cache_folder() / f"r-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    if library.is_dir():
+        return library
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent, prefix="making-r-") as scratch:
+        # Built from a copy: R CMD INSTALL must not write into the user's checkout.
+        source = Path(scratch) / "source"
+        shutil.copytree(package, source, ignore=shutil.ignore_patterns("tests", "*.Rcheck", "*.tar.gz"))
+        made = Path(scratch) / "library"
+        made.mkdir()
+        done = subprocess.run(
+            [
+                str(Path(rscript).with_name("R")),
+                "CMD",
+                "INSTALL",
+                "--no-docs",
+                "--no-test-load",
+                f"--library={made}",
+                str(source),
+            ],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        if done.returncode != 0:
+            tail = (done.stdout + done.stderr).splitlines()[-12:]
+            raise WorkerError(
+                f"the R package could not be installed (R CMD INSTALL ended with {done.returncode})",
+                where=str(package),
+                hint="the worker's log has its last lines",
+                log_tail=tail,
+            )
+        try:
+            made.rename(library)
+        except OSError:
+            # Another process made the same library meanwhile: theirs is as good.
+            if not library.is_dir():
+                raise
+    return library
+
+
+def _r_version(rscript: str) -> str:
+    done = subprocess.run([rscript, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return (done.stdout + done.stderr).strip()
+
+
+def command(row: Runtime) -> list[str]:
+    """The command that starts a runtime's worker."""
+    if row.host == "python":
+        return [sys.executable, "-m", "harness.workers.serve", row.name]
+    return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", "plainonnx::serve()"]
+
+
+#: Variables by which thread pools take their size; every one is set, since a library may read any of them.
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "HARNESS_THREADS",
+)
+
+
+def environment(row: Runtime, threads: int) -> dict[str, str]:
+    """The environment variables of a runtime's worker: pinned threads, quiet libraries, and its library path."""
+    variables = dict(os.environ)
+    variables |= {name: str(threads) for name in THREAD_VARIABLES}
+    # Spinning barriers make small models a hundred times slower on a busy machine.
+    variables |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
+    # Hash randomisation and user start-up files must not decide what a worker computes.
+    variables |= {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
+    if row.host == "python":
+        package = str(Path(__file__).resolve().parents[2])
+        inherited = variables.get("PYTHONPATH")
+        variables["PYTHONPATH"] = os.pathsep.join([package, inherited] if inherited else [package])
+    if row.host == "rscript":
+        variables["R_LIBS"] = str(r_library())
+    return variables
