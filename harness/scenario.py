@@ -1,0 +1,355 @@
+"""Scenario files: which cells to run and what to measure. The only place that knows YAML."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from harness.errors import HarnessError, ScenarioError
+from harness.models import MODELS, model
+from harness.models.spec import Head
+
+#: Conversions by name, with the format they read from and the one they write.
+ROUTES: dict[str, tuple[str, str]] = {
+    "safetensors": ("pytorch", "safetensors"),
+    "torch-dynamo": ("pytorch", "onnx"),
+    "torch-script": ("pytorch", "onnx"),
+}
+
+#: Verdicts a scenario may expect (the three others say that nothing could be compared).
+Expectation = Literal["identical", "equivalent", "drifted", "divergent"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(_Section):
+    """Which data, how dates are drawn and how values are normalised; ``options`` are the source's own."""
+
+    source: str = Field(description="name of a data source, see `harness data list`")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the data source")
+    dates: int | None = Field(default=None, gt=0, description="dates per series; the source's own default if left out")
+    sampling: Literal["frozen", "per-epoch"] = Field(
+        default="frozen", description="draw the dates of a series once, or anew at every epoch of training"
+    )
+    normalisation: Literal["scale", "percentile", "standard", "none"] | None = Field(
+        default=None, description="fitted on training data only; the source's own default if left out"
+    )
+
+
+class ModelSection(_Section):
+    """Which reference model, with a preset, single hyper-parameters that override it, and its head."""
+
+    name: str = Field(description="name of a model")
+    preset: str | None = Field(default=None, description="named hyper-parameters of the model")
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, description="override those of the preset")
+    head: Head = "logits"
+
+
+class TrainingSection(_Section):
+    """How the source is trained: Adam, with BreizhCrops' tuned learning rate and weight decay by default."""
+
+    epochs: int = Field(default=10, gt=0)
+    batch_size: int = Field(default=256, gt=1)
+    learning_rate: float = Field(default=2.38e-4, gt=0)
+    weight_decay: float = Field(default=5.18e-5, ge=0)
+
+
+class SourceSection(_Section):
+    """The framework that trains the source."""
+
+    framework: str = "pytorch"
+    training: TrainingSection = TrainingSection()
+
+
+class RouteSection(_Section):
+    """One conversion: the tool by name, the opset asked for, and whether batch normalisation may be folded."""
+
+    route: str
+    opset: int = Field(default=18, ge=7)
+    fold: bool = True
+
+    @property
+    def label(self) -> str:
+        """A name that tells routes of one scenario apart."""
+        if self.route == "safetensors":
+            return self.route
+        return f"{self.route}-opset{self.opset}-{'folded' if self.fold else 'unfolded'}"
+
+    @property
+    def reads(self) -> str:
+        """The framework whose models the route converts."""
+        return ROUTES[self.route][0]
+
+    @property
+    def writes(self) -> str:
+        """The file format the route writes."""
+        return ROUTES[self.route][1]
+
+
+def _route_by_name(value: Any) -> Any:
+    return {"route": value} if isinstance(value, str) else value
+
+
+class ProbeSection(_Section):
+    """The fixed inputs on which runtimes are compared, drawn once from the test part."""
+
+    samples: int = Field(default=256, ge=64)
+
+
+class LimitsSection(_Section):
+    """Seconds that one request to a worker may take before its cell is given up."""
+
+    request_seconds: float = Field(default=900.0, gt=0)
+    training_seconds: float = Field(default=7200.0, gt=0)
+
+
+class Scenario(_Section):
+    """A scenario: one model, one source, and the product of routes and targets that fit together."""
+
+    scenario: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the scenario and of its results folder")
+    title: str
+    description: str = ""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    data: DataSection
+    model: ModelSection
+    source: SourceSection = SourceSection()
+    routes: list[Annotated[RouteSection, BeforeValidator(_route_by_name)]] = Field(min_length=1)
+    targets: list[str] = Field(min_length=1, description="runtimes, written language/engine")
+    probe: ProbeSection = ProbeSection()
+    evaluate: int | None = Field(default=None, gt=0, description="test samples that every runtime predicts; all if left out")
+    batch_size: int = Field(default=64, gt=0, description="samples per call of a runtime")
+    threads: int = Field(default=1, gt=0)
+    limits: LimitsSection = LimitsSection()
+    expect: Expectation | dict[str, Expectation] = Field(
+        default="equivalent",
+        description="the worst verdict a cell may have; or one per runtime, with `default` for the others",
+    )
+    require: list[str] = Field(default_factory=list, description="runtimes that must be installed")
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, section: ModelSection) -> ModelSection:
+        _known(section.name, MODELS, "model")
+        if section.preset is not None:
+            _known(section.preset, tuple(model(section.name).PRESETS), f"preset of {section.name}")
+        return section
+
+    @field_validator("routes")
+    @classmethod
+    def _known_routes(cls, routes: list[RouteSection]) -> list[RouteSection]:
+        labels = [route.label for route in routes]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"route {label} is named twice")
+        return routes
+
+    @field_validator("targets")
+    @classmethod
+    def _distinct_targets(cls, targets: list[str]) -> list[str]:
+        for target in targets:
+            if targets.count(target) > 1:
+                raise ValueError(f"target {target} is named twice")
+        return targets
+
+    def expected(self, target: str) -> str:
+        """The worst verdict that a cell of this target may have."""
+        if isinstance(self.expect, str):
+            return self.expect
+        return self.expect.get(target, self.expect.get("default", "equivalent"))
+
+
+def _known(name: str, names: tuple[str, ...], what: str) -> None:
+    if name not in names:
+        raise ValueError(f"there is no {what} '{name}'; {_suggestion(name, names)}")
+
+
+def _suggestion(name: str, names: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(names)}"
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Read a scenario file.
+
+    Raises ScenarioError with file and line for anything that is not a scenario: YAML that cannot be parsed, an unknown
+    key, model, preset, route or runtime (with the nearest name), or a value out of range.
+    """
+    root, document = _parse(path)
+    try:
+        scenario = Scenario.model_validate(document)
+    except ValidationError as error:
+        raise _scenario_error(path, root, document, error) from error
+    _check_names(path, root, scenario)
+    return scenario
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, and no aliases: nested ones grow without bound."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, "YAML aliases are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+
+_MAX_BYTES = 1 << 20
+
+
+def _parse(path: Path) -> tuple[yaml.Node, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise ScenarioError(f"is over {_MAX_BYTES} bytes long", where=str(path), hint="name a scenario file")
+        text = raw.decode("utf-8")
+    except FileNotFoundError as error:
+        near = difflib.get_close_matches(path.name, [p.name for p in _siblings(path)], n=1, cutoff=0.5)
+        hint = f"did you mean '{path.with_name(near[0])}'?" if near else "name a scenario file, e.g. one of scenarios/"
+        raise ScenarioError("no such file", where=str(path), hint=hint) from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise ScenarioError(f"cannot be read: {reason}", where=str(path), hint="name a scenario file") from error
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise ScenarioError(
+                "does not hold a mapping of keys to values", where=str(path), hint="see `python -m harness schema`"
+            )
+        _refuse_duplicates(path, root)
+        return root, loader.construct_document(root)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise ScenarioError(f"is not valid YAML: {problem}", where=where, hint="mend the line") from error
+    except (RecursionError, ValueError) as error:
+        raise ScenarioError("is not a scenario", where=str(path), hint="see `python -m harness schema`") from error
+    finally:
+        loader.dispose()
+
+
+def _siblings(path: Path) -> list[Path]:
+    return list(path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+
+
+def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
+    """YAML takes the last of two equal keys in silence; a scenario must not."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ScenarioError(
+                    f"key '{key.value}' is given twice", where=f"{path}:{key.start_mark.line + 1}", hint="keep one of them"
+                )
+            seen.add(key.value)
+            _refuse_duplicates(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicates(path, value)
+
+
+def _line(root: yaml.Node, location: tuple[int | str, ...]) -> int:
+    """The line (from 1) of the deepest node of a location that the file has."""
+    node, line = root, root.start_mark.line
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == part), None)
+            if found is None:
+                continue
+            line, node = found[0].start_mark.line, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+    return int(line) + 1
+
+
+def _scenario_error(path: Path, root: yaml.Node, document: Any, error: ValidationError) -> ScenarioError:
+    problems = error.errors()
+    # An unknown key is most often a misspelt one, and then the reason why another seems missing.
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    location = tuple(first["loc"])
+    where = f"{path}:{_line(root, location)}"
+    names = ".".join(str(part) for part in location)
+    if first["type"] == "extra_forbidden":
+        keys = _keys_at(location[:-1])
+        return ScenarioError(f"unknown key '{names}'", where=where, hint=_suggestion(str(location[-1]), keys))
+    if first["type"] == "missing":
+        return ScenarioError(f"key '{names}' is missing", where=where, hint="add it; see `python -m harness schema`")
+    message = first["msg"].removeprefix("Value error, ")
+    if "; " in message:
+        what, _, hint = message.partition("; ")
+        return ScenarioError(f"{names}: {what}", where=where, hint=hint)
+    given = first.get("input")
+    shown = f" (found {given!r})" if isinstance(given, str | int | float | bool) or given is None else ""
+    message = message[0].lower() + message[1:]
+    return ScenarioError(f"{names}: {message}{shown}", where=where, hint="see `python -m harness schema`")
+
+
+def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The keys that the scenario schema has at a location."""
+    schema: dict[str, Any] = json_schema()
+    definitions = schema["$defs"]
+    node = schema
+    for part in location:
+        node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+        while "$ref" in node:
+            node = definitions[node["$ref"].rpartition("/")[2]]
+    return tuple(node.get("properties", {}))
+
+
+def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
+    """Names that other rooms know: runtimes, frameworks, routes and data sources."""
+    from harness.data.sources import source_names
+    from harness.runtimes.registry import RUNTIMES, framework_runtime, runtime
+
+    def check(location: tuple[int | str, ...], look_up: Any) -> None:
+        try:
+            look_up()
+        except HarnessError as error:
+            names = ".".join(str(part) for part in location)
+            raise ScenarioError(
+                f"{names}: {error.what}", where=f"{path}:{_line(root, location)}", hint=error.hint
+            ) from error
+
+    def choose(name: str, names: tuple[str, ...], what: str) -> None:
+        if name not in names:
+            raise ScenarioError(f"there is no {what} '{name}'", hint=_suggestion(name, names))
+
+    check(("data", "source"), lambda: choose(scenario.data.source, tuple(source_names()), "data source"))
+    check(("source", "framework"), lambda: framework_runtime(scenario.source.framework))
+    for index, route in enumerate(scenario.routes):
+        check(("routes", index, "route"), lambda name=route.route: choose(name, tuple(ROUTES), "route"))
+    for section in ("targets", "require"):
+        for index, target in enumerate(getattr(scenario, section)):
+            check((section, index), lambda name=target: runtime(name))
+    if isinstance(scenario.expect, dict):
+        for name in scenario.expect:
+            if name != "default":
+                check(("expect", name), lambda name=name: runtime(name))
+    formats = {route.writes for route in scenario.routes}
+    for index, target in enumerate(scenario.targets):
+        if not formats & set(RUNTIMES[target].reads):
+            needed = " or ".join(RUNTIMES[target].reads)
+            raise ScenarioError(
+                f"no route of this scenario writes what {target} reads ({needed})",
+                where=f"{path}:{_line(root, ('targets', index))}",
+                hint="add such a route or leave the runtime out",
+            )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a scenario file, for editors."""
+    schema = Scenario.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    # A route may be given by its bare name, which the schema generator cannot know.
+    items = schema["properties"]["routes"]["items"]
+    schema["properties"]["routes"]["items"] = {"anyOf": [{"type": "string", "enum": list(ROUTES)}, items]}
+    return schema
