@@ -1,0 +1,419 @@
+"""ONNX's own node cases, in every opset from 7 on in which they are legal, as files that any worker can read.
+
+The onnx package publishes each node case at one opset. Here every case is restated for each opset: stamped where the
+operators' schemas are the same, rewritten where :mod:`tests.conformance.older_opsets` knows how, and otherwise left
+out *with its reason*. The tolerances are the suite's own.
+
+On disk: ``<folder>/<opset>/<case>/`` with ``model.onnx``, ``inputs.safetensors``, ``outputs.safetensors`` and
+``case.json``; ``<folder>/index.json`` lists the cases and ``<folder>/excluded.json`` counts what was left out.
+
+As a program, for the author of a runtime::
+
+    python -m tests.conformance.cases --out FOLDER --operators Conv,Gemm --opsets 7-22
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import defs, helper, shape_inference
+from safetensors.numpy import save
+
+from tests.conformance.legality import MEANING_CHANGED, check_schema, nested_nodes, signature
+from tests.conformance.older_opsets import ADAPTERS, Array, Draft, NoVariant
+
+OLDEST_OPSET = 7
+NEWEST_OPSET = defs.onnx_opset_version()
+
+#: What the safetensors format and numpy hold alike.
+DTYPES = frozenset(
+    "bool float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64".split()
+)
+
+
+@dataclass(frozen=True)
+class SuiteCase:
+    """One node case as the onnx package publishes it, with ordinary arrays only.
+
+    Attributes:
+        name: the suite's own name, e.g. ``test_conv_with_strides_padding``.
+        model: the model, at the opset it was written for.
+        opset: that opset.
+        operators: sorted names of all operators, those of subgraphs included.
+        inputs, outputs: graph tensor name to array, in graph order.
+        rtol, atol: the suite's tolerances.
+    """
+
+    name: str
+    model: onnx.ModelProto
+    opset: int
+    operators: tuple[str, ...]
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    rtol: float
+    atol: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One case at one opset.
+
+    Attributes:
+        case: the published case.
+        opset: the opset of this variant.
+        model: the model, stamped with that opset and the oldest IR version that knows it.
+        inputs, outputs: graph tensor name to array, in graph order.
+        since: operator to the since-version in force, e.g. ``{"Conv": 11}``.
+        changes: what was rewritten, in words; empty where only the stamp differs.
+        first_of_signature: whether this is the lowest opset with these since-versions.
+    """
+
+    case: SuiteCase
+    opset: int
+    model: onnx.ModelProto
+    inputs: dict[str, Array]
+    outputs: dict[str, Array]
+    since: dict[str, int]
+    changes: tuple[str, ...]
+    first_of_signature: bool
+
+
+@dataclass
+class Exclusions:
+    """Reason to number of (case, opset) pairs that were left out for it."""
+
+    by_reason: Counter[str] = field(default_factory=Counter)
+    by_case: dict[str, dict[int, str]] = field(default_factory=dict)
+
+    def add(self, case: str, opset: int, reason: str) -> None:
+        """Count one pair."""
+        self.by_reason[reason] += 1
+        self.by_case.setdefault(case, {})[opset] = reason
+
+
+def as_array(value: object) -> Array:
+    """A value of the suite as an ordinary array.
+
+    Raises:
+        NoVariant: it is a sequence, an optional, a string or of a type that safetensors files of numpy do not hold.
+    """
+    if isinstance(value, onnx.TensorProto):
+        kind = onnx.TensorProto.DataType.Name(value.data_type).lower()
+        raise NoVariant(f"dtype {kind} does not travel as a numpy array")
+    if isinstance(value, list):
+        raise NoVariant("sequences do not travel as arrays")
+    if value is None:
+        raise NoVariant("optionals do not travel as arrays")
+    array = np.asarray(value)
+    if array.dtype.kind in "OUS":
+        raise NoVariant("strings do not travel as arrays")
+    if array.dtype.name not in DTYPES:
+        raise NoVariant(f"dtype {array.dtype.name} does not travel as a numpy array")
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def operators_of(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Sorted operator names of a model, those of subgraphs included.
+
+    Raises:
+        NoVariant: an operator of another domain.
+    """
+    found = set()
+    for node in nested_nodes(model.graph):
+        if node.domain not in ("", "ai.onnx"):
+            raise NoVariant(f"domain {node.domain}")
+        found.add(node.op_type)
+    return tuple(sorted(found))
+
+
+def published_cases(
+    exclusions: Exclusions, opsets: Iterable[int], operators: frozenset[str] | None = None
+) -> Iterator[SuiteCase]:
+    """The suite's node cases that consist of ordinary arrays; the others are counted in ``exclusions``.
+
+    Args:
+        exclusions: receives what is left out, once per opset.
+        opsets: the opsets that are wanted.
+        operators: only cases all of whose operators are among these; None for all.
+    """
+    from onnx.backend.test.case.node import collect_testcases
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        collected = collect_testcases(None)
+    opsets = list(opsets)
+    for found in sorted(collected, key=lambda case: case.name):
+        try:
+            names = operators_of(found.model)
+            if operators is not None and not operators.issuperset(names):
+                continue
+            yield read_case(found, names)
+        except NoVariant as reason:
+            for opset in opsets:
+                exclusions.add(found.name, opset, str(reason))
+
+
+def read_case(found: Any, operators: tuple[str, ...]) -> SuiteCase:
+    """Read one case of the onnx package.
+
+    Raises:
+        NoVariant: see :func:`as_array`.
+    """
+    graph = found.model.graph
+    inputs, outputs = found.data_sets[0]
+    for declared in [*graph.input, *graph.output]:
+        kind = declared.type.WhichOneof("value")
+        if kind != "tensor_type":
+            raise NoVariant(f"{kind.removesuffix('_type')}s do not travel as arrays")
+    return SuiteCase(
+        name=found.name,
+        model=found.model,
+        opset=next(o.version for o in found.model.opset_import if o.domain in ("", "ai.onnx")),
+        operators=operators,
+        inputs={i.name: as_array(v) for i, v in zip(graph.input, inputs, strict=True)},
+        outputs={o.name: as_array(v) for o, v in zip(graph.output, outputs, strict=True)},
+        rtol=float(found.rtol),
+        atol=float(found.atol),
+    )
+
+
+def tensor_facts(case: SuiteCase) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Shapes and types of the tensors of a case, as far as they are known before it runs."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    types: dict[str, str] = {}
+    graph = case.model.graph
+    inferred = graph
+    if len(graph.node) > 1:
+        inferred = shape_inference.infer_shapes(case.model, data_prop=True).graph
+    for info in [*inferred.value_info, *inferred.output, *inferred.input]:
+        if info.type.WhichOneof("value") != "tensor_type":
+            continue
+        tensor = info.type.tensor_type
+        if tensor.elem_type:
+            types[info.name] = type_string(tensor.elem_type)
+        if tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            shapes[info.name] = tuple(d.dim_value for d in tensor.shape.dim)
+    for name, value in [*case.inputs.items(), *case.outputs.items()]:
+        shapes[name] = tuple(value.shape)
+    return shapes, types
+
+
+def type_string(elem_type: int) -> str:
+    """``tensor(float)`` for 1 and so on, as schemas write it."""
+    return f"tensor({onnx.TensorProto.DataType.Name(elem_type).lower()})"
+
+
+def stamp(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """A copy of a model with one opset import and the oldest IR version that knows it."""
+    stamped = onnx.ModelProto()
+    stamped.CopyFrom(model)
+    del stamped.opset_import[:]
+    stamped.opset_import.append(helper.make_opsetid("", opset))
+    stamped.ir_version = helper.find_min_ir_version_for(list(stamped.opset_import))
+    return stamped
+
+
+def restate(
+    case: SuiteCase, opset: int, shapes: dict[str, tuple[int, ...]], types: dict[str, str]
+) -> Draft:
+    """Rewrite a case for an opset in which one of its operators has another schema.
+
+    Raises:
+        NoVariant: there is no legal way to say it there.
+    """
+    draft = Draft(stamp(case.model, opset), opset, dict(case.inputs), dict(case.outputs), dict(shapes))
+    for node in list(draft.graph.node):
+        adapter = ADAPTERS.get(node.op_type)
+        if adapter is not None:
+            adapter(draft, node)
+        rule = MEANING_CHANGED.get(node.op_type)
+        reason = rule(draft, node) if rule is not None else None
+        if reason is not None:
+            raise NoVariant(f"{node.op_type}: {reason}")
+    known_types = types | {
+        name: type_string(helper.np_dtype_to_tensor_dtype(value.dtype)) for name, value in draft.inputs.items()
+    }
+    top_level = {id(node) for node in draft.graph.node}
+    for node in nested_nodes(draft.graph):
+        if node.op_type in ADAPTERS and id(node) not in top_level and len(case.operators) > 1:
+            raise NoVariant(f"{node.op_type} inside a subgraph is not rewritten")
+        check_schema(node, opset, case.opset, known_types)
+    return draft
+
+
+def variants(case: SuiteCase, opsets: Iterable[int], exclusions: Exclusions) -> Iterator[Variant]:
+    """One case in each of the given opsets in which it is legal.
+
+    Args:
+        case: the published case.
+        opsets: the opsets that are wanted, ascending.
+        exclusions: receives the pairs that have no legal variant.
+    """
+    shapes, types = tensor_facts(case)
+    drafts: dict[tuple[int, ...], Draft | NoVariant] = {}
+    for opset in opsets:
+        try:
+            since = signature(case.operators, opset)
+        except NoVariant as reason:
+            exclusions.add(case.name, opset, str(reason))
+            continue
+        first = since not in drafts
+        if first:
+            try:
+                drafts[since] = checked(restate_or_stamp(case, opset, since, shapes, types))
+            except NoVariant as reason:
+                drafts[since] = reason
+        draft = drafts[since]
+        if isinstance(draft, NoVariant):
+            exclusions.add(case.name, opset, str(draft))
+            continue
+        yield Variant(
+            case=case,
+            opset=opset,
+            model=stamp(draft.model, opset),
+            inputs=draft.inputs,
+            outputs=draft.outputs,
+            since=dict(zip(case.operators, since, strict=True)),
+            changes=tuple(dict.fromkeys(draft.notes)),
+            first_of_signature=first,
+        )
+
+
+def restate_or_stamp(
+    case: SuiteCase,
+    opset: int,
+    since: tuple[int, ...],
+    shapes: dict[str, tuple[int, ...]],
+    types: dict[str, str],
+) -> Draft:
+    """The case as it stands where the schemas are the same, rewritten otherwise."""
+    if since == signature(case.operators, case.opset):
+        return Draft(stamp(case.model, opset), opset, case.inputs, case.outputs, shapes)
+    return restate(case, opset, shapes, types)
+
+
+def checked(draft: Draft) -> Draft:
+    """The draft, if onnx's own checker accepts it.
+
+    Raises:
+        NoVariant: with the checker's first line.
+    """
+    try:
+        onnx.checker.check_model(draft.model, full_check=True)
+    except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
+        raise NoVariant(f"onnx.checker: {str(error).splitlines()[0][:160]}") from None
+    return draft
+
+
+# ------------------------------------------------------------------------------------------------------- files
+
+
+def write_cases(
+    folder: Path, operators: frozenset[str] | None = None, opsets: Iterable[int] | None = None
+) -> list[dict[str, Any]]:
+    """Write the cases and return the index.
+
+    Args:
+        folder: where to write; made if missing.
+        operators: only cases all of whose operators are among these; None for all.
+        opsets: the opsets that are wanted; None for all from 7 to the newest.
+
+    Returns:
+        One record per variant: ``case``, ``opset``, ``folder`` (relative), ``operators``, ``since``, ``inputs``,
+        ``outputs`` (names in order), ``rtol``, ``atol``, ``changes``, ``first_of_signature``.
+    """
+    wanted = sorted(opsets) if opsets is not None else list(range(OLDEST_OPSET, NEWEST_OPSET + 1))
+    exclusions = Exclusions()
+    index: list[dict[str, Any]] = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for case in published_cases(exclusions, wanted, operators):
+        written: dict[tuple[int, str], Path] = {}
+        for variant in variants(case, wanted, exclusions):
+            index.append(write_variant(folder, variant, written))
+    write_json(folder / "excluded.json", {
+        "pairs": sum(exclusions.by_reason.values()),
+        "by_reason": dict(exclusions.by_reason.most_common()),
+        "by_case": exclusions.by_case,
+    })
+    write_json(folder / "index.json", {"onnx": onnx.__version__, "opsets": wanted, "cases": index})
+    return index
+
+
+def write_variant(folder: Path, variant: Variant, written: dict[tuple[int, str], Path]) -> dict[str, Any]:
+    """Write one variant; arrays that a variant shares with an earlier one are hard-linked."""
+    relative = Path(str(variant.opset)) / variant.case.name
+    place = folder / relative
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "model.onnx").write_bytes(variant.model.SerializeToString())
+    for name, arrays in (("inputs", variant.inputs), ("outputs", variant.outputs)):
+        target = place / f"{name}.safetensors"
+        target.unlink(missing_ok=True)
+        key = (id(arrays), name)
+        if key in written:
+            os.link(written[key], target)
+        else:
+            target.write_bytes(save(arrays))
+            written[key] = target
+    record = {
+        "case": variant.case.name,
+        "opset": variant.opset,
+        "folder": relative.as_posix(),
+        "operators": list(variant.case.operators),
+        "since": variant.since,
+        "inputs": list(variant.inputs),
+        "outputs": list(variant.outputs),
+        "rtol": variant.case.rtol,
+        "atol": variant.case.atol,
+        "changes": list(variant.changes),
+        "first_of_signature": variant.first_of_signature,
+    }
+    write_json(place / "case.json", record)
+    return record
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON document complete or not at all."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    os.replace(beside, path)
+
+
+def parse_opsets(text: str) -> list[int]:
+    """``7-22`` or ``9,13,17-20`` as a list of numbers."""
+    found: set[int] = set()
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        found.update(range(int(low), int(high or low) + 1))
+    return sorted(found)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program: write cases into a folder and say how many."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.cases", description=main.__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--operators", help="comma-separated operator names; all if left out")
+    parser.add_argument("--opsets", type=parse_opsets, help=f"e.g. 7-22; default {OLDEST_OPSET}-{NEWEST_OPSET}")
+    given = parser.parse_args(arguments)
+    chosen = frozenset(given.operators.split(",")) if given.operators else None
+    index = write_cases(given.out, chosen, given.opsets)
+    per_opset = Counter(record["opset"] for record in index)
+    excluded = json.loads((given.out / "excluded.json").read_text(encoding="utf-8"))
+    for opset, count in sorted(per_opset.items()):
+        print(f"opset {opset:2d}: {count} cases")
+    print(f"{len(index)} cases written to {given.out}; {excluded['pairs']} left out:")
+    for reason, count in list(excluded["by_reason"].items())[:20]:
+        print(f"  {count:6d}  {reason}")
+
+
+if __name__ == "__main__":
+    main()
