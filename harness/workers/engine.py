@@ -1,0 +1,247 @@
+"""What every Python engine shares: refusals, checked inputs, batches and honest timing."""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Precision = Literal["float32", "float64"]
+ErrorKind = Literal["unsupported", "bad-input", "failed"]
+#: ``progress(done, total, text)``: how far a long request has come.
+Progress = Callable[[int, int, str], None]
+
+
+class Refusal(Exception):
+    """A request that ends in an error of the worker contract; the message is one line."""
+
+    kind: ErrorKind = "failed"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class Unsupported(Refusal):
+    """The runtime does not do this, and says what."""
+
+    kind: ErrorKind = "unsupported"
+
+
+class BadInput(Refusal):
+    """What was asked for is wrong: a missing file, a wrong name, dtype or shape, a corrupt model."""
+
+    kind: ErrorKind = "bad-input"
+
+
+class Failed(Refusal):
+    """Everything else that can be said in one line, e.g. a loss that is no number any more."""
+
+
+def thread_count() -> int:
+    """Threads that each pool of this worker may use: ``HARNESS_THREADS``, one where it is not set."""
+    text = os.environ.get("HARNESS_THREADS", "1")
+    if not text.isdigit() or int(text) < 1:
+        raise BadInput(f"HARNESS_THREADS must be a positive integer, not '{text}'")
+    return int(text)
+
+
+def environment_threads() -> dict[str, int]:
+    """Pools that are pinned by environment variables before anything is imported, by the variable's name."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return {name: int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()}
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A named input or output of a loaded model.
+
+    ``dtype`` is a NumPy name. ``shape`` holds a size, the name of a dynamic dimension, or None; it is None itself where
+    the file does not state a rank.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the worker contract writes it."""
+        return {
+            "name": self.name,
+            "dtype": self.dtype,
+            "shape": None if self.shape is None else list(self.shape),
+        }
+
+
+@dataclass
+class Stopwatch:
+    """Adds up wall and CPU seconds (of all threads of the process) of the blocks it is opened around."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    _started: tuple[float, float] = field(default=(0.0, 0.0), repr=False)
+
+    def __enter__(self) -> Stopwatch:
+        self._started = (time.perf_counter(), time.process_time())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._started[0]
+        self.cpu_seconds += time.process_time() - self._started[1]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Outputs by name, and what their computation took inside the framework's own calls."""
+
+    outputs: dict[str, Array]
+    seconds: float
+    cpu_seconds: float
+    batches: int
+
+
+class LoadedModel(ABC):
+    """A model that an engine holds and can run.
+
+    ``inputs`` and ``outputs`` state the dtypes of the file. Where the model is ``widened`` (precision float64),
+    floating-point inputs may come in the file's dtype, which is widened exactly, or as float64; outputs are float64.
+    """
+
+    widened: bool = False
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
+    metadata: dict[str, str]
+
+    @abstractmethod
+    def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
+        """Outputs by name for checked inputs; only the framework's own call runs under ``watch``."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Array]:
+        """The parameters the runtime really holds, under the file's own names, in the file's dtypes and bits."""
+
+    def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
+        """The named tensors of the graph for checked inputs."""
+        raise Unsupported("activations are not supported by this runtime")
+
+
+class Engine(ABC):
+    """A framework behind the worker contract. One engine per process; it holds one model at a time."""
+
+    runtime: ClassVar[str]
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Versions of what computes, by package name."""
+
+    @abstractmethod
+    def threads(self) -> dict[str, int]:
+        """Size of every thread pool, by its name."""
+
+    @abstractmethod
+    def load(self, path: Path, precision: Precision) -> LoadedModel:
+        """Read a model file. Raises BadInput or Unsupported before anything is computed."""
+
+    def structure(self, path: Path) -> dict[str, Any]:
+        """The graph of a model file, see the worker contract."""
+        raise Unsupported(f"structure is not supported by {self.runtime}")
+
+    def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
+        """Requests that this engine alone answers, by name."""
+        return {}
+
+
+def checked_inputs(given: dict[str, Array], model: LoadedModel) -> dict[str, Array]:
+    """The inputs of a model, row-major, and as float64 where it is widened.
+
+    Checks names, dtypes, ranks and fixed sizes, all but the size of axis 0. Raises BadInput.
+    """
+    expected = model.inputs
+    names = [info.name for info in expected]
+    missing = [name for name in names if name not in given]
+    unknown = [name for name in given if name not in names]
+    if missing or unknown:
+        found = ", ".join(f"'{name}'" for name in given) or "nothing"
+        wanted = ", ".join(f"'{name}'" for name in names)
+        raise BadInput(f"the model's inputs are {wanted}; given was {found}")
+    feeds = {}
+    for info in expected:
+        array = given[info.name]
+        floating = _is_floating(info.dtype)
+        if array.dtype.name != info.dtype and not (model.widened and floating and array.dtype.name == "float64"):
+            raise BadInput(f"input '{info.name}' must be {info.dtype}, not {array.dtype.name}")
+        if info.shape is not None:
+            if array.ndim != len(info.shape):
+                raise BadInput(_shape_message(info, array))
+            for axis, size in enumerate(info.shape):
+                if axis > 0 and isinstance(size, int) and array.shape[axis] != size:
+                    raise BadInput(_shape_message(info, array))
+        widen = model.widened and floating
+        feeds[info.name] = np.require(array, np.float64 if widen else None, requirements="C")
+    return feeds
+
+
+def _is_floating(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))
+
+
+def _check_batch(batch: dict[str, Array], expected: list[TensorInfo]) -> None:
+    """Sizes that only a batch can settle: a fixed axis 0, and dimensions that share a name."""
+    named: dict[str, tuple[int, str]] = {}
+    for info in expected:
+        for axis, size in enumerate(info.shape or ()):
+            found = batch[info.name].shape[axis]
+            if isinstance(size, int) and found != size:
+                raise BadInput(_shape_message(info, batch[info.name]))
+            if isinstance(size, str):
+                first = named.setdefault(size, (found, info.name))
+                if first[0] != found:
+                    raise BadInput(
+                        f"dimension '{size}' is {first[0]} in input '{first[1]}' but {found} in input '{info.name}'"
+                    )
+
+
+def _shape_message(info: TensorInfo, array: Array) -> str:
+    wanted = ", ".join("?" if size is None else str(size) for size in info.shape or ())
+    return f"input '{info.name}' must have shape ({wanted}), not {tuple(array.shape)}"
+
+
+def predict(model: LoadedModel, inputs: dict[str, Array], batch_size: int | None) -> Prediction:
+    """Outputs of a model for ``inputs``, in batches along axis 0, or all at once where ``batch_size`` is None.
+
+    Raises BadInput on a wrong name, dtype or shape, and where inputs or outputs have no common axis 0 to batch along.
+    """
+    inputs = checked_inputs(inputs, model)
+    watch = Stopwatch()
+    if batch_size is None:
+        _check_batch(inputs, model.inputs)
+        outputs = model.run(inputs, watch)
+        return Prediction(outputs, watch.seconds, watch.cpu_seconds, 1)
+    if batch_size < 1:
+        raise BadInput(f"batch_size must be at least 1, not {batch_size}")
+    lengths = {name: array.shape[0] if array.ndim else None for name, array in inputs.items()}
+    if len(set(lengths.values())) != 1 or None in lengths.values():
+        raise BadInput(f"inputs have no common length along axis 0 to make batches of: {lengths}")
+    total = next(iter(lengths.values())) or 0
+    pieces: dict[str, list[Array]] = {info.name: [] for info in model.outputs}
+    starts = range(0, total, batch_size) if total else [0]
+    for start in starts:
+        batch = {name: array[start : start + batch_size] for name, array in inputs.items()}
+        _check_batch(batch, model.inputs)
+        size = min(batch_size, total - start)
+        for name, array in model.run(batch, watch).items():
+            if array.ndim == 0 or array.shape[0] != size:
+                raise BadInput(
+                    f"output '{name}' has shape {array.shape} for a batch of {size}: no axis 0 to batch along; "
+                    f"ask with batch_size null"
+                )
+            pieces[name].append(array)
+    outputs = {name: part[0] if len(part) == 1 else np.concatenate(part) for name, part in pieces.items()}
+    return Prediction(outputs, watch.seconds, watch.cpu_seconds, len(starts))

@@ -1,0 +1,248 @@
+"""An ONNX file read with suspicion: parsed, bounded, checked, before any runtime sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_tensor, uses_external_data
+
+from harness.workers.engine import BadInput, TensorInfo, Unsupported
+
+#: Protobuf's own limit on one message.
+MAX_BYTES = 2**31 - 1
+#: Largest tensor that an operator may make out of a constant shape, in elements.
+MAX_ELEMENTS = 2**32
+
+_STANDARD = ("", "ai.onnx")
+
+
+def read_model(path: Path, runtime: str) -> ModelProto:
+    """Parse and check a model file, external data included.
+
+    Raises BadInput on a file that is truncated, corrupt or invalid, or whose external data is missing, too short or
+    outside of its folder; Unsupported on an IR version, opset or standard operator that nobody here knows.
+    ``runtime`` is named in the messages.
+    """
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise Unsupported(f"{path}: {size} bytes are more than a protobuf message may have ({MAX_BYTES})")
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise BadInput(f"{path}: not an ONNX file, or a truncated one ({size} bytes): {error}") from error
+    if not model.HasField("graph") or not model.ir_version:
+        raise BadInput(f"{path}: not an ONNX file: it holds no graph ({size} bytes)")
+    _check_versions(model, path)
+    for tensor in tensors(model):
+        _check_tensor(tensor, path)
+    _check_operators(model, runtime)
+    for tensor in tensors(model):
+        if uses_external_data(tensor):
+            load_external_data_for_tensor(tensor, str(path.parent))
+            tensor.data_location = TensorProto.DEFAULT
+            del tensor.external_data[:]
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        line = next((line for line in str(error).splitlines() if line.strip()), "")
+        raise BadInput(f"{path}: not a valid ONNX model: {line}") from error
+    return model
+
+
+def graphs(model: ModelProto) -> Iterator[GraphProto]:
+    """The main graph and, recursively, every subgraph of it and of the local functions."""
+    yield from _with_subgraphs(model.graph)
+    for function in model.functions:
+        for node in function.node:
+            yield from _subgraphs(node)
+
+
+def nodes(model: ModelProto) -> Iterator[NodeProto]:
+    """Every node of a model: subgraphs and local functions included."""
+    for graph in graphs(model):
+        yield from graph.node
+    for function in model.functions:
+        yield from function.node
+
+
+def tensors(model: ModelProto) -> Iterator[TensorProto]:
+    """Every tensor stored in a model: initializers and tensor attributes, sparse ones by their parts."""
+    for graph in graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in nodes(model):
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                yield attribute.t
+            yield from attribute.tensors
+            sparse_tensors = list(attribute.sparse_tensors)
+            if attribute.type == AttributeProto.SPARSE_TENSOR:
+                sparse_tensors.append(attribute.sparse_tensor)
+            for sparse in sparse_tensors:
+                yield from (sparse.values, sparse.indices)
+
+
+def _with_subgraphs(graph: GraphProto) -> Iterator[GraphProto]:
+    yield graph
+    for node in graph.node:
+        yield from _subgraphs(node)
+
+
+def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield from _with_subgraphs(attribute.g)
+        for graph in attribute.graphs:
+            yield from _with_subgraphs(graph)
+
+
+def _check_versions(model: ModelProto, path: Path) -> None:
+    if model.ir_version > onnx.IR_VERSION:
+        raise Unsupported(
+            f"{path}: IR version {model.ir_version} is newer than what onnx {onnx.__version__} knows "
+            f"({onnx.IR_VERSION})"
+        )
+    newest = onnx.defs.onnx_opset_version()
+    for opset in model.opset_import:
+        if opset.domain in _STANDARD and opset.version > newest:
+            raise Unsupported(
+                f"{path}: opset {opset.version} is newer than what onnx {onnx.__version__} knows ({newest})"
+            )
+
+
+def _check_tensor(tensor: TensorProto, path: Path) -> None:
+    """Sizes of one stored tensor, so that no later step allocates what the file does not hold."""
+    where = f"{path}: tensor '{tensor.name}'"
+    count = 1
+    for size in tensor.dims:
+        if size < 0:
+            raise BadInput(f"{where} has a negative size {list(tensor.dims)}")
+        count *= size
+    try:
+        item = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    except (KeyError, ValueError) as error:
+        raise BadInput(f"{where} has an unknown data type {tensor.data_type}") from error
+    packed = {TensorProto.INT4: 2, TensorProto.UINT4: 2}.get(tensor.data_type)
+    # Types of under a byte are packed; of the rarer ones only the parser knows how.
+    expected: int | None = count * item.itemsize if item.kind in "biufc" else None
+    if packed:
+        expected = -(-count // packed)
+    elif item.name == "bfloat16" or item.name.startswith("float8"):
+        expected = count * item.itemsize
+    if uses_external_data(tensor):
+        _check_external(tensor, expected, path, where)
+    elif tensor.HasField("raw_data") and expected is not None and len(tensor.raw_data) != expected:
+        raise BadInput(f"{where} of shape {list(tensor.dims)} needs {expected} bytes but holds {len(tensor.raw_data)}")
+
+
+def _check_external(tensor: TensorProto, expected: int | None, path: Path, where: str) -> None:
+    try:
+        info = ExternalDataInfo(tensor)
+        offset, length = int(info.offset or 0), None if info.length is None else int(info.length)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{where} has broken external data: {error}") from error
+    folder = path.resolve().parent
+    location = Path(info.location)
+    target = (folder / location).resolve()
+    if not info.location or location.is_absolute() or not target.is_relative_to(folder):
+        raise BadInput(f"{where} points outside of the model's folder: '{info.location}'")
+    if not target.is_file():
+        raise BadInput(f"{where} lies in '{info.location}', which is missing beside the model")
+    size = target.stat().st_size
+    end = offset + (length if length is not None else expected or 0)
+    if offset < 0 or (length is not None and length < 0) or end > size:
+        raise BadInput(f"{where} ends at byte {end} of '{info.location}', which has {size}")
+    if expected is not None and (length if length is not None else size - offset) != expected:
+        raise BadInput(f"{where} of shape {list(tensor.dims)} needs {expected} bytes, not those of '{info.location}'")
+
+
+def _check_operators(model: ModelProto, runtime: str) -> None:
+    functions = {(function.domain, function.name) for function in model.functions}
+    opsets = {opset.domain: opset.version for opset in model.opset_import}
+    for graph in graphs(model):
+        constants = {tensor.name: tensor for tensor in graph.initializer}
+        for node in graph.node:
+            _check_operator(node, opsets, functions, runtime)
+            if node.op_type == "ConstantOfShape" and node.domain in _STANDARD and node.input:
+                _check_constant_shape(node, constants.get(node.input[0]))
+            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+                constants[node.output[0]] = node.attribute[0].t
+    for function in model.functions:
+        own = {opset.domain: opset.version for opset in function.opset_import}
+        for node in function.node:
+            _check_operator(node, own, functions, runtime)
+
+
+def _check_operator(node: NodeProto, opsets: dict[str, int], functions: set[tuple[str, str]], runtime: str) -> None:
+    if node.domain not in _STANDARD or (node.domain, node.op_type) in functions:
+        return
+    version = opsets.get("", opsets.get("ai.onnx"))
+    if version is None:
+        raise BadInput(f"operator {node.op_type} (node '{node.name}') is used, but the model imports no opset")
+    if not onnx.defs.has(node.op_type, version, ""):
+        raise Unsupported(
+            f"operator {node.op_type} (opset {version}, node '{node.name}') is not supported by {runtime}"
+        )
+
+
+def _check_constant_shape(node: NodeProto, shape: TensorProto | None) -> None:
+    if shape is None:
+        return
+    count = 1
+    for size in onnx.numpy_helper.to_array(shape).reshape(-1).tolist():
+        count *= int(size)
+    if count > MAX_ELEMENTS:
+        raise BadInput(
+            f"operator ConstantOfShape (node '{node.name}') asks for {count} elements; at most {MAX_ELEMENTS}"
+        )
+
+
+def dtype_name(element_type: int) -> str:
+    """The NumPy name of an ONNX element type: ``float32``, ``bfloat16``, ``bool``, ``string``."""
+    if element_type == TensorProto.STRING:
+        return "string"
+    return str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element_type)).name)
+
+
+def shape_of(info: ValueInfoProto) -> tuple[int | str | None, ...] | None:
+    """Sizes, names of dynamic dimensions, or None; None in all where no rank is stated."""
+    if not info.type.tensor_type.HasField("shape"):
+        return None
+    shape: list[int | str | None] = []
+    for dimension in info.type.tensor_type.shape.dim:
+        if dimension.HasField("dim_value"):
+            shape.append(int(dimension.dim_value))
+        else:
+            shape.append(dimension.dim_param or None)
+    return tuple(shape)
+
+
+def tensor_info(info: ValueInfoProto) -> TensorInfo:
+    """A graph input or output. Raises Unsupported where it is not an ordinary tensor."""
+    if info.type.WhichOneof("value") != "tensor_type":
+        kind = (info.type.WhichOneof("value") or "untyped").removesuffix("_type")
+        raise Unsupported(f"'{info.name}' is a {kind}, not a tensor")
+    return TensorInfo(info.name, dtype_name(info.type.tensor_type.elem_type), shape_of(info))
+
+
+def inputs_of(model: ModelProto) -> list[TensorInfo]:
+    """The inputs that a caller must give: initializers, listed as inputs before IR 4, are not among them."""
+    held = {tensor.name for tensor in model.graph.initializer}
+    return [tensor_info(info) for info in model.graph.input if info.name not in held]
+
+
+def outputs_of(model: ModelProto) -> list[TensorInfo]:
+    """The outputs of the graph."""
+    return [tensor_info(info) for info in model.graph.output]
+
+
+def metadata_of(model: ModelProto) -> dict[str, str]:
+    """The file's ``metadata_props``."""
+    return {entry.key: entry.value for entry in model.metadata_props}

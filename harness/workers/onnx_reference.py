@@ -1,0 +1,154 @@
+"""python/onnx-reference: ONNX's own reference implementation in NumPy, in single and in double precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun, RuntimeImplementationError
+
+from harness.workers.engine import (
+    Array,
+    BadInput,
+    Engine,
+    LoadedModel,
+    Precision,
+    Stopwatch,
+    Unsupported,
+    environment_threads,
+)
+from harness.workers.onnx_double import widen
+from harness.workers.onnx_file import inputs_of, metadata_of, nodes, outputs_of, read_model
+from harness.workers.onnx_structure import structure
+
+#: Operators that the reference implementation computes in float32 whatever it is given: no oracle can be made of them.
+_SINGLE_ONLY = (
+    "AffineGrid",
+    "CausalConvWithState",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "GridSample",
+    "LinearAttention",
+)
+
+
+class BatchNormalization(OpRun):  # type: ignore[misc]
+    """Batch normalisation with the given statistics, for every opset.
+
+    onnx.reference takes the statistics of the batch for opsets 9 to 13 (and has no idea of test mode in them), which is
+    the training mode. Formula: y = scale (x - mean) / sqrt(variance + epsilon) + shift, over axis 1.
+    """
+
+    op_domain = ""
+
+    def _run(  # type: ignore[no-untyped-def]
+        self, x, scale, shift, mean, variance, epsilon=None, training_mode=None, is_test=None, spatial=None, **unused
+    ):
+        over_channels = (1, -1) + (1,) * (x.ndim - 2)
+        scale, shift, mean, variance = (values.reshape(over_channels) for values in (scale, shift, mean, variance))
+        y = scale * (x - mean) / np.sqrt(variance + x.dtype.type(epsilon)) + shift
+        return (y.astype(x.dtype, copy=False),)
+
+
+class ReferenceModel(LoadedModel):
+    """A model held by ReferenceEvaluator."""
+
+    def __init__(self, model: ModelProto, precision: Precision) -> None:
+        self._dtypes = {
+            tensor.name: onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type) for tensor in model.graph.initializer
+        }
+        held = widen(model) if precision == "float64" else _inlined(model)
+        _check(held, precision)
+        self._tensor_names = {value for node in held.graph.node for value in node.output if value}
+        self.widened = precision == "float64"
+        self.inputs = inputs_of(model)
+        self.outputs = outputs_of(model)
+        self.metadata = metadata_of(model)
+        try:
+            self._evaluator = ReferenceEvaluator(held, new_ops=[BatchNormalization])
+        except (RuntimeImplementationError, NotImplementedError) as error:
+            raise Unsupported(f"{error} (python/onnx-reference)") from error
+
+    def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
+        """See LoadedModel."""
+        names = [info.name for info in self.outputs]
+        with watch:
+            found = self._evaluator.run(names, feeds)
+        return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+    def parameters(self) -> dict[str, Array]:
+        """The evaluator's initializers; those widened for an oracle are narrowed again, which is exact."""
+        held: dict[str, Any] = self._evaluator.rt_inits_
+        return {
+            name: np.asarray(array).astype(self._dtypes[name], copy=False)
+            for name, array in held.items()
+            if name in self._dtypes
+        }
+
+    def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
+        """See LoadedModel."""
+        known = {*self._tensor_names, *self._dtypes, *(info.name for info in self.inputs)}
+        for name in names:
+            if name not in known:
+                raise BadInput(f"the graph has no tensor '{name}'")
+        found = self._evaluator.run(names, feeds)
+        return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    """Without local functions: ReferenceEvaluator does not pass its own operators down into them."""
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def _check(model: ModelProto, precision: Precision) -> None:
+    """Refuse by name what would be computed wrongly."""
+    version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 0)
+    for node in nodes(model):
+        if node.domain not in ("", "ai.onnx"):
+            continue
+        if precision == "float64" and node.op_type in _SINGLE_ONLY:
+            raise Unsupported(
+                f"operator {node.op_type} (opset {version}, node '{node.name}') is not supported by "
+                f"python/onnx-reference in float64: it computes in float32"
+            )
+        if node.op_type == "BatchNormalization":
+            values = {entry.name: entry.i for entry in node.attribute}
+            training = (
+                values.get("training_mode", 0) == 1
+                or len([name for name in node.output if name]) > 1
+                or (version < 7 and values.get("is_test", 0) == 0)
+            )
+            if training or values.get("spatial", 1) == 0:
+                raise Unsupported(
+                    f"operator BatchNormalization (opset {version}, node '{node.name}') is not supported by "
+                    f"python/onnx-reference in training mode or with spatial 0"
+                )
+
+
+class OnnxReference(Engine):
+    """onnx.reference behind the worker contract."""
+
+    runtime: ClassVar[str] = "python/onnx-reference"
+
+    def versions(self) -> dict[str, str]:
+        """See Engine."""
+        return {"onnx": onnx.__version__, "numpy": np.__version__}
+
+    def threads(self) -> dict[str, int]:
+        """See Engine: NumPy's pools are pinned by the environment."""
+        return environment_threads()
+
+    def load(self, path: Path, precision: Precision) -> ReferenceModel:
+        """See Engine."""
+        return ReferenceModel(read_model(path, self.runtime), precision)
+
+    def structure(self, path: Path) -> dict[str, Any]:
+        """See Engine."""
+        return structure(read_model(path, self.runtime), path)
+
+
+ENGINE = OnnxReference

@@ -1,0 +1,119 @@
+"""The graph of an ONNX file as the JSON of the worker contract."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
+
+from harness.workers.onnx_file import dtype_name, metadata_of, shape_of
+
+
+def structure(model: ModelProto, path: Path) -> dict[str, Any]:
+    """Nodes, initializers, inputs, outputs and versions of a model read from ``path``."""
+    producer = f"{model.producer_name} {model.producer_version}".strip()
+    return {
+        "format": "onnx",
+        "ir_version": model.ir_version,
+        "producer": producer,
+        "opsets": {opset.domain: opset.version for opset in model.opset_import},
+        "bytes": path.stat().st_size,
+        **_graph(model.graph),
+        "functions": [
+            {
+                "name": function.name,
+                "domain": function.domain,
+                "inputs": list(function.input),
+                "outputs": list(function.output),
+                "nodes": [_node(node) for node in function.node],
+            }
+            for function in model.functions
+        ],
+        "metadata": metadata_of(model),
+    }
+
+
+def _graph(graph: GraphProto) -> dict[str, Any]:
+    held = {tensor.name for tensor in graph.initializer}
+    return {
+        "inputs": [_value(info) for info in graph.input if info.name not in held],
+        "outputs": [_value(info) for info in graph.output],
+        "nodes": [_node(node) for node in graph.node],
+        "initializers": [_initializer(tensor) for tensor in graph.initializer],
+    }
+
+
+def _value(info: ValueInfoProto) -> dict[str, Any]:
+    if info.type.WhichOneof("value") != "tensor_type":
+        return {"name": info.name, "dtype": info.type.WhichOneof("value"), "shape": None}
+    shape = shape_of(info)
+    return {
+        "name": info.name,
+        "dtype": dtype_name(info.type.tensor_type.elem_type),
+        "shape": None if shape is None else list(shape),
+    }
+
+
+def _node(node: onnx.NodeProto) -> dict[str, Any]:
+    return {
+        "name": node.name,
+        "operator": node.op_type,
+        "domain": node.domain,
+        "inputs": list(node.input),
+        "outputs": list(node.output),
+        "attributes": {attribute.name: _attribute(attribute) for attribute in node.attribute},
+    }
+
+
+def _initializer(tensor: TensorProto) -> dict[str, Any]:
+    return {"name": tensor.name, **_tensor(tensor), "sha256": _sha256(tensor)}
+
+
+def _tensor(tensor: TensorProto) -> dict[str, Any]:
+    return {"dtype": dtype_name(tensor.data_type), "shape": [int(size) for size in tensor.dims]}
+
+
+def _sha256(tensor: TensorProto) -> str:
+    if tensor.data_type == TensorProto.STRING:
+        data = b"\0".join(tensor.string_data)
+    else:
+        array = onnx.numpy_helper.to_array(tensor)
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        data = np.ascontiguousarray(little).tobytes()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _attribute(attribute: AttributeProto) -> Any:
+    if attribute.ref_attr_name:
+        return {"attribute": attribute.ref_attr_name}
+    match attribute.type:
+        case AttributeProto.TENSOR:
+            return {"tensor": _tensor(attribute.t)}
+        case AttributeProto.SPARSE_TENSOR:
+            return {"tensor": _tensor(attribute.sparse_tensor.values)}
+        case AttributeProto.GRAPH:
+            return {"graph": _graph(attribute.g)}
+        case AttributeProto.GRAPHS:
+            return [{"graph": _graph(graph)} for graph in attribute.graphs]
+        case AttributeProto.TENSORS:
+            return [{"tensor": _tensor(tensor)} for tensor in attribute.tensors]
+        case AttributeProto.TYPE_PROTO | AttributeProto.TYPE_PROTOS | AttributeProto.SPARSE_TENSORS:
+            return str(attribute).strip()
+        case _:
+            return _plain(onnx.helper.get_attribute_value(attribute))
+
+
+def _plain(value: Any) -> Any:
+    """A value as finite JSON: text for bytes and for numbers that are not finite."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace")
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int | str):
+        return value
+    return [_plain(entry) for entry in value]

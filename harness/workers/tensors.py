@@ -1,0 +1,113 @@
+"""Arrays as safetensors files: row-major, little-endian, written complete or not at all.
+
+The format (https://github.com/huggingface/safetensors) is an unsigned 64-bit length, a JSON header of that length, and
+the arrays without gaps. It is written here directly because the library's NumPy half knows no bfloat16.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from harness.workers.engine import Array, BadInput, Unsupported
+
+_NAMES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3",
+    "float8_e5m2": "F8_E5M2",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint64": "U64",
+    "uint32": "U32",
+    "uint16": "U16",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+_DTYPES = {stored: name for name, stored in _NAMES.items()}
+_MAX_HEADER = 100_000_000
+
+
+def dtype_of(name: str) -> np.dtype[np.generic]:
+    """The NumPy dtype of a name, those of ml_dtypes (``bfloat16``, ``float8_...``) included."""
+    if name == "bfloat16" or name.startswith("float8"):
+        import ml_dtypes
+
+        extended: np.dtype[np.generic] = np.dtype(getattr(ml_dtypes, name))
+        return extended
+    return np.dtype(name)
+
+
+def write_tensors(path: Path, tensors: dict[str, Array]) -> None:
+    """Write named arrays. The bytes depend on names and values alone. Raises Unsupported on a dtype without a place."""
+    arrays: dict[str, Array] = {}
+    for name in sorted(tensors, key=lambda name: (-np.asarray(tensors[name]).dtype.itemsize, name)):
+        array = np.asarray(tensors[name])
+        if array.dtype.name not in _NAMES:
+            raise Unsupported(f"tensor '{name}' is {array.dtype.name}, which safetensors cannot hold")
+        if array.dtype.byteorder == ">":
+            array = array.astype(array.dtype.newbyteorder("<"))
+        arrays[name] = np.require(array, requirements="C")
+    header: dict[str, object] = {}
+    offset = 0
+    for name, array in arrays.items():
+        header[name] = {
+            "dtype": _NAMES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [offset, offset + array.nbytes],
+        }
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with beside.open("wb") as file:
+            file.write(len(text).to_bytes(8, "little"))
+            file.write(text)
+            for array in arrays.values():
+                file.write(array.reshape(-1).view(np.uint8).data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path) -> dict[str, Array]:
+    """Read every array of a safetensors file. Raises BadInput where it is missing, truncated or corrupt."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(_MAX_HEADER, size - 8):
+                raise BadInput(f"{path}: not a safetensors file, or a truncated one ({size} bytes)")
+            header = json.loads(file.read(length))
+            if not isinstance(header, dict):
+                raise ValueError("the header is not an object")
+            header.pop("__metadata__", None)
+            tensors: dict[str, Array] = {}
+            for name, entry in header.items():
+                dtype = dtype_of(_DTYPES[entry["dtype"]])
+                shape = tuple(int(axis) for axis in entry["shape"])
+                begin, end = (int(offset) for offset in entry["data_offsets"])
+                count = 1
+                for axis in shape:
+                    count *= axis
+                if min((begin, *shape)) < 0 or end - begin != count * dtype.itemsize:
+                    raise ValueError(f"tensor '{name}' has a size that does not fit its shape")
+                if 8 + length + end > size:
+                    raise BadInput(f"{path}: truncated: tensor '{name}' ends beyond the file's {size} bytes")
+                file.seek(8 + length + begin)
+                data = np.empty(end - begin, dtype=np.uint8)
+                file.readinto(data.data)
+                tensors[name] = data.view(dtype).reshape(shape)
+            return tensors
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not a safetensors file: {error}") from error
