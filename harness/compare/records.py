@@ -50,8 +50,9 @@ class Finding(Record):
 class ErrorStatistics(Record):
     """How far outputs lie from a reference over a probe. None where a value is not finite.
 
-    ``max_ulp``: distance in float32 representable values, across signs. ``one_minus_cosine``: 1 - cosine similarity of the
-    flattened outputs. ``reference_min`` and ``reference_max`` give the range that the errors are to be seen against.
+    ``max_ulp``: distance in float32 representable values, across signs. ``one_minus_cosine``: 1 - cosine
+    similarity of the flattened outputs. ``reference_min`` and ``reference_max`` give the range that the
+    errors are to be seen against.
     """
 
     count: int
@@ -90,6 +91,7 @@ class ParameterComparison(Record):
     source_count: int
     target_count: int
     folded: bool
+    findings: list[Finding] = []
 
 
 class Floor(Record):
@@ -112,9 +114,11 @@ class RouteComparison(Record):
     errors: ErrorStatistics
     limit: float
     folded: bool
-    #: Largest relative difference between two implementations of the route oracle; None where only one can run.
+    #: Largest relative difference between two implementations of the route oracle; None where only one can
+    #: run.
     oracle_agreement: float | None = None
     oracles: list[str] = []
+    findings: list[Finding] = []
 
 
 class RuntimeComparison(Record):
@@ -127,10 +131,15 @@ class RuntimeComparison(Record):
     rms_limit: float
     max_limit: float
     bit_equal_to_source: bool
+    findings: list[Finding] = []
 
 
 class Flip(Record):
-    """One sample of the probe whose decision changed. ``margin``: the source oracle's distance between the two."""
+    """One decision of the probe that changed. ``margin``: the source oracle's distance between the two.
+
+    ``where`` is the place within the sample: empty for one decision per sample, (label,) for a threshold per
+    label, the pixel's indices for maps.
+    """
 
     sample: int
     id: int
@@ -138,19 +147,28 @@ class Flip(Record):
     target: str
     margin: float
     within_floor: bool
+    where: tuple[int, ...] = ()
 
 
 class DecisionComparison(Record):
-    """Decisions of the target against those of the source oracle over the probe."""
+    """Decisions of the target against those of the source oracle over the probe.
+
+    ``decisions``: how many there were (samples, or samples times labels, or unmasked pixels). ``flip_count``
+    of them changed, ``counted_count`` of these by a margin that is not under twice the floor. ``flips`` lists
+    those of the widest margin, at most a thousand of them.
+    """
 
     rule: str
     samples: int
+    decisions: int
     agreement: float
+    flip_count: int
+    counted_count: int
     flips: list[Flip]
 
     @property
     def counted(self) -> list[Flip]:
-        """Flips that count: those whose margin is not under twice the floor."""
+        """Listed flips that count: those whose margin is not under twice the floor."""
         return [flip for flip in self.flips if not flip.within_floor]
 
 

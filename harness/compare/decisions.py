@@ -1,0 +1,172 @@
+"""What a user acts on: decisions of a target against those of the source oracle, each with its margin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare import gates
+from harness.compare.records import DecisionComparison, Flip, Floor
+from harness.errors import DataError
+from harness.models.spec import Decision
+
+Array = NDArray[Any]
+
+#: At most this many flips are listed; all are counted.
+LISTED_FLIPS = 1000
+
+#: The decision where the values to decide on are not finite.
+NOT_FINITE = -1
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Decisions by place, and how far each is from another one.
+
+    ``choice``: int64, an index into the names of the choices, `NOT_FINITE` where values are not finite.
+    ``margin``: float64 of the same shape, >= 0, in the outputs' unit: the distance to the next best class, or
+    to the threshold; 0 where not finite.
+    """
+
+    choice: NDArray[np.int64]
+    margin: NDArray[np.float64]
+
+
+def decide_argmax(outputs: Array, axis: int = -1) -> Decisions:
+    """The largest output along ``axis``; margin: its distance to the second largest. Ties go to the first."""
+    values = np.moveaxis(np.asarray(outputs, dtype=np.float64), axis, -1)
+    if values.shape[-1] == 0:
+        raise DataError(f"argmax needs at least one class, the outputs have shape {outputs.shape}")
+    broken: NDArray[np.bool_] = np.asarray(~np.isfinite(values).all(axis=-1))
+    safe = np.where(broken[..., None], 0.0, values)
+    choice = safe.argmax(axis=-1)
+    if values.shape[-1] > 1:
+        top = np.partition(safe, -2, axis=-1)
+        margin = top[..., -1] - top[..., -2]
+    else:
+        margin = np.zeros(choice.shape)
+    return Decisions(np.where(broken, NOT_FINITE, choice), np.where(broken, 0.0, margin))
+
+
+def decide_threshold(outputs: Array, thresholds: float | Sequence[float]) -> Decisions:
+    """1 where an output is at least its threshold, else 0; margin: its distance to the threshold.
+
+    ``thresholds``: one number, or one per label along the last axis, in the outputs' own unit (a probability
+    of 0.5 is a logit of 0).
+    """
+    values = np.asarray(outputs, dtype=np.float64)
+    limits = np.asarray(thresholds, dtype=np.float64)
+    if limits.ndim > 1 or (limits.ndim == 1 and (values.ndim == 0 or values.shape[-1] != limits.size)):
+        raise DataError(f"{limits.size} thresholds do not fit outputs of shape {values.shape}")
+    broken = ~np.isfinite(values)
+    safe = np.where(broken, 0.0, values)
+    return Decisions(
+        np.where(broken, NOT_FINITE, (safe >= limits).astype(np.int64)),
+        np.where(broken, 0.0, np.abs(safe - limits)),
+    )
+
+
+def compare_decisions(
+    rule: Decision,
+    target: Array,
+    source_oracle: Array,
+    floor: Floor,
+    *,
+    names: Sequence[str] = (),
+    ids: Sequence[int] | NDArray[np.int64] | None = None,
+    thresholds: float | Sequence[float] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    class_axis: int = 1,
+) -> DecisionComparison:
+    """Decisions of the target's outputs against those of the source oracle's; axis 0 is the sample.
+
+    - ``argmax``: over the last axis; ``names`` are the class names.
+    - ``threshold``: per label along the last axis; ``thresholds`` one number or one per label, ``names`` the
+      labels.
+    - ``exceedance``: of one physical value, given as ``thresholds``, in the outputs' unit.
+    - ``argmax-per-pixel``: over ``class_axis``; ``mask`` (sample, *pixel) is True where a pixel counts.
+
+    A flip is within the floor where its margin, the source oracle's distance between the two decisions, is
+    under twice ``floor.rms``. A target value that is not finite is a flip that counts; where the source
+    oracle itself is not finite there is no decision to change. Raises DataError where shapes do not fit or
+    thresholds are missing.
+    """
+    if target.shape != source_oracle.shape:
+        raise DataError(f"decisions need outputs of one shape, not {target.shape} and {source_oracle.shape}")
+    if target.ndim == 0:
+        raise DataError("decisions need outputs with a sample axis")
+    source64, target64 = np.asarray(source_oracle, np.float64), np.asarray(target, np.float64)
+    if rule in ("argmax", "argmax-per-pixel"):
+        axis = -1 if rule == "argmax" else class_axis
+        source, other = decide_argmax(source64, axis), decide_argmax(target64, axis)
+        labels: Sequence[str] = names
+    else:
+        if thresholds is None:
+            raise DataError(f"the decision rule '{rule}' needs thresholds")
+        source, other = decide_threshold(source64, thresholds), decide_threshold(target64, thresholds)
+        labels = ("below", "at or above")
+    considered = np.ones(source.choice.shape, dtype=np.bool_)
+    if mask is not None:
+        if mask.shape != considered.shape:
+            raise DataError(f"a mask of shape {mask.shape} does not fit decisions of shape {considered.shape}")
+        considered &= mask.astype(np.bool_)
+    flipped = considered & (source.choice != other.choice) & (source.choice != NOT_FINITE)
+    margin = source.margin.copy()
+    if rule in ("argmax", "argmax-per-pixel"):
+        margin = _distance_between(np.moveaxis(source64, axis, -1), source.choice, other.choice, margin)
+    within = flipped & (other.choice != NOT_FINITE) & (margin < gates.FLIP_MARGIN_FLOORS * floor.rms)
+    places = np.argwhere(flipped)
+    order = np.argsort(-margin[flipped], kind="stable")[:LISTED_FLIPS]
+    known = None if ids is None else np.asarray(ids)
+    flips = []
+    for place in places[order]:
+        at = tuple(int(index) for index in place)
+        flips.append(
+            Flip(
+                sample=at[0],
+                id=int(known[at[0]]) if known is not None else at[0],
+                source=_name(int(source.choice[at]), labels, rule, names, at),
+                target=_name(int(other.choice[at]), labels, rule, names, at),
+                margin=float(margin[at]),
+                within_floor=bool(within[at]),
+                where=at[1:],
+            )
+        )
+    total = int(considered.sum())
+    count = int(flipped.sum())
+    return DecisionComparison(
+        rule=rule,
+        samples=int(target.shape[0]),
+        decisions=total,
+        agreement=1.0 - count / total if total else 1.0,
+        flip_count=count,
+        counted_count=count - int(within.sum()),
+        flips=flips,
+    )
+
+
+def _distance_between(
+    values: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+    other: NDArray[np.int64],
+    fallback: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """values[chosen] - values[other] along the last axis; ``fallback`` where either choice is `NOT_FINITE`."""
+    usable = (chosen != NOT_FINITE) & (other != NOT_FINITE)
+    first = np.take_along_axis(values, np.where(usable, chosen, 0)[..., None], axis=-1)[..., 0]
+    second = np.take_along_axis(values, np.where(usable, other, 0)[..., None], axis=-1)[..., 0]
+    with np.errstate(invalid="ignore"):
+        return np.where(usable, first - second, fallback)
+
+
+def _name(choice: int, labels: Sequence[str], rule: str, names: Sequence[str], at: tuple[int, ...]) -> str:
+    if choice == NOT_FINITE:
+        return "not finite"
+    text = labels[choice] if choice < len(labels) else str(choice)
+    if rule == "threshold" and len(at) > 1 and at[-1] < len(names):
+        return f"{names[at[-1]]}: {text}"
+    return text

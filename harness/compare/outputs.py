@@ -1,0 +1,312 @@
+"""Outputs against oracles: error statistics, the noise floor, and the gates of route and runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare import gates
+from harness.compare.records import (
+    Comparison,
+    ErrorStatistics,
+    Finding,
+    Floor,
+    RouteComparison,
+    RuntimeComparison,
+    Verdict,
+    worst,
+)
+from harness.compare.ulp import bit_equal, max_ulp, spacing32
+
+Array = NDArray[Any]
+
+
+def relative_scale(reference: Array) -> float:
+    """The number that relative errors are relative to: the standard deviation of the reference over all its
+    elements.
+
+    Centred, because an offset that all outputs share carries no information: a temperature of 290 +- 1 K
+    would otherwise be allowed 290 times the error of the same answer in degrees Celsius. Where the reference
+    does not vary beyond float32 resolution (standard deviation <= 2 ** -23 of its RMS), its RMS; where it is
+    zero throughout, 1. Elements that are not finite are left out.
+    """
+    finite = np.asarray(reference, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if finite.size == 0:
+        return 1.0
+    rms = float(np.sqrt(np.mean(np.square(finite))))
+    deviation = float(finite.std())
+    if deviation > rms * 2.0**-23:
+        return deviation
+    return rms or 1.0
+
+
+def error_statistics(candidate: Array, reference: Array) -> ErrorStatistics:
+    """How far ``candidate`` lies from ``reference``; both of one shape, any floating-point dtype, any axes.
+
+    Differences are taken in float64. ``relative_rms`` is rms(candidate - reference) / `relative_scale`
+    (reference); ``max_ulp`` is taken after rounding both to float32. Elements that are not finite on either
+    side count in ``non_finite``; where there are any, where shapes differ, or where there are no elements,
+    the errors are None.
+    """
+    if candidate.shape != reference.shape or candidate.size == 0:
+        bad = int(np.count_nonzero(~np.isfinite(candidate))) + int(np.count_nonzero(~np.isfinite(reference)))
+        return _no_errors(int(candidate.size), bad, reference)
+    first = np.asarray(candidate, dtype=np.float64)
+    second = np.asarray(reference, dtype=np.float64)
+    non_finite = int(np.count_nonzero(~(np.isfinite(first) & np.isfinite(second))))
+    if non_finite:
+        return _no_errors(int(first.size), non_finite, second)
+    difference = first - second
+    magnitude = np.abs(difference)
+    rms = float(np.sqrt(np.mean(np.square(difference))))
+    with np.errstate(over="ignore"):
+        ulp = max_ulp(first.astype(np.float32), second.astype(np.float32))
+    return ErrorStatistics(
+        count=int(first.size),
+        non_finite=0,
+        max_abs=float(magnitude.max()),
+        mean_abs=float(magnitude.mean()),
+        rms=rms,
+        relative_rms=rms / relative_scale(second),
+        max_ulp=ulp,
+        one_minus_cosine=_one_minus_cosine(first, second),
+        reference_min=float(second.min()),
+        reference_max=float(second.max()),
+    )
+
+
+def noise_floor(source32: Array, source64: Array) -> Floor:
+    """The source's own float32 error against the source oracle over the probe.
+
+    ``source32`` are the source model's outputs in float32, ``source64`` the same model's in float64, in its
+    own framework; one shape. Neither number falls below half a float32 ULP at the largest output: a source
+    that happens to be exact must not condemn everybody else. Elements that are not finite are left out;
+    `compare_runtime` reports them.
+    """
+    both = source32.shape == source64.shape
+    reference = np.asarray(source64, dtype=np.float64)
+    finite = np.isfinite(reference)
+    scale = float(np.abs(reference[finite]).max()) if finite.any() else 0.0
+    rms = largest = 0.0
+    if both:
+        candidate = np.asarray(source32, dtype=np.float64)
+        finite &= np.isfinite(candidate)
+        if finite.any():
+            difference = candidate[finite] - reference[finite]
+            rms = float(np.sqrt(np.mean(np.square(difference))))
+            largest = float(np.abs(difference).max())
+    least = spacing32(scale) / 2
+    return Floor(
+        rms=max(rms, least),
+        max_abs=max(largest, least),
+        measured_rms=rms,
+        measured_max_abs=largest,
+        scale=scale,
+    )
+
+
+def compare_runtime(
+    target32: Array,
+    oracle64: Array,
+    floor: Floor,
+    *,
+    source32: Array | None = None,
+    comparison: Literal["runtime", "end-to-end"] = "runtime",
+) -> RuntimeComparison:
+    """A target's outputs against an oracle (the route oracle, or for ``end-to-end`` the source oracle), in
+    floors.
+
+    The gates: rms(error) <= 4 x floor.rms and max |error| <= 16 x floor.max_abs. Verdict: ``identical`` where
+    the outputs have the bits of ``source32``, ``equivalent`` where both gates hold, ``drifted`` where one
+    fails, ``divergent`` where a value is not finite (on whichever side, even on both) or shapes differ.
+    Whether a decision changed is not known here: `harness.compare.verdict` turns ``drifted`` into
+    ``divergent``.
+    """
+    findings = _unusable(comparison, target32, oracle64, "target", "oracle")
+    errors = error_statistics(target32, oracle64)
+    same = source32 is not None and bit_equal(target32, source32)
+    rms_ratio = None if errors.rms is None else errors.rms / floor.rms
+    max_ratio = None if errors.max_abs is None else errors.max_abs / floor.max_abs
+    # Written so that a ratio that cannot be compared (NaN) fails its gate.
+    if rms_ratio is not None and not rms_ratio <= gates.RUNTIME_RMS_RATIO:
+        findings.append(
+            Finding(
+                comparison=comparison,
+                verdict=Verdict.DRIFTED,
+                message=f"the RMS error is {rms_ratio:.3g} times the noise floor, "
+                f"the limit is {gates.RUNTIME_RMS_RATIO:g}",
+            )
+        )
+    if max_ratio is not None and not max_ratio <= gates.RUNTIME_MAX_RATIO:
+        findings.append(
+            Finding(
+                comparison=comparison,
+                verdict=Verdict.DRIFTED,
+                message=f"the largest error{_sample_of_largest(target32, oracle64)} is {max_ratio:.3g} times "
+                f"that of the noise floor, the limit is {gates.RUNTIME_MAX_RATIO:g}",
+            )
+        )
+    clean = Verdict.IDENTICAL if same else Verdict.EQUIVALENT
+    return RuntimeComparison(
+        verdict=worst([clean, *(finding.verdict for finding in findings)]),
+        errors=errors,
+        rms_ratio=rms_ratio,
+        max_ratio=max_ratio,
+        rms_limit=gates.RUNTIME_RMS_RATIO,
+        max_limit=gates.RUNTIME_MAX_RATIO,
+        bit_equal_to_source=same,
+        findings=findings,
+    )
+
+
+def compare_route(
+    route64: Array,
+    source64: Array,
+    folded: bool,
+    other_oracles: Mapping[str, Array] | None = None,
+    *,
+    oracle: str = "route oracle",
+) -> RouteComparison:
+    """The exported graph in float64 against the source model in float64.
+
+    The relative RMS error, as defined by `error_statistics`, must not exceed 1e-8, or 1e-6 where batch
+    normalisation is ``folded`` into float32 weights. ``other_oracles`` are outputs of other implementations
+    of the same graph by name: their largest difference from ``route64``, relative to `relative_scale`, must
+    not exceed 1e-10, or the yardstick itself is in doubt. ``oracle`` names the implementation that made
+    ``route64``. Verdict: ``identical`` where float64 outputs are bit-equal, ``equivalent`` within the limits,
+    ``drifted`` beyond, ``divergent`` where a value is not finite, shapes differ or the implementations
+    disagree.
+    """
+    others = dict(other_oracles or {})
+    limit = gates.ROUTE_FOLDED if folded else gates.ROUTE_UNFOLDED
+    findings = _unusable("route", route64, source64, "route oracle", "source oracle")
+    errors = error_statistics(route64, source64)
+    if errors.relative_rms is not None and not errors.relative_rms <= limit:
+        findings.append(
+            Finding(
+                comparison="route",
+                verdict=Verdict.DRIFTED,
+                message=f"in float64 the exported graph differs from the source by {errors.relative_rms:.2e} of the "
+                f"outputs' spread, the limit is {limit:g}" + (" (folded)" if folded else ""),
+            )
+        )
+    agreement: float | None = None
+    for name, other in others.items():
+        difference = _largest_relative_difference(other, route64)
+        if difference is None:
+            agreement = None
+            text = f"outputs {other.shape}" if other.shape != route64.shape else "values that are not finite"
+            findings.append(
+                Finding(
+                    comparison="route",
+                    verdict=Verdict.DIVERGENT,
+                    message=f"{name} and {oracle} cannot be compared: {name} gives {text} against {route64.shape}",
+                )
+            )
+            break
+        agreement = max(difference, agreement or 0.0)
+        if not difference <= gates.ORACLE_AGREEMENT:
+            findings.append(
+                Finding(
+                    comparison="route",
+                    verdict=Verdict.DIVERGENT,
+                    message=f"two implementations of the route oracle, {oracle} and {name}, differ by "
+                    f"{difference:.2e} of the outputs' spread, the limit is {gates.ORACLE_AGREEMENT:g}",
+                )
+            )
+    clean = Verdict.IDENTICAL if bit_equal(route64, source64) else Verdict.EQUIVALENT
+    return RouteComparison(
+        verdict=worst([clean, *(finding.verdict for finding in findings)]),
+        errors=errors,
+        limit=limit,
+        folded=folded,
+        oracle_agreement=agreement,
+        oracles=[oracle, *others],
+        findings=findings,
+    )
+
+
+def _unusable(
+    comparison: Comparison, candidate: Array, reference: Array, candidate_name: str, reference_name: str
+) -> list[Finding]:
+    """Findings that call for ``divergent``: other shapes, no elements, values that are not finite."""
+    findings: list[Finding] = []
+
+    def add(message: str) -> None:
+        findings.append(Finding(comparison=comparison, verdict=Verdict.DIVERGENT, message=message))
+
+    if candidate.shape != reference.shape:
+        add(
+            f"the {candidate_name}'s outputs have shape {_shape(candidate)}, the {reference_name}'s {_shape(reference)}"
+        )
+    elif candidate.size == 0:
+        add(f"the {candidate_name} has no outputs to compare: shape {_shape(candidate)}")
+    bad, bad_reference = ~np.isfinite(candidate), ~np.isfinite(reference)
+    if bad.any() and bad_reference.any() and bad.shape == bad_reference.shape and np.array_equal(bad, bad_reference):
+        add(
+            f"{int(bad.sum())} of {bad.size} output values are not finite on both sides, "
+            f"the first in sample {_first_sample(bad)}"
+        )
+        return findings
+    for name, mask in ((candidate_name, bad), (reference_name, bad_reference)):
+        if mask.any():
+            add(
+                f"{int(mask.sum())} of {mask.size} output values of the {name} are not finite, "
+                f"the first in sample {_first_sample(mask)}"
+            )
+    return findings
+
+
+def _largest_relative_difference(candidate: Array, reference: Array) -> float | None:
+    if candidate.shape != reference.shape or candidate.size == 0:
+        return None
+    largest = float(np.abs(np.asarray(candidate, np.float64) - np.asarray(reference, np.float64)).max())
+    return largest / relative_scale(reference) if np.isfinite(largest) else None
+
+
+def _one_minus_cosine(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
+    """1 - cos of the angle between two flattened arrays, by half the squared chord of the unit vectors.
+
+    Unlike 1 - dot, it does not cancel where the arrays are nearly parallel.
+    """
+    lengths = float(np.linalg.norm(first)), float(np.linalg.norm(second))
+    if not all(np.isfinite(length) and length > 0 for length in lengths):
+        return None
+    chord = first / lengths[0] - second / lengths[1]
+    return float(np.sum(np.square(chord)) / 2)
+
+
+def _no_errors(count: int, non_finite: int, reference: Array) -> ErrorStatistics:
+    finite = reference[np.isfinite(reference)]
+    return ErrorStatistics(
+        count=count,
+        non_finite=non_finite,
+        max_abs=None,
+        mean_abs=None,
+        rms=None,
+        relative_rms=None,
+        max_ulp=None,
+        one_minus_cosine=None,
+        reference_min=float(finite.min()) if finite.size else None,
+        reference_max=float(finite.max()) if finite.size else None,
+    )
+
+
+def _first_sample(mask: NDArray[np.bool_]) -> int:
+    """Index along axis 0 of the first True."""
+    return int(np.argwhere(mask)[0][0]) if mask.ndim else 0
+
+
+def _sample_of_largest(candidate: Array, reference: Array) -> str:
+    if candidate.ndim == 0:
+        return ""
+    place = int(np.argmax(np.abs(np.asarray(candidate, np.float64) - np.asarray(reference, np.float64))))
+    return f" (sample {int(np.unravel_index(place, candidate.shape)[0])})"
+
+
+def _shape(array: Array) -> str:
+    return " x ".join(str(size) for size in array.shape) or "()"

@@ -1,0 +1,192 @@
+"""From comparisons to one verdict, one plain sentence and one exit code: pure functions on records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.compare.records import (
+    CellResult,
+    Comparison,
+    DecisionComparison,
+    Finding,
+    ParameterComparison,
+    RouteComparison,
+    RuntimeComparison,
+    Verdict,
+    worst,
+)
+from harness.errors import ExitCode
+
+#: Comparisons that answer "is it the same model": of their findings the first makes the sentence.
+_CAUSES: tuple[Comparison, ...] = ("structure", "parameters", "route", "runtime", "end-to-end", "decisions")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A cell's verdict, the sentence that says why, and every finding, in the order of the comparisons."""
+
+    verdict: Verdict
+    sentence: str
+    findings: list[Finding]
+
+
+def combine(
+    *,
+    parameters: ParameterComparison | None = None,
+    route: RouteComparison | None = None,
+    runtime: RuntimeComparison | None = None,
+    end_to_end: RuntimeComparison | None = None,
+    decisions: DecisionComparison | None = None,
+    structure: Iterable[Finding] = (),
+) -> Judgement:
+    """The verdict of a cell: the worst of its comparisons, which stay apart.
+
+    - ``identical``: parameters bit-equal, outputs bit-equal to the source's own float32 outputs, and the route within
+      its limit (its float64 outputs may still differ in the order of summation).
+    - ``equivalent``: all gates hold; flips are then within the noise of float32 itself.
+    - ``drifted``: a gate of route or runtime fails and no decision changed that counts.
+    - ``divergent``: a gate fails and a decision changed that counts (or decisions were not compared), or a value is
+      not finite, shapes differ, or parameters are unmatched or unequal, or the structure contradicts the source.
+    """
+    findings = sorted(
+        [
+            *structure,
+            *(parameters.findings if parameters else []),
+            *(route.findings if route else []),
+            *(runtime.findings if runtime else []),
+            *(end_to_end.findings if end_to_end else []),
+        ],
+        key=lambda finding: (_CAUSES.index(finding.comparison), -finding.verdict.rank),
+    )
+    compared = [part.verdict for part in (parameters, route, runtime, end_to_end) if part is not None]
+    verdict = worst([*compared, *(finding.verdict for finding in findings)])
+    if verdict is Verdict.DRIFTED:
+        if decisions is None:
+            verdict = Verdict.DIVERGENT
+            findings.append(_decision_finding("a gate failed and decisions were not compared"))
+        elif decisions.counted_count:
+            verdict = Verdict.DIVERGENT
+            findings.append(_decision_finding(_changed(decisions)))
+    if verdict.rank <= Verdict.EQUIVALENT.rank:
+        verdict = Verdict.IDENTICAL if _bit_equal(parameters, runtime, end_to_end) else Verdict.EQUIVALENT
+    return Judgement(verdict, sentence(verdict, findings, parameters, runtime, end_to_end, decisions), findings)
+
+
+def sentence(
+    verdict: Verdict,
+    findings: list[Finding],
+    parameters: ParameterComparison | None = None,
+    runtime: RuntimeComparison | None = None,
+    end_to_end: RuntimeComparison | None = None,
+    decisions: DecisionComparison | None = None,
+) -> str:
+    """One plain sentence for a verdict that was reached by comparing (`describe_failure` for the others)."""
+    if verdict is Verdict.IDENTICAL:
+        return "Identical: parameters and outputs are equal to the source's bit for bit."
+    if verdict is Verdict.EQUIVALENT:
+        how = "its parameters are the source's"
+        if parameters is not None and parameters.folded:
+            how += " with batch normalisation folded in"
+        ratio = end_to_end or runtime
+        if ratio is not None and ratio.rms_ratio is not None:
+            how += f" and its error is {ratio.rms_ratio:.2g} times the source's own float32 noise"
+        if decisions is not None:
+            if decisions.flip_count:
+                how += f"; {_plural(decisions.flip_count, 'decision')} flipped within that noise"
+            else:
+                how += f"; none of {_plural(decisions.decisions, 'decision')} changed"
+        return f"Equivalent: {how}."
+    cause = findings[0].message if findings else "a gate failed"
+    more = f" ({_plural(len(findings) - 1, 'further finding')})" if len(findings) > 1 else ""
+    if verdict is Verdict.DRIFTED:
+        unchanged = f"; none of {_plural(decisions.decisions, 'decision')} changed" if decisions else ""
+        if decisions is not None and decisions.flip_count:
+            unchanged = f"; {_plural(decisions.flip_count, 'decision')} flipped, all within the noise floor"
+        return f"Drifted: {cause}{unchanged}{more}."
+    changed = ""
+    if decisions is not None and decisions.counted_count:
+        text = _changed(decisions)
+        changed = "" if text == cause else f"; {text}"
+    return f"Divergent: {cause}{changed}{more}."
+
+
+def describe_failure(verdict: Verdict, error: str, hint: str | None = None) -> str:
+    """The sentence of a cell that could not be compared: ``failed``, ``unsupported`` or ``unavailable``."""
+    text = " ".join(error.split()).rstrip(".")
+    lead = {
+        Verdict.FAILED: "Failed",
+        Verdict.UNSUPPORTED: "Not supported",
+        Verdict.UNAVAILABLE: "Not available",
+    }[verdict]
+    return f"{lead}: {text}" + (f"; {' '.join(hint.split()).rstrip('.')}" if hint else "") + "."
+
+
+def expectation_met(verdict: Verdict, expected: Verdict) -> bool:
+    """Whether a verdict is as good as expected.
+
+    The four verdicts reached by comparing are ordered, and a better one always meets the expectation. Where
+    ``unsupported``, ``unavailable`` or ``failed`` is expected, that one meets it, and so does an equivalent cell: a
+    refusal that is gone is good news, but answers that then turn out wrong are not.
+    """
+    if verdict is expected:
+        return True
+    if expected.rank > Verdict.DIVERGENT.rank:
+        return verdict.rank <= Verdict.EQUIVALENT.rank
+    return verdict.rank < expected.rank
+
+
+def exit_code(
+    results: Iterable[CellResult],
+    expect: Mapping[str, Verdict] | Verdict = Verdict.EQUIVALENT,
+    require: Collection[str] = (),
+) -> ExitCode:
+    """The exit code that some cells call for.
+
+    ``expect``: the worst verdict accepted, for all cells or by cell name (``equivalent`` where a cell is not named).
+    ``require``: runtimes (`CellResult.target`) that must be available. 3 where a cell failed and was not expected to;
+    1 where one is worse than expected or a required runtime is unavailable; else 0. ``unavailable`` does not count
+    otherwise; ``unsupported`` counts as worse than expected unless it is expected.
+    """
+    code = ExitCode.OK
+    for result in results:
+        wanted = expect if isinstance(expect, Verdict) else expect.get(result.cell, Verdict.EQUIVALENT)
+        if result.verdict is Verdict.UNAVAILABLE:
+            met = result.target not in require
+        else:
+            met = expectation_met(result.verdict, wanted)
+        if met:
+            continue
+        if result.verdict is Verdict.FAILED:
+            return ExitCode.CELL_FAILED
+        code = ExitCode.WORSE_THAN_EXPECTED
+    return code
+
+
+def _bit_equal(
+    parameters: ParameterComparison | None,
+    runtime: RuntimeComparison | None,
+    end_to_end: RuntimeComparison | None,
+) -> bool:
+    outputs = [part for part in (runtime, end_to_end) if part is not None]
+    return (
+        parameters is not None
+        and parameters.verdict is Verdict.IDENTICAL
+        and any(part.bit_equal_to_source for part in outputs)
+    )
+
+
+def _decision_finding(message: str) -> Finding:
+    return Finding(comparison="decisions", verdict=Verdict.DIVERGENT, message=message)
+
+
+def _changed(decisions: DecisionComparison) -> str:
+    text = f"{decisions.counted_count} of {_plural(decisions.decisions, 'decision')} changed"
+    if decisions.counted:
+        flip = decisions.counted[0]
+        text += f", for instance sample {flip.sample} from {flip.source} to {flip.target}"
+    return text
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
