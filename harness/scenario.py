@@ -112,7 +112,9 @@ class LimitsSection(_Section):
 class Scenario(_Section):
     """A scenario: one model, one source, and the product of routes and targets that fit together."""
 
-    scenario: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the scenario and of its results folder")
+    scenario: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the scenario and of its results folder"
+    )
     title: str
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -122,7 +124,9 @@ class Scenario(_Section):
     routes: list[Annotated[RouteSection, BeforeValidator(_route_by_name)]] = Field(min_length=1)
     targets: list[str] = Field(min_length=1, description="runtimes, written language/engine")
     probe: ProbeSection = ProbeSection()
-    evaluate: int | None = Field(default=None, gt=0, description="test samples that every runtime predicts; all if left out")
+    evaluate: int | None = Field(
+        default=None, gt=0, description="test samples that every runtime predicts; all if left out"
+    )
     batch_size: int = Field(default=64, gt=0, description="samples per call of a runtime")
     threads: int = Field(default=1, gt=0)
     limits: LimitsSection = LimitsSection()
@@ -247,7 +251,9 @@ def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
         for key, value in node.value:
             if key.value in seen:
                 raise ScenarioError(
-                    f"key '{key.value}' is given twice", where=f"{path}:{key.start_mark.line + 1}", hint="keep one of them"
+                    f"key '{key.value}' is given twice",
+                    where=f"{path}:{key.start_mark.line + 1}",
+                    hint="keep one of them",
                 )
             seen.add(key.value)
             _refuse_duplicates(path, value)

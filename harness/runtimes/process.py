@@ -40,9 +40,7 @@ class Worker:
     broken line the worker is gone and :attr:`alive` is False.
     """
 
-    def __init__(
-        self, row: Runtime, process: subprocess.Popen[bytes], requests: int, answers: int, log: Path
-    ) -> None:
+    def __init__(self, row: Runtime, process: subprocess.Popen[bytes], requests: int, answers: int, log: Path) -> None:
         self.runtime = row
         self.log = log
         #: Seconds from starting the process to its first answer; None until then.
@@ -130,9 +128,7 @@ class Worker:
                 if self.start_seconds is None:
                     self.start_seconds = time.perf_counter() - self._started
                 if answer.get("id") != identity:
-                    raise self._broken(
-                        f"answered request {answer.get('id')} when asked '{request}' ({identity})"
-                    )
+                    raise self._broken(f"answered request {answer.get('id')} when asked '{request}' ({identity})")
                 if isinstance(answer.get("progress"), dict):
                     if progress is not None:
                         progress(answer["progress"])
@@ -223,9 +219,7 @@ class Worker:
         if answer.get("ok") is False and isinstance(error, dict):
             self._in_order = True
             kind = _ERRORS.get(str(error.get("kind")), WorkerError)
-            raise kind(
-                str(error.get("message", "no message")), where=self.runtime.name, log_tail=self.log_tail()
-            )
+            raise kind(str(error.get("message", "no message")), where=self.runtime.name, log_tail=self.log_tail())
         raise self._broken(f"answered '{request}' with neither a result nor an error")
 
     def log_tail(self) -> list[str]:

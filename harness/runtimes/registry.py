@@ -23,7 +23,7 @@ class Runtime:
     """One row: what executes a model file and how it is reached.
 
     ``packages`` are the packages of its language it cannot do without; ``reads`` the file formats it loads; ``framework``
-    names the framework it trains with, where it can train.
+    names the framework it trains with, where it can train; ``oracle`` marks those that can serve as a route oracle.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Runtime:
     reads: tuple[FileFormat, ...]
     install: str
     framework: str | None = None
+    oracle: bool = False
 
     @property
     def language(self) -> Language:
@@ -66,6 +67,7 @@ RUNTIMES: dict[str, Runtime] = {
             reads=("safetensors",),
             install="pip install 'eo-interop-harness[pytorch]'",
             framework="pytorch",
+            oracle=True,
         ),
         Runtime(
             "python/onnxruntime",
@@ -80,8 +82,16 @@ RUNTIMES: dict[str, Runtime] = {
             packages=("onnx",),
             reads=("onnx",),
             install="pip install 'eo-interop-harness[onnx]'",
+            oracle=True,
         ),
-        Runtime("r/base", host="rscript", packages=("jsonlite",), reads=("onnx",), install=_DEBIAN_R),
+        Runtime(
+            "r/base",
+            host="rscript",
+            packages=("jsonlite",),
+            reads=("onnx",),
+            install=_DEBIAN_R,
+            oracle=True,
+        ),
     )
 }
 
@@ -121,9 +131,7 @@ def _python_packages(row: Runtime) -> Availability:
         if not found:
             missing.append(package)
     if missing:
-        return Availability(
-            False, versions, f"Python package {' and '.join(missing)} not installed", row.install
-        )
+        return Availability(False, versions, f"Python package {' and '.join(missing)} not installed", row.install)
     return Availability(True, versions)
 
 

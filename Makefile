@@ -1,0 +1,28 @@
+# `make run` runs the main job, `make test` the test suite; both set up first what is missing.
+SHELL := /bin/bash
+PYTHON ?= python3
+SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
+VENV := .venv/bin
+
+.PHONY: run test test-slow test-r lint setup schema clean
+
+run: setup
+	$(VENV)/python -m harness run $(SCENARIO)
+
+test: setup lint
+	$(VENV)/python -m pytest -m "not slow"
+	bash scripts/test_r.sh
+
+test-slow: setup
+	$(VENV)/python -m pytest -m slow
+
+lint:
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/mypy
+
+setup:
+	@PYTHON="$(PYTHON)" bash scripts/setup.sh
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

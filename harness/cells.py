@@ -1,0 +1,198 @@
+"""From the artifacts of one cell to its result: the three comparisons, kept apart, and what follows from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare.decisions import compare_decisions
+from harness.compare.outputs import compare_route, compare_runtime, noise_floor
+from harness.compare.parameters import compare_parameters
+from harness.compare.records import CellResult, Finding, Floor, Verdict
+from harness.compare.structure import compare_structure, summarise
+from harness.compare.verdict import combine, describe_failure
+from harness.models.spec import ModelSpec
+from harness.plan import Cell
+from harness.steps import model_file
+
+Array = NDArray[Any]
+#: Verdict, words, hint and log tail of a step that has no artifact.
+StepFailure = tuple[Verdict, str, str | None, list[str]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The trained source as artifacts: its folder, its predictions, the data and the names of its classes."""
+
+    data: Path
+    train: Path
+    predictions: Path
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The model specification."""
+        return ModelSpec.from_json((self.train / "model.json").read_text())
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The metadata that every exported file must carry."""
+        metadata: dict[str, str] = json.loads((self.train / "metadata.json").read_text())
+        return metadata
+
+    @cached_property
+    def dataset(self) -> dict[str, Any]:
+        """``dataset.json`` of the data."""
+        dataset: dict[str, Any] = json.loads((self.data / "dataset.json").read_text())
+        return dataset
+
+    @cached_property
+    def parameters(self) -> dict[str, Array]:
+        """Canonical parameters by canonical name, canonical layout."""
+        return load_arrays(self.train / "weights.safetensors")
+
+    @cached_property
+    def probe_ids(self) -> NDArray[np.int64]:
+        """Ids of the probe's samples (sample,)."""
+        return load_arrays(self.data / "probe_labels.safetensors")["ids"]
+
+    @property
+    def output(self) -> str:
+        """Name of the model's first output, on which runtimes are compared."""
+        return self.spec.outputs[0].name
+
+    @cached_property
+    def probe32(self) -> Array:
+        """The source's own float32 outputs on the probe (sample, class)."""
+        return load_arrays(self.predictions / "probe.float32.safetensors")[self.output]
+
+    @cached_property
+    def probe64(self) -> Array:
+        """The source oracle: the same model's float64 outputs on the probe (sample, class)."""
+        return load_arrays(self.predictions / "probe.float64.safetensors")[self.output]
+
+    @cached_property
+    def floor(self) -> Floor:
+        """The noise floor of the source."""
+        return noise_floor(self.probe32, self.probe64)
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """All tensors of a safetensors file by name."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, Array] = load_file(path)
+    return arrays
+
+
+def only_output(path: Path, name: str) -> Array:
+    """The output of that name; where a file names its only output otherwise, that one (its name is a finding)."""
+    arrays = load_arrays(path)
+    return arrays[name] if name in arrays else next(iter(arrays.values()))
+
+
+def evaluate(
+    cell: Cell, source: Source, folders: dict[str, Path], failures: dict[str, StepFailure], framework: str
+) -> CellResult:
+    """Compare one cell, or say why it could not be compared."""
+    named: dict[str, Any] = {
+        "cell": cell.id,
+        "model": source.spec.model,
+        "source": framework,
+        "route": cell.route.route,
+        "route_label": cell.route.label,
+        "target": cell.target,
+        "head": source.spec.head,
+        "probe_sha256": source.dataset["probe"]["sha256"],
+        "probe_samples": source.dataset["probe"]["samples"],
+    }
+    oracles = [name for name in cell.oracles if name in folders]
+    # The target's own failure says more of this cell than a missing oracle does.
+    broken = failures.get(cell.step) or (None if oracles else failures[cell.oracles[0]])
+    if broken is not None:
+        verdict, error, hint, log_tail = broken
+        return CellResult(
+            **named,
+            verdict=verdict,
+            sentence=describe_failure(verdict, error, hint),
+            error=error,
+            hint=hint,
+            log_tail=log_tail,
+        )
+    oracle, others = oracles[0], oracles[1:]
+    target = folders[cell.step]
+    record = json.loads((target / "target.json").read_text())
+    structure_file = folders[oracle] / "structure.json"
+    structure = json.loads(structure_file.read_text()) if structure_file.exists() else None
+
+    route64 = only_output(folders[oracle] / "probe.float64.safetensors", source.output)
+    target32 = only_output(target / "probe.float32.safetensors", source.output)
+    parameters = compare_parameters(
+        source.spec, source.parameters, structure, load_arrays(target / "parameters.safetensors")
+    )
+    route = compare_route(
+        route64,
+        source.probe64,
+        parameters.folded,
+        {
+            name.rpartition(" ")[2]: only_output(folders[name] / "probe.float64.safetensors", source.output)
+            for name in others
+        },
+        oracle=oracle.rpartition(" ")[2],
+    )
+    runtime = compare_runtime(target32, route64, source.floor, source32=source.probe32)
+    end_to_end = compare_runtime(
+        target32, source.probe64, source.floor, source32=source.probe32, comparison="end-to-end"
+    )
+    decisions = (
+        compare_decisions(
+            source.spec.decision,
+            target32,
+            source.probe64,
+            source.floor,
+            names=source.dataset["class_names"],
+            ids=source.probe_ids,
+        )
+        if target32.shape == source.probe64.shape
+        else None
+    )
+    found: list[Finding] = compare_structure(
+        source.spec, record["load"].get("metadata", {}), source.metadata, structure
+    )
+    judgement = combine(
+        parameters=parameters,
+        route=route,
+        runtime=runtime,
+        end_to_end=end_to_end,
+        decisions=decisions,
+        structure=found,
+    )
+    return CellResult(
+        **named,
+        verdict=judgement.verdict,
+        sentence=judgement.sentence,
+        findings=judgement.findings,
+        structure=None if structure is None else summarise(structure),
+        parameters=parameters,
+        floor=source.floor,
+        route_comparison=route,
+        runtime_comparison=runtime,
+        end_to_end=end_to_end,
+        decisions=decisions,
+        versions=record["describe"].get("versions", {}),
+    )
+
+
+def export_record(folder: Path) -> dict[str, Any] | None:
+    """``export.json`` of an export, without what differs from run to run; None for a route that exports nothing."""
+    path = folder / "export.json"
+    if model_file(folder).suffix != ".onnx" or not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    record.pop("seconds", None)
+    return record

@@ -1,0 +1,251 @@
+"""The command line: arguments, progress and exit codes, nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+import harness
+from harness.errors import ExitCode, HarnessError
+
+if TYPE_CHECKING:
+    from harness.compare.records import CellResult
+
+EPILOGUE = (
+    "Exit codes: 0 all cells as expected; 1 a cell worse than the scenario expects; 2 bad usage, scenario or data; "
+    "3 a cell failed; 130 interrupted."
+)
+
+#: The base of typer's usage errors, wherever this version of typer keeps it.
+_UsageError = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="harness",
+    help="Does a deep-learning model give the same answers in another language? Train, export, reopen, compare.",
+    epilog=EPILOGUE,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+data_app = typer.Typer(help="The data sources.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for a machine to read.")]
+Output = Annotated[Path, typer.Option("--output", help="Folder of the results; each scenario has one below it.")]
+StoreFolder = Annotated[Path, typer.Option("--store", help="Folder of the artifacts that finished steps left.")]
+Pdf = Annotated[bool, typer.Option("--pdf", help="Write every figure as PDF too.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(harness.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Nothing but options that every command has."""
+
+
+@app.command()
+def run(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file, e.g. scenarios/tempcnn_py_to_r.yaml.")],
+    output: Output = Path("results"),
+    store: StoreFolder = Path("exported"),
+    pdf: Pdf = False,
+    as_json: Json = False,
+) -> None:
+    """Run a scenario: train, export, reopen, compare, report. Goes on from what is finished."""
+    from harness.progress import listener
+    from harness.run import run as run_scenario
+
+    with listener(quiet=as_json) as listening:
+        result = run_scenario(scenario, output=output, store=store, listener=listening, pdf=pdf)
+    if as_json:
+        _print_json(
+            {
+                "scenario": result.scenario.scenario,
+                "folder": str(result.folder),
+                "fresh": result.fresh,
+                "exit_code": int(result.exit_code),
+                "cells": [cell.model_dump(mode="json") for cell in result.cells],
+            }
+        )
+    else:
+        _print_cells(result.scenario.title, result.cells)
+        if not result.fresh:
+            typer.echo("All of this was finished before.")
+        typer.echo(f"Report: {result.folder / 'report.html'}")
+    raise typer.Exit(int(result.exit_code))
+
+
+@app.command()
+def runtimes(as_json: Json = False) -> None:
+    """Which runtimes are installed, their versions, and the command that installs a missing one."""
+    from harness.runtimes.registry import RUNTIMES, availability
+
+    states = {name: availability(row) for name, row in RUNTIMES.items()}
+    if as_json:
+        rows = {
+            name: {
+                "installed": state.installed,
+                "versions": state.versions,
+                "reason": state.reason,
+                "install": RUNTIMES[name].install,
+                "reads": list(RUNTIMES[name].reads),
+            }
+            for name, state in states.items()
+        }
+        _print_json(rows)
+        return
+    table = _table("runtime", "installed", "versions, or what is missing")
+    for name, state in states.items():
+        versions = ", ".join(f"{package} {version}" for package, version in state.versions.items())
+        missing = f"{state.reason}; install it with: {state.install}"
+        table.add_row(name, "yes" if state.installed else "no", versions if state.installed else missing)
+    _print_table(table)
+
+
+@data_app.command("list")
+def data_list(as_json: Json = False) -> None:
+    """The data sources by name."""
+    from harness.data.sources import source, source_names
+
+    found = [source(name) for name in source_names()]
+    if as_json:
+        _print_json(
+            {
+                row.name: {
+                    "title": row.title,
+                    "options": row.options.model_json_schema(),
+                    "downloads": row.fetch is not None,
+                }
+                for row in found
+            }
+        )
+        return
+    table = _table("source", "what", "options")
+    for row in found:
+        table.add_row(row.name, row.title, ", ".join(row.options.model_fields))
+    _print_table(table)
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="A data source, see `harness data list`.")],
+    folder: Annotated[Path, typer.Option("--folder", help="Where its files go.")] = Path("data"),
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of a synthetic source.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Get the files of a data source into a folder: download them, or make them where the source is embedded."""
+    from harness.data.sources import get
+
+    written = get(name, folder / name, seed)
+    if as_json:
+        _print_json({"source": name, "folder": str(folder / name), "files": [str(path) for path in written]})
+        return
+    for path in written:
+        typer.echo(path)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of a scenario file, for an editor to check and complete it."""
+    from harness.scenario import json_schema
+
+    _print_json(json_schema())
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The results folder of a scenario, e.g. results/tempcnn_py_to_r.")],
+    pdf: Pdf = False,
+    as_json: Json = False,
+) -> None:
+    """Rebuild tables, figures and pages from the result files of a finished run."""
+    from harness.run import rebuild_report
+
+    cells = rebuild_report(folder, pdf=pdf)
+    if as_json:
+        _print_json({"folder": str(folder), "cells": [cell.model_dump(mode="json") for cell in cells]})
+    else:
+        typer.echo(f"Report: {folder / 'report.html'}")
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))
+
+
+def _table(*columns: str) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print_table(table: Any) -> None:
+    from rich.console import Console
+
+    # A pipe has no width of its own; a fixed one keeps lines whole for grep and for logs.
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+
+
+def _print_cells(title: str, cells: list[CellResult]) -> None:
+    typer.echo(title)
+    table = _table("target", "route", "verdict", "error / floor", "in one sentence")
+    for cell in cells:
+        ratio = cell.runtime_comparison.rms_ratio if cell.runtime_comparison else None
+        table.add_row(
+            cell.target, cell.route_label, cell.verdict.value, "" if ratio is None else f"{ratio:.2f}", cell.sentence
+        )
+    _print_table(table)
+
+
+def main() -> NoReturn:
+    """The entry point: one line and an exit code for every error a user can meet."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("HARNESS_DEBUG"))
+    # `--debug` is read here and accepted anywhere on the line.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        # Not standalone: otherwise Ctrl-C and usage errors would end the process with words of their own.
+        code = app(args=arguments, prog_name="harness", standalone_mode=False)
+    except HarnessError as error:
+        if debug:
+            raise
+        _fail(error.line(), error.exit_code)
+    except _UsageError as error:
+        error.show()
+        sys.exit(ExitCode.USAGE)
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe went away, as `| head` does: not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ExitCode.OK)
+    if code == ExitCode.INTERRUPTED:
+        _fail("interrupted; the same command goes on from the steps that are finished", ExitCode.INTERRUPTED)
+    sys.exit(code or ExitCode.OK)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(line: str, code: ExitCode) -> NoReturn:
+    print(f"harness: {line}", file=sys.stderr)
+    sys.exit(code)

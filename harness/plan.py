@@ -1,0 +1,96 @@
+"""From a scenario to steps and cells: a pure function, without a look at what is installed or finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.runtimes.registry import RUNTIMES, framework_runtime
+from harness.scenario import RouteSection, Scenario
+
+StepKind = Literal["data", "inputs", "train", "source", "export", "oracle", "target"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work. ``parameters`` and the steps it needs decide its result; ``runtime`` does it (None: the harness)."""
+
+    id: str
+    kind: StepKind
+    runtime: str | None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (model, source, route, target) and the steps its comparisons read."""
+
+    id: str
+    label: str
+    route: RouteSection
+    target: str
+    export: str
+    oracles: tuple[str, ...]
+    step: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps in an order in which each comes after what it needs, and the cells made of them."""
+
+    steps: tuple[Step, ...]
+    cells: tuple[Cell, ...]
+
+    def step(self, identity: str) -> Step:
+        """The step of that id."""
+        return next(step for step in self.steps if step.id == identity)
+
+
+def oracle_runtimes(route: RouteSection) -> tuple[str, ...]:
+    """Runtimes that compute a route's output in float64 from the exported file, the first one preferred."""
+    return tuple(name for name, row in RUNTIMES.items() if row.oracle and route.writes in row.reads)
+
+
+def make_plan(scenario: Scenario) -> Plan:
+    """The steps and cells of a scenario."""
+    trainer = framework_runtime(scenario.source.framework).name
+    data = scenario.data.model_dump(mode="json")
+    training = scenario.source.training.model_dump(mode="json")
+    running = {"batch_size": scenario.batch_size, "threads": scenario.threads}
+    steps = [
+        Step("data", "data", None, {"data": data, "seed": scenario.seed, "probe": scenario.probe.samples}),
+        Step("inputs", "inputs", None, {"evaluate": scenario.evaluate, "seed": scenario.seed}, ("data",)),
+        Step(
+            "train",
+            "train",
+            trainer,
+            {
+                "model": scenario.model.model_dump(mode="json"),
+                "training": training,
+                "seed": scenario.seed,
+                "threads": scenario.threads,
+            },
+            ("data",),
+        ),
+        Step("source", "source", trainer, running, ("data", "inputs", "train")),
+    ]
+    cells = []
+    for route in scenario.routes:
+        export = "train"
+        if route.writes == "onnx":
+            export = f"export {route.label}"
+            steps.append(Step(export, "export", trainer, {"route": route.model_dump(mode="json")}, ("train",)))
+        oracles = []
+        for runtime in oracle_runtimes(route):
+            identity = f"oracle {route.label} {runtime}"
+            steps.append(Step(identity, "oracle", runtime, running, ("data", export)))
+            oracles.append(identity)
+        for target in scenario.targets:
+            if route.writes not in RUNTIMES[target].reads:
+                continue
+            identity = f"target {route.label} {target}"
+            steps.append(Step(identity, "target", target, running, ("data", "inputs", export)))
+            name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
+            cells.append(Cell(name, f"{target} via {route.label}", route, target, export, tuple(oracles), identity))
+    return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)))

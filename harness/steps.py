@@ -1,0 +1,291 @@
+"""How each kind of step is done: by the harness itself, or by asking a worker."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import HarnessError, StoreError, WorkerError
+from harness.plan import Step
+from harness.provenance import library_versions, sources
+from harness.runtimes.process import Worker
+from harness.runtimes.registry import RUNTIMES, availability, framework_runtime
+from harness.scenario import DataSection, LimitsSection, ModelSection, RouteSection
+from harness.store import to_json, write_atomically
+
+Progress = Callable[[dict[str, Any]], None]
+
+
+class Workers:
+    """The running workers of one run, one per runtime, started when first asked for and again after a death."""
+
+    def __init__(self, logs: Path, threads: int) -> None:
+        self.logs = logs
+        self.threads = threads
+        self.start_seconds: dict[str, float] = {}
+        self.busy_seconds: dict[str, float] = {}
+        self._running: dict[str, Worker] = {}
+
+    def request(
+        self, runtime: str, request: str, *, timeout: float, progress: Progress | None = None, **arguments: Any
+    ) -> dict[str, Any]:
+        """Ask a runtime's worker; see Worker.request."""
+        worker = self._worker(runtime, timeout)
+        started = time.perf_counter()
+        try:
+            return worker.request(request, timeout=timeout, progress=progress, **arguments)
+        except WorkerError as error:
+            raise _disk_full(error) or error from error
+        finally:
+            self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + time.perf_counter() - started
+
+    def _worker(self, runtime: str, timeout: float) -> Worker:
+        worker = self._running.get(runtime)
+        if worker is not None and worker.alive:
+            return worker
+        if worker is not None:
+            worker.close()
+        started = time.perf_counter()
+        worker = Worker.start(RUNTIMES[runtime], self.logs / f"{runtime.replace('/', '-')}.log", threads=self.threads)
+        self._running[runtime] = worker
+        worker.request("describe", timeout=min(timeout, 300.0))
+        self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + time.perf_counter() - started
+        return worker
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._running.values():
+            worker.close()
+        self._running.clear()
+
+
+def _disk_full(error: WorkerError) -> StoreError | None:
+    """A worker's full disk is not the fault of its cell: the run cannot go on for any of them."""
+    for sign in ("No space left on device", "File too large", "Disk quota exceeded"):
+        if sign.lower() in error.what.lower():
+            return StoreError(
+                f"no room to write: {sign}",
+                where=error.where,
+                hint="free some space, then run the same command again: it goes on from here",
+            )
+    return None
+
+
+@dataclass
+class Context:
+    """What a step may use: the folders of the steps it needs, its own folder and record, workers, limits."""
+
+    step: Step
+    folder: Path
+    record: dict[str, Any]
+    needs: dict[str, Path]
+    workers: Workers
+    limits: LimitsSection
+    progress: Progress | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the worker of the step's runtime, within the limit of a request."""
+        if self.step.runtime is None:
+            raise ValueError(f"step {self.step.id} has no runtime to ask")
+        timeout = self.limits.training_seconds if request == "train" else self.limits.request_seconds
+        return self.workers.request(self.step.runtime, request, timeout=timeout, progress=self.progress, **arguments)
+
+    def needed(self, kind: str) -> Path:
+        """The folder of the one needed step whose id begins with ``kind``."""
+        return next(path for name, path in self.needs.items() if name.partition(" ")[0] == kind)
+
+
+def data_config(section: dict[str, Any]) -> Any:
+    """The data room's configuration of a scenario's ``data`` section. Raises DataError on bad options."""
+    from harness.data.prepare import DataConfig
+
+    return DataConfig(**DataSection(**section).model_dump())
+
+
+def fingerprint(step: Step) -> dict[str, Any]:
+    """What a step's result depends on beside its parameters and needs: sources and versions, found without importing."""
+    if step.kind in ("data", "inputs"):
+        from harness.data.prepare import fingerprint as of_data
+
+        versions = library_versions()
+        outside = of_data(data_config(step.parameters["data"])) if step.kind == "data" else ""
+        return {"sources": sources("data"), "versions": [versions["numpy"], versions["h5py"]], "outside": outside}
+    row = RUNTIMES[step.runtime or ""]
+    if row.host == "rscript":
+        code = sources("native:r")
+    elif row.framework is not None:
+        code = sources("workers", "models", "compare/metrics.py", f"native:{row.framework}")
+    else:
+        code = sources("workers")
+    return {"sources": code, "versions": availability(row).versions}
+
+
+def carry_out(context: Context) -> None:
+    """Do one step; its files are in ``context.folder`` afterwards.
+
+    Raises HarnessError: WorkerError costs the cells that need the step, anything else ends the run.
+    """
+    _KINDS[context.step.kind](context)
+
+
+def _data(context: Context) -> None:
+    from harness.data.prepare import prepare
+
+    parameters = context.step.parameters
+    prepare(data_config(parameters["data"]), parameters["seed"], parameters["probe"], context.folder)
+
+
+def _inputs(context: Context) -> None:
+    """The test samples that every runtime predicts, as a file with the model's input alone."""
+    from safetensors.numpy import load_file, save_file
+
+    test = load_file(context.needed("data") / "test.safetensors")
+    total, wanted = len(test["y"]), context.step.parameters["evaluate"]
+    indices = np.arange(total)
+    if wanted is not None and wanted < total:
+        chosen = np.random.default_rng([context.step.parameters["seed"], 1]).permutation(total)[:wanted]
+        indices = np.sort(chosen)
+    save_file({"x": np.ascontiguousarray(test["x"][indices])}, context.folder / "test.safetensors")
+    write_atomically(
+        context.folder / "evaluation.json", to_json({"indices": indices.tolist(), "of": total, "samples": len(indices)})
+    )
+
+
+def _train(context: Context) -> None:
+    from harness.data.prepare import read_prepared
+    from harness.models import model
+
+    parameters = context.step.parameters
+    data = context.needed("data")
+    prepared = read_prepared(data)
+    section = ModelSection(**parameters["model"])
+    spec = model(section.name).build(
+        bands=len(prepared.info.bands),
+        dates=prepared.dates,
+        classes=len(prepared.info.class_names),
+        head=section.head,
+        preset=section.preset,
+        hyperparameters=section.hyperparameters,
+    )
+    info = prepared.info
+    metadata = {
+        "harness.model": spec.model,
+        "harness.spec": spec.to_json(),
+        "harness.classes": json.dumps(list(info.class_names), ensure_ascii=False),
+        "harness.class_base": "0",
+        "harness.bands": json.dumps([band.name for band in info.bands], ensure_ascii=False),
+        "harness.axes": json.dumps(
+            {tensor.name: [axis.name for axis in tensor.axes] for tensor in (*spec.inputs, *spec.outputs)}
+        ),
+        "harness.normalisation": prepared.normalisation.model_dump_json(),
+        "harness.head": spec.head,
+        "harness.data": json.dumps(
+            {
+                "name": info.name,
+                "synthetic": info.synthetic,
+                "licence": info.licence,
+                "doi": info.doi,
+                "citation": info.citation,
+            },
+            ensure_ascii=False,
+        ),
+    }
+    write_atomically(context.folder / "model.json", spec.to_json() + "\n")
+    write_atomically(context.folder / "metadata.json", to_json(metadata))
+    context.ask(
+        "train",
+        data=str(data),
+        out=str(context.folder),
+        seed=parameters["seed"],
+        **parameters["training"],
+    )
+
+
+def _predict(context: Context, inputs: Path, outputs: str, batch_size: int | None) -> dict[str, Any]:
+    return context.ask("predict", inputs=str(inputs), outputs=str(context.folder / outputs), batch_size=batch_size)
+
+
+def _source(context: Context) -> None:
+    weights = context.needed("train") / "weights.safetensors"
+    probe = context.needed("data") / "probe.safetensors"
+    batch_size = context.step.parameters["batch_size"]
+    context.ask("load", path=str(weights), precision="float32")
+    _predict(context, probe, "probe.float32.safetensors", batch_size)
+    _predict(context, context.needed("inputs") / "test.safetensors", "test.float32.safetensors", batch_size)
+    context.ask("load", path=str(weights), precision="float64")
+    _predict(context, probe, "probe.float64.safetensors", batch_size)
+
+
+def _export(context: Context) -> None:
+    route = RouteSection(**context.step.parameters["route"])
+    train = context.needed("train")
+    context.ask(
+        "export",
+        weights=str(train / "weights.safetensors"),
+        metadata=str(train / "metadata.json"),
+        out=str(context.folder),
+        route=route.route,
+        opset=route.opset,
+        fold=route.fold,
+    )
+
+
+def model_file(export: Path) -> Path:
+    """The model file of an export's or training's folder."""
+    onnx = export / "model.onnx"
+    return onnx if onnx.exists() else export / "weights.safetensors"
+
+
+def _model_folder(context: Context) -> Path:
+    return next(path for name, path in context.needs.items() if name.partition(" ")[0] in ("export", "train"))
+
+
+def _oracle(context: Context) -> None:
+    model = model_file(_model_folder(context))
+    context.ask("load", path=str(model), precision="float64")
+    probe = context.needed("data") / "probe.safetensors"
+    _predict(context, probe, "probe.float64.safetensors", context.step.parameters["batch_size"])
+    if model.suffix == ".onnx":
+        context.ask("structure", path=str(model), outputs=str(context.folder / "structure.json"))
+
+
+def _target(context: Context) -> None:
+    model = model_file(_model_folder(context))
+    batch_size = context.step.parameters["batch_size"]
+    described = context.ask("describe")
+    described.pop("operators", None)
+    loaded = context.ask("load", path=str(model), precision="float32")
+    context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
+    probe = _predict(context, context.needed("data") / "probe.safetensors", "probe.float32.safetensors", batch_size)
+    test = _predict(context, context.needed("inputs") / "test.safetensors", "test.float32.safetensors", batch_size)
+    record = {"describe": described, "load": loaded, "probe": probe, "test": test}
+    write_atomically(context.folder / "target.json", to_json(record))
+
+
+_KINDS: dict[str, Callable[[Context], None]] = {
+    "data": _data,
+    "inputs": _inputs,
+    "train": _train,
+    "source": _source,
+    "export": _export,
+    "oracle": _oracle,
+    "target": _target,
+}
+
+
+def trainer_installed(framework: str) -> HarnessError | None:
+    """The error to end with where the source's own framework is missing: without a source there is no cell."""
+    row = framework_runtime(framework)
+    here = availability(row)
+    if here.installed:
+        return None
+    return HarnessError(
+        f"the source cannot be trained: {here.reason}", where=row.name, hint=f"install it with: {here.install}"
+    )

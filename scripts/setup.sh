@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Set up what the harness needs: a virtual environment from the lock, and R from Debian.
+# Says what it does, skips what is there. Without R everything else still works.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-python3}
+say() { printf 'setup: %s\n' "$*"; }
+
+# Runs a command as root: directly, or through sudo where that needs no password or a terminal can ask for one.
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"
+  elif command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; then sudo "$@"
+  else return 1
+  fi
+}
+
+debian_install() {
+  command -v apt-get >/dev/null || return 1
+  say "installing $* with apt-get"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq || return 1
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+python_is_recent() { "$1" -c 'import sys; raise SystemExit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+if ! python_is_recent "$PYTHON"; then
+  say "'$PYTHON' is not Python 3.11 or newer; name one with: make PYTHON=python3.11 ..." >&2
+  exit 2
+fi
+
+# --- Python ---------------------------------------------------------------------------------------------------------
+if [ ! -x .venv/bin/python ]; then
+  # On Debian venv needs ensurepip, which is a package of its own.
+  if ! "$PYTHON" -c 'import ensurepip' 2>/dev/null; then
+    debian_install python3-venv || {
+      say "Python's venv is missing; install it with: apt-get install python3-venv" >&2
+      exit 2
+    }
+  fi
+  say "making the virtual environment .venv"
+  "$PYTHON" -m venv --clear .venv
+fi
+
+stamp=.venv/lock.sha256
+wanted=$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+  say "installing the Python packages of requirements.lock"
+  # torch is named in the call itself: a bare dependency on it would take the newest build there is.
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -r requirements.lock
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+  printf '%s\n' "$wanted" > "$stamp"
+  if .venv/bin/python -m pip list 2>/dev/null | grep -qi '^nvidia-'; then
+    say "warning: CUDA packages came with torch (several GB). For the CPU build set PIP_EXTRA_INDEX_URL to an index that has it."
+  fi
+else
+  say "Python packages are there"
+fi
+
+# --- R --------------------------------------------------------------------------------------------------------------
+r_packages="r-base-core r-base-dev r-cran-jsonlite r-cran-testthat libopenblas0"
+if command -v Rscript >/dev/null && Rscript --vanilla -e 'quit(status = !all(nzchar(sapply(c("jsonlite", "testthat"), function(p) system.file(package = p)))))'; then
+  say "R is there"
+elif debian_install $r_packages; then
+  say "R is installed"
+else
+  say "R is not here and could not be installed; its cells will be 'unavailable'. To have them: apt-get install $r_packages"
+fi
