@@ -13,7 +13,10 @@ StepKind = Literal["data", "inputs", "train", "source", "export", "oracle", "tar
 
 @dataclass(frozen=True)
 class Step:
-    """One unit of work. ``parameters`` and the steps it needs decide its result; ``runtime`` does it (None: the harness)."""
+    """One unit of work. ``parameters`` and the steps it needs decide its result.
+
+    ``runtime`` does it; None: the harness itself.
+    """
 
     id: str
     kind: StepKind

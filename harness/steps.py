@@ -110,7 +110,7 @@ def data_config(section: dict[str, Any]) -> Any:
 
 
 def fingerprint(step: Step) -> dict[str, Any]:
-    """What a step's result depends on beside its parameters and needs: sources and versions, found without importing."""
+    """What a step's result depends on beside its parameters and needs: sources and versions, without importing any."""
     if step.kind in ("data", "inputs"):
         from harness.data.prepare import fingerprint as of_data
 

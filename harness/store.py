@@ -108,8 +108,8 @@ class Store:
     def making(self, kind: str, key: str, *, resume: bool = False) -> Iterator[tuple[Path, dict[str, Any]]]:
         """A folder to make an artifact in, and the record that becomes its ``step.json``.
 
-        The folder appears under its right name when the block ends without an error. With ``resume`` what an interrupted
-        attempt left is kept and handed over again; otherwise it is deleted.
+        The folder appears under its right name when the block ends without an error. With ``resume`` what an
+        interrupted attempt left is kept and handed over again; otherwise it is deleted.
         """
         final = self.folder(kind, key)
         partial = self.root / ".partial" / final.name

@@ -22,8 +22,9 @@ FileFormat = Literal["onnx", "safetensors"]
 class Runtime:
     """One row: what executes a model file and how it is reached.
 
-    ``packages`` are the packages of its language it cannot do without; ``reads`` the file formats it loads; ``framework``
-    names the framework it trains with, where it can train; ``oracle`` marks those that can serve as a route oracle.
+    ``packages`` are the packages of its language it cannot do without; ``reads`` the file formats it loads;
+    ``framework`` names the framework it trains with, where it can train; ``oracle`` marks those that can serve as a
+    route oracle.
     """
 
     name: str

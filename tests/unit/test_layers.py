@@ -1,0 +1,125 @@
+"""Arrows run downwards only: the layers of the house, held against the imports that the code really has."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "harness"
+
+#: Rooms from the top down. A file may import from its own room and from rooms below.
+LAYERS = (
+    ("harness.__main__",),
+    ("harness.cli",),
+    ("harness.progress",),
+    ("harness.run",),
+    ("harness.results",),
+    ("harness.cells",),
+    ("harness.steps",),
+    ("harness.plan",),
+    ("harness.scenario",),
+    ("harness.report", "harness.workers"),
+    ("harness.provenance",),
+    ("harness.runtimes",),
+    ("harness.data", "harness.compare"),
+    ("harness.models",),
+    ("harness.native", "harness.store"),
+    ("harness.errors",),
+    ("harness",),
+)
+
+#: Frameworks and bridges that only workers may import.
+FRAMEWORKS = {
+    "torch",
+    "tensorflow",
+    "keras",
+    "jax",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "rpy2",
+    "juliacall",
+    "ml_dtypes",
+}
+
+
+def modules() -> list[tuple[str, Path]]:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found.append((".".join(part for part in parts if part != "__init__"), path))
+    return found
+
+
+def rank(module: str) -> int:
+    matches = [
+        (len(room), index)
+        for index, layer in enumerate(LAYERS)
+        for room in layer
+        if module == room or module.startswith(room + ".")
+    ]
+    return max(matches)[1]
+
+
+def room(module: str) -> str:
+    return max((name for layer in LAYERS for name in layer if module == name or module.startswith(name + ".")), key=len)
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names if is_module(f"{node.module}.{alias.name}")}
+    return names
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.parent / Path(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
+def test_imports_run_downwards(module: str, path: Path) -> None:
+    for imported in imports(path):
+        if not (imported == "harness" or imported.startswith("harness.")) or room(imported) == room(module):
+            continue
+        assert rank(imported) > rank(module), f"{module} imports {imported}, which stands above it"
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
+def test_only_workers_import_frameworks(module: str, path: Path) -> None:
+    if module.startswith("harness.workers"):
+        return
+    tops = {name.partition(".")[0] for name in imports(path)}
+    assert not tops & FRAMEWORKS
+
+
+@pytest.mark.parametrize("room_name", ["harness.compare", "harness.report"])
+def test_compare_and_report_know_no_worker(room_name: str) -> None:
+    for module, path in modules():
+        if module.startswith(room_name):
+            bad = [name for name in imports(path) if name.startswith(("harness.workers", "harness.runtimes"))]
+            assert not bad, f"{module} imports {bad}"
+
+
+def test_a_whole_import_of_the_harness_loads_no_framework() -> None:
+    code = (
+        "import sys, harness.cli, harness.run, harness.report.build, harness.data.prepare, harness.scenario\n"
+        f"print(sorted(set(sys.modules) & {FRAMEWORKS!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_needs_neither_numpy_nor_pandas() -> None:
+    heavy = {"numpy", "pandas", "matplotlib", "pydantic", "yaml"}
+    code = f"import sys, harness.cli; print(sorted(set(sys.modules) & {heavy!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,141 @@
+"""Scenario files: what is read, and the one line that a bad one gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import HarnessError, ScenarioError
+from harness.plan import make_plan
+from harness.scenario import Scenario, json_schema, read_scenario
+
+ROOT = Path(__file__).resolve().parents[2]
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+TEXT = (ROOT / "scenarios" / "tempcnn_py_to_r.yaml").read_text()
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(text)
+    return path
+
+
+def line_of(text: str, fragment: str) -> int:
+    return next(number for number, line in enumerate(text.splitlines(), start=1) if fragment in line)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_shipped_scenario_can_be_read_and_is_named_after_its_file(path: Path) -> None:
+    assert read_scenario(path).scenario == path.stem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("epochs: 6", "epoch: 6", "unknown key 'source.training.epoch'; did you mean 'epochs'?"),
+        ("name: tempcnn", "name: tempcn", "there is no model 'tempcn'; did you mean 'tempcnn'?"),
+        ("preset: breizhcrops", "preset: breizcrops", "did you mean 'breizhcrops'?"),
+        ("- r/base", "- r/bass", "there is no runtime 'r/bass'; did you mean 'r/base'?"),
+        ("source: synthetic-crops", "source: sintetic-crops", "did you mean 'synthetic-crops'?"),
+        ("framework: pytorch", "framework: pytorhc", "there is no framework 'pytorhc'"),
+        ("route: torch-script, opset: 17, fold: true", "route: torchscript", "did you mean 'torch-script'?"),
+        ("epochs: 6", "epochs: -6", "source.training.epochs: input should be greater than 0 (found -6)"),
+        ("samples: 256", "samples: 12", "probe.samples: input should be greater than or equal to 64 (found 12)"),
+        ("samples: 256", "samples: many", "probe.samples"),
+        ("expect: equivalent", "expect: fine", "expect"),
+        ("seed: 20190306", "seed: 1\nseed: 2", "key 'seed' is given twice"),
+        ("title:", "titel:", "unknown key 'titel'; did you mean 'title'?"),
+        ("- r/base", "- r/base\n  - r/base", "target r/base is named twice"),
+    ],
+)
+def test_a_bad_scenario_gets_one_line_with_its_number(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    text = TEXT.replace(old, new, 1)
+    assert text != TEXT
+    path = written(tmp_path, text)
+    with pytest.raises(ScenarioError) as caught:
+        read_scenario(path)
+    line = caught.value.line()
+    assert expected in line
+    assert "\n" not in line
+    number = int(line.removeprefix(str(path) + ":").partition(":")[0])
+    fragment = new.splitlines()[-1].strip()
+    # A list of targets is judged as a whole, and so named by its key.
+    assert number == line_of(text, "targets:" if "named twice" in expected else fragment)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "does not hold a mapping"),
+        ("- 1\n- 2\n", "does not hold a mapping"),
+        ("a: [1, 2\nb: 3\n", "is not valid YAML"),
+        ("a: &x [1]\nb: *x\n", "aliases are not allowed"),
+        ("scenario: !!python/object/apply:os.system ['true']\n", "is not valid YAML"),
+        ("scenario: x\n", "is missing"),
+        ("? [1, 2]\n: 3\n", "scenario"),
+    ],
+)
+def test_files_that_are_no_scenarios(tmp_path: Path, text: str, expected: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ScenarioError) as caught:
+        read_scenario(path)
+    assert expected in caught.value.line()
+    assert str(path) in caught.value.line()
+
+
+def test_a_missing_file_names_its_nearest_neighbour(tmp_path: Path) -> None:
+    written(tmp_path, TEXT)
+    with pytest.raises(ScenarioError, match=r"no such file; did you mean '.*scenario\.yaml'"):
+        read_scenario(tmp_path / "scenari.yaml")
+
+
+def test_binary_and_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x07\x12\xff\xfe" * 20)
+    with pytest.raises(ScenarioError, match="not UTF-8"):
+        read_scenario(tmp_path / "model.onnx")
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        read_scenario(tmp_path)
+
+
+def test_targets_need_a_route_that_writes_what_they_read(tmp_path: Path) -> None:
+    document = yaml.safe_load(TEXT)
+    document["routes"] = ["torch-dynamo"]
+    path = written(tmp_path, yaml.safe_dump(document))
+    with pytest.raises(ScenarioError, match="no route of this scenario writes what python/pytorch reads"):
+        read_scenario(path)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("any") / "any.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass") if text.isprintable() else path.write_bytes(
+        text.encode("utf-8", errors="replace")
+    )
+    with pytest.raises(HarnessError) as caught:
+        read_scenario(path)
+    assert "\n" not in caught.value.line()
+
+
+def test_the_schema_describes_what_is_accepted() -> None:
+    schema = json_schema()
+    json.dumps(schema)
+    assert set(schema["properties"]) == set(Scenario.model_fields)
+    assert schema["additionalProperties"] is False
+
+
+def test_the_plan_is_the_product_of_routes_and_targets_that_fit(tmp_path: Path) -> None:
+    plan = make_plan(read_scenario(written(tmp_path, TEXT)))
+    pairs = {(cell.route.label, cell.target) for cell in plan.cells}
+    assert ("safetensors", "python/pytorch") in pairs
+    assert ("safetensors", "r/base") not in pairs
+    assert ("torch-script-opset17-unfolded", "r/base") in pairs
+    assert len(pairs) == 1 + 4 * 3
+    seen: set[str] = set()
+    for step in plan.steps:
+        assert set(step.needs) <= seen, f"{step.id} comes before what it needs"
+        seen.add(step.id)
