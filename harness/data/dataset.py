@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 Part = Literal["train", "valid", "test"]
+NormalisationKind = Literal["scale", "percentile", "standard", "none"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 
 
@@ -68,8 +69,12 @@ class Dataset:
 
     info: DatasetInfo
     parts: dict[Part, Series]
-    #: Number of dates every series is brought to by the draw of dates.
+    #: Number of dates every series is brought to by the draw of dates, unless the scenario says otherwise.
     dates: int
+    #: The normalisation used unless the scenario says otherwise.
+    normalisation: NormalisationKind = "standard"
+    #: The factor of the normalisation ``scale``, e.g. 1e-4 from digital numbers to reflectance; None if there is none.
+    factor: float | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 
 
@@ -77,8 +82,8 @@ class Dataset:
 class DataSource:
     """A data source: its name, its options (a pydantic model; unknown keys are errors) and how it is read.
 
-    ``read(options, folder, seed)`` returns a Dataset; ``folder`` is a scratch folder that the embedded sources may write
-    their files into. ``fingerprint(options)`` hashes whatever the result depends on outside of the options (sizes and
+    ``read(options, folder, seed)`` returns a Dataset; ``folder`` is a scratch folder that the embedded sources may
+    write their files into, removed afterwards. ``fingerprint(options)`` hashes whatever the result depends on outside of the options (sizes and
     modification times of files), so that a changed file is read anew. ``fetch(options, folder, progress)`` downloads,
     where the source can be downloaded.
     """

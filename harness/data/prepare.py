@@ -1,0 +1,238 @@
+"""From a data source to the arrays of a run: draw of dates, normalisation, probe; written as ``data-<hash>/``."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.data.checks import check
+from harness.data.dataset import PARTS, Dataset, DatasetInfo, NormalisationKind, Part, Series
+from harness.data.draw import draw, drawn_series
+from harness.data.normalisation import Normalisation, fit
+from harness.data.prepared import (
+    DATASET_FILE,
+    PROBE_FILE,
+    PROBE_LABELS_FILE,
+    REGIONS_FILE,
+    PreparedData,
+    ProbeRecord,
+    Sampling,
+    part_file,
+    probe_hash,
+    read_prepared,
+)
+from harness.data.sources import source
+from harness.errors import DataError
+from harness.store import explained, to_json, write_atomically
+
+__all__ = ["MINIMUM_PROBE", "DataConfig", "PreparedData", "fingerprint", "prepare", "read_prepared"]
+
+#: The smallest probe: fewer samples say too little of an error's RMS.
+MINIMUM_PROBE = 64
+
+#: The name of the model's one input.
+INPUT = "x"
+
+#: Sets the draw of the probe apart from the draws of dates, which are keyed by sample ids.
+_PROBE_KEY = -0x70726F6265
+
+#: Samples that are drawn and normalised at once.
+_CHUNK = 4096
+
+
+class DataConfig(BaseModel):
+    """Which data, how dates are drawn and how values are normalised."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    dates: int | None = Field(default=None, gt=0)
+    sampling: Sampling = "frozen"
+    normalisation: NormalisationKind | None = None
+
+
+def options_of(config: DataConfig) -> BaseModel:
+    """The source's own options, checked. Raises DataError on an unknown source, an unknown key or a wrong value."""
+    found = source(config.source)
+    try:
+        return found.options.model_validate(config.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = list(found.options.model_fields)
+        where = ".".join(["data", "options", *(str(part) for part in first["loc"])])
+        if first["type"] == "extra_forbidden":
+            near = get_close_matches(str(first["loc"][-1]), known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"it takes {', '.join(known)}"
+            raise DataError(f"{config.source} has no option '{first['loc'][-1]}'", where=where, hint=hint) from error
+        raise DataError(first["msg"].removeprefix("Value error, "), where=where) from error
+
+
+def fingerprint(config: DataConfig) -> str:
+    """SHA-256 over what the prepared data depend on beside seed and code: options, defaults filled in, and files.
+
+    Raises DataError on bad options and, for sources that read files, on files that are missing.
+    """
+    options = options_of(config)
+    record = config.model_dump(mode="json") | {
+        "options": options.model_dump(mode="json"),
+        "files": source(config.source).fingerprint(options),
+    }
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def prepare(config: DataConfig, seed: int, probe_samples: int, folder: Path) -> PreparedData:
+    """Read a source, draw dates, normalise, draw the probe, and write the files of ``data-<hash>/`` into ``folder``.
+
+    Equal arguments give byte-equal files. Raises DataError on bad options or data, on a probe below
+    :data:`MINIMUM_PROBE` samples, and on a test part smaller than the probe; StoreError where ``folder`` cannot be
+    written.
+    """
+    options = options_of(config)
+    if probe_samples < MINIMUM_PROBE:
+        raise DataError(
+            f"a probe of {probe_samples} samples is too small", where="probe", hint=f"take {MINIMUM_PROBE} or more"
+        )
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".source-", dir=folder))
+        try:
+            dataset = source(config.source).read(options, scratch, seed)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    check(dataset)
+    if probe_samples > len(dataset.parts["test"]):
+        raise DataError(
+            f"the test part holds {len(dataset.parts['test'])} samples, the probe wants {probe_samples}",
+            where=f"{dataset.info.name}, test part",
+            hint=f"make the probe smaller, but not below {MINIMUM_PROBE}",
+        )
+    dates = config.dates or dataset.dates
+    normalisation, notes = fit(
+        config.normalisation or dataset.normalisation,
+        dataset.parts["train"].values,
+        dataset.info.bands,
+        dataset.factor,
+    )
+    info = dataclasses.replace(
+        dataset.info, notes=(*dataset.info.notes, *_draw_notes(dataset, dates, config.sampling, seed), *notes)
+    )
+    probe = _write_arrays(dataset, dates, config.sampling, normalisation, seed, probe_samples, folder)
+    regions = {part: dataset.parts[part].regions.tolist() for part in PARTS}
+    write_atomically(folder / REGIONS_FILE, json.dumps(regions, ensure_ascii=False) + "\n")
+    record = _record(info, dataset, dates, config.sampling, normalisation, seed, probe)
+    write_atomically(folder / DATASET_FILE, to_json(record))
+    return read_prepared(folder)
+
+
+def _draw_notes(dataset: Dataset, dates: int, sampling: Sampling, seed: int) -> tuple[str, ...]:
+    lengths = np.concatenate([np.diff(series.offsets) for series in dataset.parts.values()])
+    if (lengths == dates).all():
+        return ()
+    short = int((lengths < dates).sum())
+    often = "once per series" if sampling == "frozen" else "anew for every epoch of training, once otherwise"
+    drawn = f"{dates} dates were drawn at random from the {lengths.min()} to {lengths.max()} of a series"
+    replaced = f"{short} of {len(lengths)} series are shorter and were drawn with replacement"
+    return (f"{drawn}, {often}, seed {seed}; {replaced}.",)
+
+
+def _normalised(series: Series, dates: int, seed: int, normalisation: Normalisation) -> NDArray[np.float32]:
+    """Drawn and normalised: float32 (sample, band, time)."""
+    x = np.empty((len(series), series.values.shape[1], dates), dtype=np.float32)
+    for start in range(0, len(series), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        offsets = series.offsets[start : start + _CHUNK + 1]
+        drawn = drawn_series(
+            series.values[offsets[0] : offsets[-1]], offsets - offsets[0], series.ids[chunk], dates, seed
+        )
+        x[chunk] = normalisation.apply(drawn.transpose(0, 2, 1)).transpose(0, 2, 1)
+    return x
+
+
+def _write_arrays(
+    dataset: Dataset,
+    dates: int,
+    sampling: Sampling,
+    normalisation: Normalisation,
+    seed: int,
+    probe_samples: int,
+    folder: Path,
+) -> ProbeRecord:
+    """Write the parts and the probe, one part in memory at a time."""
+    for part in PARTS:
+        series = dataset.parts[part]
+        tensors: dict[str, NDArray[Any]] = {"y": series.labels, "ids": series.ids, "groups": series.groups}
+        if part == "train" and sampling == "per-epoch":
+            tensors |= {"values": normalisation.apply(series.values), "offsets": series.offsets}
+        else:
+            tensors[INPUT] = _normalised(series, dates, seed, normalisation)
+        _save(tensors, folder / part_file(part))
+        if part != "test":
+            continue
+        indices = draw(len(series), probe_samples, seed, _PROBE_KEY)
+        inputs = {INPUT: tensors[INPUT][indices]}
+        _save(inputs, folder / PROBE_FILE)
+        _save({"y": series.labels[indices], "ids": series.ids[indices]}, folder / PROBE_LABELS_FILE)
+    return ProbeRecord(probe_samples, probe_hash(inputs), seed, tuple(indices.tolist()))
+
+
+@contextmanager
+def _renamed_when_whole(path: Path) -> Iterator[Path]:
+    scratch = path.with_name(f".{path.name}.part")
+    with explained(path):
+        try:
+            yield scratch
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _save(tensors: dict[str, NDArray[Any]], path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    # The NumPy writer copies memory as it lies: anything but row-major would come back scrambled.
+    with _renamed_when_whole(path) as scratch:
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, scratch)
+
+
+def _counts(dataset: Dataset) -> dict[Part, dict[str, int]]:
+    names = dataset.info.class_names
+    return {
+        part: dict(zip(names, np.bincount(dataset.parts[part].labels, minlength=len(names)).tolist(), strict=True))
+        for part in PARTS
+    }
+
+
+def _record(
+    info: DatasetInfo,
+    dataset: Dataset,
+    dates: int,
+    sampling: Sampling,
+    normalisation: Normalisation,
+    seed: int,
+    probe: ProbeRecord,
+) -> dict[str, Any]:
+    return (
+        dataclasses.asdict(info)
+        | {
+            "dates": dates,
+            "sampling": sampling,
+            "seed": seed,
+            "normalisation": normalisation.model_dump(mode="json"),
+            "counts": _counts(dataset),
+            "probe": dataclasses.asdict(probe),
+        }
+        | ({"extras": dataset.extras} if dataset.extras else {})
+    )
