@@ -1,0 +1,178 @@
+# From a parsed model to a graph that can be run: every name resolved to a
+# slot, every operator found in the table. All refusals by name happen here,
+# before anything is computed.
+
+first_opset <- 7
+last_opset <- 28
+
+#' Check a parsed model and prepare it to be run
+#'
+#' @param model what `parse_model()` returns.
+#' @param precision `"float32"` or `"float64"`, see [onnx_read()].
+#' @return list(inputs, outputs, initializers, values, nodes, slots, constants).
+#' @noRd
+build_graph <- function(model, precision) {
+  graph <- model$graph
+  opset <- check_opsets(model)
+  initializer_names <- vapply(graph$initializers, `[[`, "", "name")
+  input_names <- vapply(graph$inputs, `[[`, "", "name")
+  output_names <- vapply(graph$outputs, `[[`, "", "name")
+  check_names(c(initializer_names, input_names, output_names))
+  if (anyDuplicated(initializer_names)) {
+    stop_bad_input("two initializers are named ", quoted(initializer_names[anyDuplicated(initializer_names)]))
+  }
+  if (anyDuplicated(input_names)) {
+    stop_bad_input("two inputs are named ", quoted(input_names[anyDuplicated(input_names)]))
+  }
+  if (length(output_names) == 0L) stop_bad_input("not a valid ONNX file: the graph has no output")
+  for (info in c(graph$inputs, graph$outputs)) check_value_type(info)
+
+  given <- unique(c(initializer_names, input_names))
+  node_outputs <- unlist(lapply(graph$nodes, `[[`, "outputs"))
+  names <- c(given, node_outputs[nzchar(node_outputs)])
+  if (anyDuplicated(names)) {
+    stop_bad_input("the value ", quoted(names[anyDuplicated(names)]), " is computed twice")
+  }
+  # Where each value is made: 0 before the first node.
+  made_at <- c(rep(0, length(given)), rep(seq_along(graph$nodes), vapply(graph$nodes, function(n) {
+    sum(nzchar(n$outputs))
+  }, 0)))
+  nodes <- vector("list", length(graph$nodes))
+  for (k in seq_along(graph$nodes)) {
+    node <- prepare_node(graph$nodes[[k]], k, opset, precision)
+    node$input_slots <- match(node$inputs, names, 0L)
+    missing <- nzchar(node$inputs) & (node$input_slots == 0L)
+    if (any(missing)) {
+      stop_bad_input("node ", node$label, " reads ", quoted(node$inputs[missing]), ", which nothing computes")
+    }
+    late <- node$input_slots > 0L & made_at[pmax(node$input_slots, 1L)] >= k
+    if (any(late)) {
+      stop_bad_input("node ", node$label, " reads ", quoted(node$inputs[late]), " before it is computed: ",
+                     "the nodes are not in topological order")
+    }
+    node$output_slots <- match(node$outputs, names, 0L)
+    nodes[[k]] <- node
+  }
+  output_slots <- match(output_names, names)
+  if (anyNA(output_slots)) {
+    stop_bad_input("the graph output ", quoted(output_names[is.na(output_slots)]), " is computed by nothing")
+  }
+  tensors <- lapply(graph$initializers, function(p) tensor(decode_values(p$bytes, p$dtype), p$shape, p$dtype))
+  graph <- list(
+    inputs = graph$inputs[!input_names %in% initializer_names], optional_inputs = input_names,
+    outputs = graph$outputs, output_slots = output_slots, names = names,
+    initializers = graph$initializers, tensors = tensors, nodes = nodes, opset = opset, precision = precision
+  )
+  check_large_integers(graph)
+  graph$release <- release_plan(graph)
+  graph
+}
+
+check_opsets <- function(model) {
+  opset <- model$opsets["ai.onnx"]
+  if (is.na(opset)) {
+    if (any(vapply(model$graph$nodes, function(n) n$domain == "", NA))) {
+      stop_bad_input("not a valid ONNX file: it does not say which opset it uses")
+    }
+    return(last_opset)
+  }
+  if (opset < first_opset || opset > last_opset) {
+    stop_unsupported("opset ", opset, " is not supported; opsets ", first_opset, " to ", last_opset, " are")
+  }
+  opset[[1L]]
+}
+
+check_names <- function(names) {
+  if (!all(validUTF8(names))) stop_corrupt("a name that is not UTF-8")
+}
+
+check_value_type <- function(info) {
+  what <- paste0("'", info$name, "'")
+  if (info$kind != "tensor") stop_unsupported("values of type ", info$kind, " (", what, ") are not supported")
+  if (is.na(info$dtype)) stop_bad_input("not a valid ONNX file: ", what, " has no dtype")
+  if (!info$dtype %in% names(dtype_bytes)) {
+    stop_unsupported("dtype ", info$dtype, " (", what, ") is not supported")
+  }
+}
+
+# Finds the node in the operator table, or refuses it.
+prepare_node <- function(node, position, opset, precision) {
+  label <- if (nzchar(node$name)) paste0("'", node$name, "'") else paste("number", position)
+  what <- function(...) paste0("operator ", node$operator, " (opset ", opset, ", node ", label, ")", ...)
+  check_names(c(node$name, node$operator, node$domain, node$inputs, node$outputs))
+  if (nzchar(node$domain)) {
+    stop_unsupported("operator ", node$operator, " of domain '", node$domain, "' (node ", label, ") is not supported")
+  }
+  row <- find_operator(node$operator)
+  if (is.null(row)) stop_unsupported(what(" is not supported by r/base"))
+  since <- row$since[row$since <= opset]
+  if (length(since) == 0L || opset > row$until) {
+    stop_unsupported(what(" does not exist in that opset"))
+  }
+  unknown <- setdiff(names(node$attributes), c(names(row$attributes), row$ignored))
+  if (length(unknown)) stop_unsupported(what(": attribute ", quoted(unknown), " is not supported"))
+  if (length(node$inputs) < row$inputs[1L] || length(node$inputs) > row$inputs[2L]) {
+    stop_bad_input(what(" has ", length(node$inputs), " inputs; it takes ",
+                        paste(unique(row$inputs), collapse = " to ")))
+  }
+  if (any(!nzchar(node$inputs[seq_len(row$inputs[1L])]))) stop_bad_input(what(" leaves out a required input"))
+  attributes <- row$attributes
+  for (name in intersect(names(node$attributes), names(attributes))) {
+    attributes[name] <- list(check_attribute(node$attributes[[name]], row$kinds[[name]], name, what))
+  }
+  absent <- names(attributes)[vapply(attributes, identical, NA, required)]
+  if (length(absent)) stop_bad_input(what(" lacks the attribute ", quoted(absent)))
+  prepared <- list(
+    name = node$name, operator = node$operator, label = label, inputs = node$inputs, outputs = node$outputs,
+    attributes = attributes, since = max(since), opset = opset, precision = precision,
+    run = row$run
+  )
+  if (!is.null(row$refuse)) {
+    reason <- row$refuse(prepared)
+    if (!is.null(reason)) stop_unsupported(what(": ", reason, " is not supported"))
+  }
+  prepared
+}
+
+check_attribute <- function(value, kind, name, what) {
+  fits <- switch(kind,
+    number = is.numeric(value) && length(value) == 1L,
+    numbers = is.numeric(value),
+    text = is.character(value) && length(value) == 1L,
+    texts = is.character(value),
+    tensor = is.list(value) && !is.null(value$dtype)
+  )
+  if (!isTRUE(fits)) stop_bad_input(what(": attribute '", name, "' is not of the type it should be"))
+  value
+}
+
+# Integers beyond 2^53 are not exact in a double. As a bound ("to the end") in
+# an index operator that does not matter; anywhere else the file is refused.
+saturating_operators <- c("Slice", "Shape", "Identity", "Constant")
+
+check_large_integers <- function(graph) {
+  large <- vapply(graph$tensors, function(x) {
+    x$dtype %in% c("int64", "uint64") && length(x$data) > 0L && max(abs(x$data)) > 2^53
+  }, NA)
+  for (slot in which(large)) {
+    for (node in graph$nodes) {
+      if (slot %in% node$input_slots && !node$operator %in% saturating_operators) {
+        stop_unsupported("operator ", node$operator, " (node ", node$label, ") on the integers of '",
+                         graph$names[slot], "' beyond 2^53 is not supported")
+      }
+    }
+  }
+}
+
+# For each node the slots that nothing reads after it.
+release_plan <- function(graph) {
+  last_use <- integer(length(graph$names))
+  for (k in seq_along(graph$nodes)) {
+    used <- c(graph$nodes[[k]]$input_slots, graph$nodes[[k]]$output_slots)
+    last_use[used[used > 0L]] <- k
+  }
+  last_use[graph$output_slots] <- 0L
+  last_use[seq_along(graph$tensors)] <- 0L
+  free <- which(last_use > 0L)
+  unname(split(free, factor(last_use[free], levels = seq_along(graph$nodes))))
+}

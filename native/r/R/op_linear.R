@@ -1,0 +1,82 @@
+# Matrix products. A row-major (rows x columns) matrix is an R matrix of
+# columns x rows, so A B becomes B A on the reversed arrays.
+
+#' Gemm: alpha A' B' + beta C
+#' @noRd
+op_gemm <- function(inputs, node) {
+  a <- inputs[[1L]]
+  b <- inputs[[2L]]
+  attributes <- node$attributes
+  if (length(a$shape) != 2L || length(b$shape) != 2L) stop_bad_input("both factors must have rank 2")
+  left <- reversed_array(a)
+  right <- reversed_array(b)
+  transposed_a <- attributes$transA != 0
+  transposed_b <- attributes$transB != 0
+  rows <- a$shape[if (transposed_a) 2L else 1L]
+  columns <- b$shape[if (transposed_b) 1L else 2L]
+  if (a$shape[if (transposed_a) 1L else 2L] != b$shape[if (transposed_b) 2L else 1L]) {
+    stop_bad_input("shapes ", shape_text(a$shape), " and ", shape_text(b$shape), " do not fit a product")
+  }
+  product <- if (transposed_a && transposed_b) {
+    crossprod(right, t(left))
+  } else if (transposed_a) {
+    tcrossprod(right, left)
+  } else if (transposed_b) {
+    crossprod(right, left)
+  } else {
+    right %*% left
+  }
+  data <- as.vector(product)
+  if (attributes$alpha != 1) data <- data * attributes$alpha
+  shape <- c(rows, columns)
+  if (length(inputs) > 2L && !is.null(inputs[[3L]])) {
+    added <- inputs[[3L]]
+    if (!identical(as.double(broadcast_shape(added$shape, shape)), as.double(shape))) {
+      stop_bad_input("C of shape ", shape_text(added$shape), " does not fit ", shape_text(shape))
+    }
+    data <- data + attributes$beta * broadcast_data(added, shape)
+  }
+  arithmetic_result(data, shape, a$dtype)
+}
+
+#' MatMul with numpy's rules: leading axes are broadcast, vectors get an axis
+#' @noRd
+op_matmul <- function(inputs, node) {
+  a <- inputs[[1L]]
+  b <- inputs[[2L]]
+  if (length(a$shape) == 0L || length(b$shape) == 0L) stop_bad_input("a factor is a scalar")
+  drop_row <- length(a$shape) == 1L
+  drop_column <- length(b$shape) == 1L
+  if (drop_row) a$shape <- c(1, a$shape)
+  if (drop_column) b$shape <- c(b$shape, 1)
+  rank_a <- length(a$shape)
+  rank_b <- length(b$shape)
+  rows <- a$shape[rank_a - 1L]
+  common <- a$shape[rank_a]
+  columns <- b$shape[rank_b]
+  if (b$shape[rank_b - 1L] != common) {
+    stop_bad_input("shapes ", shape_text(a$shape), " and ", shape_text(b$shape), " do not fit a product")
+  }
+  batch_a <- a$shape[seq_len(rank_a - 2L)]
+  batch_b <- b$shape[seq_len(rank_b - 2L)]
+  batch <- broadcast_shape(batch_a, batch_b)
+  element_count(c(batch, rows, columns), "the product")
+  if (prod(batch_b) == 1) {
+    # One right factor for all: a single product.
+    left <- matrix(a$data, common)
+    data <- as.vector(matrix(b$data, columns) %*% left)
+  } else {
+    left <- array(a$data, c(common, rows, prod(batch_a)))
+    right <- array(b$data, c(columns, common, prod(batch_b)))
+    number <- function(of) broadcast_data(tensor(seq_len(prod(of)), of, "int64"), batch)
+    from_a <- number(batch_a)
+    from_b <- number(batch_b)
+    data <- array(0, c(columns, rows, prod(batch)))
+    for (k in seq_len(prod(batch))) {
+      data[, , k] <- matrix(right[, , from_b[k]], columns) %*% matrix(left[, , from_a[k]], common)
+    }
+    data <- as.vector(data)
+  }
+  shape <- c(batch, if (!drop_row) rows, if (!drop_column) columns)
+  arithmetic_result(data, shape, a$dtype)
+}

@@ -1,0 +1,130 @@
+# Normalisations. Statistics over the trailing axes are column means of a
+# matrix whose rows are those axes.
+
+refuse_training <- function(node) {
+  if (node$attributes$training_mode != 0 || (node$since < 14 && sum(nzchar(node$outputs)) > 1L)) {
+    return("training mode")
+  }
+  if (node$attributes$spatial != 1) return("spatial = 0")
+  NULL
+}
+
+#' BatchNormalization at inference: x (N, C, ...), one scale, bias, mean and variance per channel
+#' @noRd
+op_batch_normalization <- function(inputs, node) {
+  x <- inputs[[1L]]
+  channels <- if (length(x$shape) > 1L) x$shape[2L] else 1
+  if (any(vapply(inputs[2:5], function(v) length(v$data) != channels, NA))) {
+    stop_bad_input("a parameter does not have one value for each of ", channels, " channels")
+  }
+  factor <- inputs[[2L]]$data / sqrt(inputs[[5L]]$data + node$attributes$epsilon)
+  shift <- inputs[[3L]]$data - inputs[[4L]]$data * factor
+  inner <- prod(x$shape[-(1:2)])
+  # Recycled over the samples.
+  tensor(x$data * rep(factor, each = inner) + rep(shift, each = inner), x$shape, x$dtype)
+}
+
+# Each column to mean 0 and variance 1; the mean and the inverse deviation come with it.
+standardise_columns <- function(values, epsilon) {
+  size <- nrow(values)
+  mean <- colMeans(values)
+  centred <- values - rep(mean, each = size)
+  inverse <- 1 / sqrt(colMeans(centred^2) + epsilon)
+  list(values = centred * rep(inverse, each = size), mean = mean, inverse = inverse)
+}
+
+op_instance_normalization <- function(inputs, node) {
+  x <- inputs[[1L]]
+  inner <- prod(spatial_of(x))
+  values <- x$data
+  dim(values) <- c(inner, prod(x$shape[1:2]))
+  standard <- as.vector(standardise_columns(values, node$attributes$epsilon)$values)
+  scaled <- standard * rep(inputs[[2L]]$data, each = inner) + rep(inputs[[3L]]$data, each = inner)
+  tensor(scaled, x$shape, x$dtype)
+}
+
+# Opset 18 has one scale and bias per group, 21 one per channel.
+op_group_normalization <- function(inputs, node) {
+  x <- inputs[[1L]]
+  inner <- prod(spatial_of(x))
+  channels <- x$shape[2L]
+  groups <- node$attributes$num_groups
+  if (groups < 1 || channels %% groups != 0) stop_bad_input(channels, " channels do not make ", groups, " groups")
+  values <- x$data
+  dim(values) <- c(inner * channels / groups, groups * x$shape[1L])
+  standard <- as.vector(standardise_columns(values, node$attributes$epsilon)$values)
+  each <- if (node$since < 21) inner * channels / groups else inner
+  scaled <- standard * rep(inputs[[2L]]$data, each = each) + rep(inputs[[3L]]$data, each = each)
+  tensor(scaled, x$shape, x$dtype)
+}
+
+# The trailing axes from `axis` on, as the rows of a matrix.
+trailing_matrix <- function(x, axis) {
+  values <- x$data
+  inner <- prod(x$shape[seq_along(x$shape) > axis])
+  dim(values) <- c(inner, prod(x$shape) / max(inner, 1))
+  values
+}
+
+# A scale or bias for the trailing axes; recycled over the leading ones.
+trailing_parameter <- function(parameter, x, axis) {
+  broadcast_data(parameter, x$shape[seq_along(x$shape) > axis])
+}
+
+op_layer_normalization <- function(inputs, node) {
+  x <- inputs[[1L]]
+  axis <- resolve_axis(node$attributes$axis, length(x$shape))
+  standard <- standardise_columns(trailing_matrix(x, axis), node$attributes$epsilon)
+  data <- as.vector(standard$values) * trailing_parameter(inputs[[2L]], x, axis)
+  if (length(inputs) > 2L && !is.null(inputs[[3L]])) data <- data + trailing_parameter(inputs[[3L]], x, axis)
+  kept <- ifelse(seq_along(x$shape) > axis, 1, x$shape)
+  list(tensor(data, x$shape, x$dtype), tensor(standard$mean, kept, "float32"), tensor(standard$inverse, kept, "float32"))
+}
+
+op_rms_normalization <- function(inputs, node) {
+  x <- inputs[[1L]]
+  axis <- resolve_axis(node$attributes$axis, length(x$shape))
+  values <- trailing_matrix(x, axis)
+  data <- as.vector(values / rep(sqrt(colMeans(values^2) + node$attributes$epsilon), each = nrow(values)))
+  tensor(data * trailing_parameter(inputs[[2L]], x, axis), x$shape, x$dtype)
+}
+
+op_lp_normalization <- function(inputs, node) {
+  p <- node$attributes$p
+  over_columns(inputs[[1L]], node$attributes$axis, function(values) {
+    norm <- if (p == 1) colSums(abs(values)) else sqrt(colSums(values^2))
+    # A vector of zeros stays zero.
+    norm[norm == 0] <- 1
+    values / rep(norm, each = nrow(values))
+  })
+}
+
+op_mean_variance_normalization <- function(inputs, node) {
+  x <- inputs[[1L]]
+  axes <- resolve_axis(node$attributes$axes, length(x$shape))
+  others <- setdiff(seq_along(x$shape) - 1, axes)
+  perm <- c(others, axes)
+  values <- permute_axes(x$data, x$shape, perm)
+  dim(values) <- c(prod(x$shape[axes + 1]), prod(x$shape[others + 1]))
+  centred <- values - rep(colMeans(values), each = nrow(values))
+  # The epsilon of the operator's definition as a function.
+  standard <- centred / rep(sqrt(colMeans(centred^2)) + 1e-9, each = nrow(values))
+  tensor(permute_axes(as.vector(standard), x$shape[perm + 1], order(perm) - 1), x$shape, x$dtype)
+}
+
+#' LRN: each value over a power of the mean square of its neighbours across channels
+#' @noRd
+op_local_response_normalization <- function(inputs, node) {
+  x <- inputs[[1L]]
+  attributes <- node$attributes
+  channels <- x$shape[2L]
+  squares <- array(x$data^2, c(prod(x$shape[-(1:2)]), channels, x$shape[1L]))
+  total <- array(0, dim(squares))
+  for (offset in seq_len(attributes$size) - 1 - floor((attributes$size - 1) / 2)) {
+    here <- seq_len(channels)
+    here <- here[here + offset >= 1 & here + offset <= channels]
+    total[, here, ] <- total[, here, ] + squares[, here + offset, ]
+  }
+  scale <- attributes$bias + attributes$alpha / attributes$size * as.vector(total)
+  tensor(x$data / scale^attributes$beta, x$shape, x$dtype)
+}

@@ -1,0 +1,255 @@
+# What the package can do: every operator with the opsets that changed it, its
+# inputs, its attributes and their defaults. The rest of the package asks this
+# table and knows no operator by name.
+
+#' One row of the operator table
+#'
+#' @param run a function of (inputs, node): `inputs` is a list of tensors, NULL
+#'   where an optional one is left out; `node` holds `attributes`, `since` (the
+#'   version that applies), `outputs` (names), `opset` and `precision`. It returns
+#'   a tensor, or a list of tensors.
+#' @param since the versions, ascending; of those before opset 7 only the last.
+#' @param inputs how many inputs: one number, or fewest and most.
+#' @param attributes every attribute known, with its default. An attribute that
+#'   is not listed is refused, so that none is ignored silently.
+#' @param until the last opset that has the operator.
+#' @param refuse NULL, or a function of the node that returns NULL or what
+#'   about it is not supported.
+#' @noRd
+operator <- function(run, since, inputs, attributes = list(), until = Inf, refuse = NULL) {
+  kinds <- vapply(attributes, attribute_kind, "")
+  attributes <- lapply(attributes, function(x) {
+    if (inherits(x, "absent_default")) {
+      if (x$required) required else NULL
+    } else if (is.numeric(x)) {
+      # ONNX stores attributes, and their defaults, as float32.
+      round_to_dtype(as.double(x), "float32")
+    } else {
+      x
+    }
+  })
+  list(
+    run = run, since = since, inputs = range(inputs), attributes = attributes, kinds = kinds,
+    until = until, refuse = refuse
+  )
+}
+
+# Stands for a default that does not exist.
+required <- structure("required", class = "required_attribute")
+none <- function(kind) structure(list(kind = kind, required = FALSE), class = "absent_default")
+needed <- function(kind) structure(list(kind = kind, required = TRUE), class = "absent_default")
+
+attribute_kind <- function(x) {
+  if (inherits(x, "absent_default")) x$kind
+  else if (is.character(x)) "text"
+  else if (length(x) == 1L) "number"
+  else "numbers"
+}
+
+table_cache <- new.env(parent = emptyenv())
+
+# The table: operator name to row.
+operator_table <- function() {
+  if (is.null(table_cache$rows)) table_cache$rows <- build_operator_table()
+  table_cache$rows
+}
+
+find_operator <- function(name) operator_table()[[name, exact = TRUE]]
+
+build_operator_table <- function() {
+  list(
+    # Windows
+    Conv = operator(op_conv, c(1, 11, 22), c(2, 3), list(group = 1, pads = none("numbers"),
+      auto_pad = "NOTSET", strides = none("numbers"), dilations = none("numbers"),
+      kernel_shape = none("numbers"))),
+    ConvTranspose = operator(op_conv_transpose, c(1, 11, 22), c(2, 3), list(group = 1, auto_pad = "NOTSET",
+      strides = none("numbers"), pads = none("numbers"), output_padding = none("numbers"),
+      dilations = none("numbers"), output_shape = none("numbers"), kernel_shape = none("numbers"))),
+    MaxPool = operator(op_max_pool, c(1, 8, 10, 11, 12, 22), 1, list(pads = none("numbers"),
+      auto_pad = "NOTSET", strides = none("numbers"), kernel_shape = needed("numbers"), storage_order = 0,
+      dilations = none("numbers"), ceil_mode = 0)),
+    AveragePool = operator(op_average_pool, c(7, 10, 11, 19, 22), 1, list(count_include_pad = 0,
+      pads = none("numbers"), auto_pad = "NOTSET", strides = none("numbers"),
+      kernel_shape = needed("numbers"), ceil_mode = 0, dilations = none("numbers"))),
+    GlobalMaxPool = operator(op_global_max_pool, c(1, 22), 1),
+    GlobalAveragePool = operator(op_global_average_pool, c(1, 22), 1),
+    LpPool = operator(op_lp_pool, c(2, 11, 18, 22), 1, list(p = 2, pads = none("numbers"),
+      auto_pad = "NOTSET", strides = none("numbers"), kernel_shape = needed("numbers"), ceil_mode = 0,
+      dilations = none("numbers"))),
+    GlobalLpPool = operator(op_global_lp_pool, c(2, 22), 1, list(p = 2)),
+
+    # Products and normalisations
+    Gemm = operator(op_gemm, c(7, 9, 11, 13), c(2, 3), list(beta = 1, transB = 0, alpha = 1, transA = 0)),
+    MatMul = operator(op_matmul, c(1, 9, 13), 2),
+    BatchNormalization = operator(op_batch_normalization, c(7, 9, 14, 15), 5, list(momentum = 0.9,
+      epsilon = 1e-05, spatial = 1, training_mode = 0), refuse = refuse_training),
+    LayerNormalization = operator(op_layer_normalization, 17, c(2, 3), list(stash_type = 1, epsilon = 1e-05,
+      axis = -1)),
+    InstanceNormalization = operator(op_instance_normalization, c(6, 22), 3, list(epsilon = 1e-05)),
+    GroupNormalization = operator(op_group_normalization, c(18, 21), 3, list(num_groups = needed("number"),
+      epsilon = 1e-05, stash_type = 1)),
+    RMSNormalization = operator(op_rms_normalization, 23, 2, list(stash_type = 1, epsilon = 1e-05,
+      axis = -1)),
+    LpNormalization = operator(op_lp_normalization, c(1, 22), 1, list(p = 2, axis = -1)),
+    MeanVarianceNormalization = operator(op_mean_variance_normalization, c(9, 13), 1, list(axes = c(0, 2,
+      3))),
+    LRN = operator(op_local_response_normalization, c(1, 13), 1, list(bias = 1, beta = 0.75, alpha = 0.0001,
+      size = needed("number"))),
+
+    # Arithmetic
+    Add = operator(arithmetic(`+`), c(7, 13, 14), 2),
+    Sub = operator(arithmetic(`-`), c(7, 13, 14), 2),
+    Mul = operator(op_mul, c(7, 13, 14), 2),
+    Div = operator(op_div, c(7, 13, 14), 2),
+    Pow = operator(op_pow, c(7, 12, 13, 15), 2),
+    Mod = operator(op_mod, c(10, 13, 28), 2, list(fmod = 0)),
+    Min = operator(variadic(pmin.int), c(6, 8, 12, 13), c(1, Inf)),
+    Max = operator(variadic(pmax.int), c(6, 8, 12, 13), c(1, Inf)),
+    Sum = operator(variadic(`+`), c(6, 8, 13), c(1, Inf)),
+    Mean = operator(op_mean, c(6, 8, 13), c(1, Inf)),
+
+    # One value at a time
+    Abs = operator(unary(abs), c(6, 13), 1),
+    Neg = operator(unary(`-`), c(6, 13), 1),
+    Sqrt = operator(unary(sqrt), c(6, 13), 1),
+    Exp = operator(unary(exp), c(6, 13), 1),
+    Log = operator(unary(log), c(6, 13), 1),
+    Relu = operator(unary(relu), c(6, 13, 14), 1),
+    LeakyRelu = operator(unary(leaky_relu, "alpha"), c(6, 16), 1, list(alpha = 0.01)),
+    PRelu = operator(op_prelu, c(7, 9, 16), 2),
+    Elu = operator(unary(elu, "alpha"), c(6, 22), 1, list(alpha = 1)),
+    Selu = operator(unary(selu, c("alpha", "gamma")), c(6, 22), 1, list(gamma = 1.050701, alpha = 1.673263)),
+    Celu = operator(unary(celu, "alpha"), c(12, 28), 1, list(alpha = 1)),
+    Gelu = operator(unary(gelu, "approximate"), 20, 1, list(approximate = "none")),
+    Sigmoid = operator(unary(stats::plogis), c(6, 13), 1),
+    HardSigmoid = operator(unary(hard_sigmoid, c("alpha", "beta")), c(6, 22), 1, list(beta = 0.5,
+      alpha = 0.2)),
+    HardSwish = operator(unary(hard_swish), c(14, 22), 1),
+    Tanh = operator(unary(tanh), c(6, 13), 1),
+    Softplus = operator(unary(softplus), c(1, 22), 1),
+    Softsign = operator(unary(softsign), c(1, 22), 1),
+    ThresholdedRelu = operator(unary(thresholded_relu, "alpha"), c(10, 22), 1, list(alpha = 1)),
+    Mish = operator(unary(mish), c(18, 22), 1),
+    Swish = operator(unary(swish, "alpha"), 24, 1, list(alpha = 1)),
+    Shrink = operator(unary(shrink, c("bias", "lambd")), 9, 1, list(bias = 0, lambd = 0.5)),
+    Erf = operator(unary(erf), c(9, 13), 1),
+    Floor = operator(unary(floor), c(6, 13), 1),
+    Ceil = operator(unary(ceiling), c(6, 13), 1),
+    Round = operator(unary(round), c(11, 22), 1),
+    Sign = operator(unary(sign), c(9, 13), 1),
+    Reciprocal = operator(unary(reciprocal), c(6, 13), 1),
+    Clip = operator(op_clip, c(6, 11, 12, 13), c(1, 3), list(max = 3.402823e+38, min = -3.402823e+38)),
+    Sin = operator(unary(sin), c(7, 22), 1),
+    Cos = operator(unary(cos), c(7, 22), 1),
+    Tan = operator(unary(tan), c(7, 22), 1),
+    Asin = operator(unary(asin), c(7, 22), 1),
+    Acos = operator(unary(acos), c(7, 22), 1),
+    Atan = operator(unary(atan), c(7, 22), 1),
+    Sinh = operator(unary(sinh), c(9, 22), 1),
+    Cosh = operator(unary(cosh), c(9, 22), 1),
+    Asinh = operator(unary(asinh), c(9, 22), 1),
+    Acosh = operator(unary(acosh), c(9, 22), 1),
+    Atanh = operator(unary(atanh), c(9, 22), 1),
+    IsNaN = operator(predicate(is.nan), c(9, 13, 20), 1),
+    IsInf = operator(op_is_inf, c(10, 20), 1, list(detect_negative = 1, detect_positive = 1)),
+
+    # Comparison and choice
+    Equal = operator(comparison(`==`), c(7, 11, 13, 19), 2),
+    Greater = operator(comparison(`>`), c(7, 9, 13), 2),
+    Less = operator(comparison(`<`), c(7, 9, 13), 2),
+    GreaterOrEqual = operator(comparison(`>=`), c(12, 16), 2),
+    LessOrEqual = operator(comparison(`<=`), c(12, 16), 2),
+    And = operator(comparison(`&`), 7, 2),
+    Or = operator(comparison(`|`), 7, 2),
+    Not = operator(predicate(`!`), 1, 1),
+    Xor = operator(comparison(xor), 7, 2),
+    Where = operator(op_where, c(9, 16), 3),
+
+    # Reductions
+    ReduceSum = operator(reduction(colSums), c(1, 11, 13), c(1, 2), list(keepdims = 1, axes = none("numbers"),
+      noop_with_empty_axes = 0)),
+    ReduceMean = operator(reduction(colMeans), c(1, 11, 13, 18), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceMax = operator(reduction(column_maximum), c(1, 11, 12, 13, 18, 20), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceMin = operator(reduction(column_minimum), c(1, 11, 12, 13, 18, 20), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceProd = operator(reduction(column_product), c(1, 11, 13, 18), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceL1 = operator(reduction(column_l1), c(1, 11, 13, 18), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceL2 = operator(reduction(column_l2), c(1, 11, 13, 18), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceLogSum = operator(reduction(column_log_sum), c(1, 11, 13, 18, 28), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceLogSumExp = operator(reduction(column_log_sum_exp), c(1, 11, 13, 18, 28), c(1, 2),
+      list(keepdims = 1, axes = none("numbers"), noop_with_empty_axes = 0)),
+    ReduceSumSquare = operator(reduction(column_sum_square), c(1, 11, 13, 18), c(1, 2), list(keepdims = 1,
+      axes = none("numbers"), noop_with_empty_axes = 0)),
+    ArgMax = operator(arg_extreme(1), c(1, 11, 12, 13), 1, list(keepdims = 1, axis = 0,
+      select_last_index = 0)),
+    ArgMin = operator(arg_extreme(-1), c(1, 11, 12, 13), 1, list(keepdims = 1, axis = 0,
+      select_last_index = 0)),
+    CumSum = operator(cumulative(`+`, 0), c(11, 14), 2, list(reverse = 0, exclusive = 0)),
+    CumProd = operator(cumulative(`*`, 1), 26, 2, list(reverse = 0, exclusive = 0)),
+
+    # Indexing
+    Slice = operator(op_slice, c(1, 10, 11, 13), c(1, 5), list(ends = none("numbers"),
+      starts = none("numbers"), axes = none("numbers"))),
+    Gather = operator(op_gather, c(1, 11, 13), 2, list(axis = 0)),
+    GatherElements = operator(op_gather_elements, c(11, 13), 2, list(axis = 0)),
+    GatherND = operator(op_gather_nd, c(11, 12, 13), 2, list(batch_dims = 0)),
+    ScatterElements = operator(op_scatter_elements, c(11, 13, 16, 18), 3, list(axis = 0, reduction = "none")),
+    ScatterND = operator(op_scatter_nd, c(11, 13, 16, 18), 3, list(reduction = "none")),
+    Concat = operator(op_concat, c(4, 11, 13), c(1, Inf), list(axis = needed("number"))),
+    Split = operator(op_split, c(2, 11, 13, 18), c(1, 2), list(split = none("numbers"), axis = 0,
+      num_outputs = none("number"))),
+
+    # Shapes and copies
+    Pad = operator(op_pad, c(2, 11, 13, 18, 19, 21, 23, 24, 25), c(1, 4), list(value = 0, mode = "constant",
+      pads = none("numbers"))),
+    Reshape = operator(op_reshape, c(5, 13, 14, 19, 21, 23, 24, 25), 2, list(allowzero = 0)),
+    Expand = operator(op_expand, c(8, 13), 2),
+    Tile = operator(op_tile, c(6, 13), 2),
+
+    # Types and constants
+    Cast = operator(op_cast, c(6, 9, 13, 19, 21, 23, 24, 25, 28), 1, list(to = needed("number"),
+      saturate = 1, round_mode = "up"), refuse = refuse_cast),
+    CastLike = operator(op_cast_like, c(15, 19, 21, 23, 24, 25), 2, list(saturate = 1, round_mode = "up")),
+    Shape = operator(op_shape, c(1, 13, 15, 19, 21, 23, 24, 25), 1, list(end = none("number"), start = 0)),
+    Size = operator(op_size, c(1, 13, 19, 21, 23, 24, 25), 1),
+    Transpose = operator(op_transpose, c(1, 13, 21, 23, 24, 25), 1, list(perm = none("numbers"))),
+    Squeeze = operator(op_squeeze, c(1, 11, 13, 21, 23, 24, 25), c(1, 2), list(axes = none("numbers"))),
+    Unsqueeze = operator(op_unsqueeze, c(1, 11, 13, 21, 23, 24, 25), c(1, 2), list(axes = none("numbers"))),
+    Flatten = operator(op_flatten, c(1, 9, 11, 13, 21, 23, 24, 25), 1, list(axis = 1)),
+    Identity = operator(op_identity, c(1, 13, 14, 16, 19, 21, 23, 24, 25), 1),
+    Dropout = operator(op_dropout, c(7, 10, 12, 13, 22), c(1, 3), list(ratio = 0.5, seed = none("number"))),
+    Constant = operator(op_constant, c(1, 9, 11, 12, 13, 19, 21, 23, 24, 25), 0, list(value = none("tensor"),
+      value_floats = none("numbers"), value_float = none("number"), value_ints = none("numbers"),
+      value_int = none("number"))),
+    ConstantOfShape = operator(op_constant_of_shape, c(9, 20, 21, 23, 24, 25), 1,
+      list(value = none("tensor"))),
+    Range = operator(op_range, c(11, 27), 3, list(stash_type = 1)),
+    OneHot = operator(op_one_hot, c(9, 11, 28), 3, list(axis = -1)),
+    EyeLike = operator(op_eye_like, c(9, 22), 1, list(dtype = none("number"), k = 0)),
+    Trilu = operator(op_trilu, 14, c(1, 2), list(upper = 1)),
+    DepthToSpace = operator(op_depth_to_space, c(1, 11, 13, 28), 1, list(blocksize = needed("number"),
+      mode = "DCR")),
+    SpaceToDepth = operator(op_space_to_depth, c(1, 13, 28), 1, list(blocksize = needed("number"),
+      mode = "DCR")),
+    NonZero = operator(op_non_zero, c(9, 13), 1),
+
+    # Softmax family
+    Softmax = operator(along_axis(softmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
+    LogSoftmax = operator(along_axis(log_softmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
+    Hardmax = operator(along_axis(hardmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
+
+    # Interpolation
+    Resize = operator(op_resize, c(10, 11, 13, 18, 19), c(1, 4), list(mode = "nearest",
+      extrapolation_value = 0, exclude_outside = 0, nearest_mode = "round_prefer_floor",
+      coordinate_transformation_mode = "half_pixel", cubic_coeff_a = -0.75,
+      keep_aspect_ratio_policy = "stretch", axes = none("numbers"), antialias = 0), refuse = refuse_resize),
+    Upsample = operator(op_upsample, c(7, 9), c(1, 2), list(mode = "nearest", scales = none("numbers")),
+      until = 9)
+  )
+}

@@ -1,0 +1,67 @@
+# Running a prepared graph.
+
+#' Run a graph
+#'
+#' @param graph what `build_graph()` returns.
+#' @param inputs named list of tensors.
+#' @param names names of the values wanted; the graph's outputs by default.
+#' @return named list of tensors, in the order of `names`.
+#' @noRd
+run_graph <- function(graph, inputs, names = NULL) {
+  wanted <- if (is.null(names)) graph$output_slots else match(names, graph$names)
+  if (anyNA(wanted)) stop_bad_input("the graph has no value named ", quoted(names[is.na(wanted)]))
+  values <- vector("list", length(graph$names))
+  values[seq_along(graph$tensors)] <- graph$tensors
+  values[match(base::names(inputs), graph$names)] <- inputs
+  last <- last_node_needed(graph, wanted)
+  for (k in seq_len(last)) {
+    node <- graph$nodes[[k]]
+    arguments <- vector("list", length(node$input_slots))
+    given <- node$input_slots > 0L
+    arguments[given] <- values[node$input_slots[given]]
+    results <- run_node(node, arguments)
+    kept <- which(node$output_slots > 0L)
+    values[node$output_slots[kept]] <- results[kept]
+    free <- setdiff(graph$release[[k]], wanted)
+    values[free] <- list(NULL)
+  }
+  results <- values[wanted]
+  base::names(results) <- graph$names[wanted]
+  results
+}
+
+last_node_needed <- function(graph, slots) {
+  last <- 0L
+  for (k in seq_along(graph$nodes)) {
+    if (any(graph$nodes[[k]]$output_slots %in% slots)) last <- k
+  }
+  last
+}
+
+# One node: a list of tensors, one per output. Whatever goes wrong names the node.
+run_node <- function(node, arguments) {
+  results <- tryCatch(
+    node$run(arguments, node),
+    onnx_error = function(e) stop_kind(class(e)[1L], paste0(node_title(node), ": ", conditionMessage(e))),
+    error = function(e) stop_failed(node_title(node), ": ", conditionMessage(e))
+  )
+  if (!is.null(results$dtype)) results <- list(results)
+  if (length(results) < max(0L, which(nzchar(node$outputs)))) {
+    stop_unsupported(node_title(node), ": output number ", length(results) + 1L, " is not supported")
+  }
+  results
+}
+
+node_title <- function(node) paste0("node ", node$label, " (", node$operator, ")")
+
+# A result in the dtype it leaves the graph with. Computation is in double
+# throughout; in float32 precision the rounding happens here, once.
+round_output <- function(x, precision) {
+  if (!is_floating(x$dtype)) return(x)
+  if (precision == "float64") {
+    x$dtype <- "float64"
+    return(x)
+  }
+  x$data <- round_to_dtype(x$data, x$dtype)
+  x
+}
