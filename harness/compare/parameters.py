@@ -1,0 +1,485 @@
+"""Canonical parameters against those a target really holds, bit for bit.
+
+Where the target is a graph, parameters are paired by the part they play in it, not by name: exporters rename what they
+fold, and keep the name of what they changed. Where there is no graph, they are paired by canonical name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare import gates
+from harness.compare.fold import (
+    FoldedLayer,
+    FoldedPart,
+    Normalisation,
+    check_fold,
+    folded_weight,
+    implied_epsilon,
+)
+from harness.compare.graph import Graph
+from harness.compare.permutation import describe_permutation
+from harness.compare.records import Finding, ParameterComparison, ParameterRow, Verdict
+from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles
+from harness.compare.ulp import bits, max_ulp, ordered
+from harness.errors import ModelError
+from harness.models.spec import Layer, ModelSpec, Parameter
+
+Array = NDArray[Any]
+
+#: Arithmetic that stands for batch normalisation: float32 ULP of the largest term, for up to four rounded constants.
+_ARITHMETIC_ULP = 8
+
+
+def compare_parameters(
+    spec: ModelSpec,
+    source: Mapping[str, Array],
+    structure: Mapping[str, Any] | None,
+    target: Mapping[str, Array],
+) -> ParameterComparison:
+    """Compare the canonical parameters of ``source`` with what a target holds.
+
+    Args:
+        spec: the model; its layers in the order of execution.
+        source: canonical parameters by canonical name, in the canonical layout.
+        structure: the graph (worker contract) that the target loaded, or None for a plain table of weights.
+        target: what the target holds after loading, by the file's own names, in its own dtypes and layouts.
+
+    Relations: ``equal`` (bits), ``folded`` (batch normalisation computed into the layer before it, see
+    `harness.compare.fold`), ``permuted`` (the same values in another order, the note says which), ``unequal``,
+    ``missing``, ``extra``. Verdict: ``identical`` where all are equal, ``equivalent`` where some are folded, else
+    ``divergent``. Raises ModelError where ``source`` lacks a canonical parameter or has it in another shape.
+    """
+    for parameter in spec.parameters:
+        if parameter.name not in source:
+            raise ModelError(f"the source has no parameter '{parameter.name}'", where=spec.model)
+        if tuple(source[parameter.name].shape) != parameter.shape:
+            raise ModelError(
+                f"parameter '{parameter.name}' has shape {source[parameter.name].shape}, not {parameter.shape}",
+                where=spec.model,
+            )
+    comparer = _Comparer(spec, source)
+    extra = comparer.by_name(target) if structure is None else comparer.by_role(Graph(structure, target))
+    rows = [comparer.rows[parameter.name] for parameter in spec.parameters]
+    rows += [_extra_row(name, target[name]) for name in extra]
+    findings = [
+        Finding(comparison="parameters", verdict=Verdict.DIVERGENT, message=_sentence(row))
+        for row in rows
+        if row.relation not in ("equal", "folded")
+    ]
+    folded = any(row.relation == "folded" for row in rows)
+    clean = Verdict.EQUIVALENT if folded else Verdict.IDENTICAL
+    return ParameterComparison(
+        verdict=Verdict.DIVERGENT if findings else clean,
+        rows=rows,
+        source_count=sum(int(source[parameter.name].size) for parameter in spec.parameters),
+        target_count=sum(int(value.size) for value in target.values() if value.dtype.kind == "f"),
+        folded=folded,
+        findings=findings,
+    )
+
+
+class _Comparer:
+    """Fills in one row per canonical parameter."""
+
+    def __init__(self, spec: ModelSpec, source: Mapping[str, Array]) -> None:
+        self.spec = spec
+        self.source = source
+        self.rows: dict[str, ParameterRow] = {}
+        self.layer_of = {parameter.name: layer for layer in spec.layers for parameter in layer.parameters}
+
+    def by_name(self, target: Mapping[str, Array]) -> list[str]:
+        """Pair by canonical name; returns the names of floating-point tensors beyond them."""
+        for parameter in self.spec.parameters:
+            value = target.get(parameter.name)
+            self.compare(parameter, Held(parameter.name, value) if value is not None else None)
+        extra = sorted(name for name, value in target.items() if name not in self.rows and value.dtype.kind == "f")
+        for parameter in self.spec.parameters:
+            if self.rows[parameter.name].relation == "missing":
+                twin = next((name for name in extra if _same(self.source[parameter.name], target[name])), None)
+                if twin is not None:
+                    self._note(parameter, f"the target holds its values under the name '{twin}'")
+        return extra
+
+    def by_role(self, graph: Graph) -> list[str]:
+        """Pair by role; returns stored names of floating-point constants that have no part in the specification."""
+        roles = find_roles(graph)
+        linears = [layer for layer in self.spec.layers if layer.kind != "batch-normalisation"]
+        normalised_by = {layer.normalises: layer for layer in self.spec.layers if layer.normalises is not None}
+        pairs = _aligned([self._size(layer) for layer in linears], [_elements(linear) for linear in roles.linears])
+        extra = list(roles.others)
+        for layer, index in zip(linears, pairs, strict=True):
+            found = roles.linears[index] if index is not None else None
+            self.linear(layer, normalised_by.get(layer.name), found)
+        standing = [layer for layer in self.spec.layers if layer.parameters[0].name not in self.rows]
+        for layer, normaliser in zip(standing, roles.normalisers, strict=False):
+            self.normaliser(layer, normaliser)
+        for layer in standing[len(roles.normalisers) :]:
+            self.normaliser(layer, None)
+        for normaliser in roles.normalisers[len(standing) :]:
+            extra += [held.name for held in normaliser.parameters.values()]
+        for index, linear in enumerate(roles.linears):
+            if index not in pairs:
+                extra += [held.name for held in _all_held(linear)]
+        used = {row.target_name for row in self.rows.values()}
+        return sorted({name for name in extra if name in graph.values and name not in used})
+
+    def linear(self, layer: Layer, normalising: Layer | None, found: Linear | None) -> None:
+        """A convolution or dense layer, and the batch normalisation after it."""
+        weight, bias = (_by_role(layer, role) for role in ("weight", "bias"))
+        assert weight is not None
+        if found is None:
+            for parameter in (*layer.parameters, *(normalising.parameters if normalising else ())):
+                self.compare(parameter, None)
+            return
+        plain = found.affine if found.affine and max(found.affine.scale.size, found.affine.offset.size) > 1 else None
+        if normalising is None or found.normaliser is not None:
+            self.compare(weight, found.weight, notes=found.notes)
+            if bias is not None:
+                self.compare(bias, found.bias)
+            if normalising is not None:
+                self.normaliser(normalising, found.normaliser)
+            return
+        if plain is not None:
+            self.compare(weight, found.weight, notes=found.notes)
+            if bias is not None:
+                self._bias_before_arithmetic(bias, found)
+            self._arithmetic(normalising, bias, found, plain)
+            return
+        if _same(self.source[weight.name], found.weight.value) and self._not_trivial(normalising):
+            # Unchanged weights and no batch normalisation: it was not folded but is gone.
+            self.compare(weight, found.weight, notes=found.notes)
+            if bias is not None:
+                self.compare(bias, found.bias)
+            self.normaliser(normalising, None)
+            return
+        self._folded(weight, bias, normalising, found)
+
+    def normaliser(self, layer: Layer, found: Normaliser | None) -> None:
+        """Batch normalisation kept as a node of its own."""
+        for parameter in layer.parameters:
+            held = found.parameters.get(parameter.role) if found is not None else None
+            self.compare(parameter, held)
+        variance = _by_role(layer, "variance")
+        if found is None or layer.epsilon is None or variance is None:
+            return
+        # ONNX stores epsilon as float32.
+        if np.float32(found.epsilon) != np.float32(layer.epsilon):
+            self._note(variance, f"epsilon {found.epsilon:g} in the graph, {layer.epsilon:g} in the source")
+
+    def compare(self, parameter: Parameter, held: Held | None, notes: Sequence[str] = ()) -> None:
+        """One parameter, bit for bit."""
+        source = self.source[parameter.name]
+        if held is None or held.value is None:
+            note = "" if held is None else f"the target does not report '{held.name}'"
+            self._row(parameter, "missing", held, 0, None, None, [note])
+            return
+        value, notes = held.value, [*notes, held.note]
+        if value.shape != source.shape and _squeezed(value.shape) == _squeezed(source.shape):
+            notes.append(f"stored as {_shape(value.shape)}")
+            value = value.reshape(source.shape)
+        if value.dtype != source.dtype and value.dtype.kind == "f":
+            widened = np.promote_types(value.dtype, source.dtype)
+            if np.array_equal(bits(value.astype(widened)), bits(source.astype(widened))):
+                notes.append(f"held as {value.dtype} without loss")
+                value = value.astype(source.dtype)
+        if value.shape != source.shape or value.dtype != source.dtype:
+            text = describe_permutation(source, value, channels=self._channels(parameter))
+            relation = "permuted" if text and value.dtype == source.dtype else "unequal"
+            notes.append(
+                text or f"shape {_shape(value.shape)} {value.dtype}, not {_shape(source.shape)} {source.dtype}"
+            )
+            self._row(parameter, relation, held, int(source.size), None, None, notes)
+            return
+        differs = bits(value) != bits(source)
+        count = int(np.count_nonzero(differs))
+        if not count:
+            self._row(parameter, "equal", held, 0, 0, 0.0, notes)
+            return
+        text = describe_permutation(source, value, channels=self._channels(parameter))
+        ulp, largest = _distance(value, source)
+        notes.append(text or _what_changed(source, value, differs))
+        self._row(parameter, "permuted" if text else "unequal", held, count, ulp, largest, notes)
+
+    def _folded(self, weight: Parameter, bias: Parameter | None, normalising: Layer, found: Linear) -> None:
+        normalisation = self._normalisation(normalising)
+        source = self.source[weight.name]
+        value = found.weight.value
+        if value is not None and value.shape != source.shape and _squeezed(value.shape) == _squeezed(source.shape):
+            value = value.reshape(source.shape)
+        shift = found.bias.value if found.bias is not None else None
+        plain = None if bias is None else self.source[bias.name]
+        if value is None or value.shape != source.shape or (shift is not None and shift.size != len(source)):
+            self.compare(weight, found.weight, notes=found.notes)
+            if bias is not None:
+                self.compare(bias, found.bias)
+            self.normaliser(normalising, None)
+            return
+        layer = self.layer_of[weight.name]
+        result = check_fold(source, plain, normalisation, value, shift)
+        notes = [*found.notes, found.weight.note, f"{normalising.name} folded in"]
+        relation = "folded"
+        scale_holds = True
+        if not result.weight.holds:
+            text = self._folded_permutation(weight, normalisation, value)
+            relation = "permuted" if text else "unequal"
+            wrong = int(result.weight.wrong.sum())
+            scale_holds = text is not None or wrong <= source.size / 2
+            notes.append(text or f"{wrong} of {source.size} values are not what the fold makes of them")
+            if text is None and not scale_holds:
+                epsilon = implied_epsilon(source, normalisation, value)
+                if epsilon is not None:
+                    notes.append(f"as if epsilon were {epsilon:g} instead of {normalisation.epsilon:g}")
+            elif text is None and wrong == 1:
+                notes.append(_place(result.weight.wrong.reshape(source.shape)))
+        elif result.weight.differing == 0:
+            notes.append(
+                "every value is the source's times one scale per channel, "
+                f"which lies within {result.scale_ulp} ULP of the exact one"
+            )
+        self._fold_row(weight, relation, found.weight, result.weight, notes)
+        if bias is not None:
+            self._folded_bias(bias, normalising, found, result)
+        where = f"folded into {layer.name}"
+        for parameter in normalising.parameters:
+            note = where if scale_holds else f"{where}, but the fold does not hold"
+            self._row(parameter, "folded" if scale_holds else "unequal", found.weight, 0, None, None, [note])
+
+    def _folded_bias(self, bias: Parameter, normalising: Layer, found: Linear, result: FoldedLayer) -> None:
+        part = result.bias
+        if found.bias is None or part is None:
+            note = f"{normalising.name} is folded in, which needs a bias"
+            self._row(bias, "missing", found.bias, 0, None, None, [note])
+            return
+        notes = [found.bias.note, f"{normalising.name} folded in"]
+        if not part.holds:
+            wrong = int(part.wrong.sum())
+            notes.append(f"{wrong} of {part.wrong.size} values are not what the fold makes of them")
+            if wrong == 1:
+                notes.append(_place(part.wrong))
+        self._fold_row(bias, "folded" if part.holds else "unequal", found.bias, part, notes)
+
+    def _folded_permutation(self, weight: Parameter, normalisation: Normalisation, value: Array) -> str | None:
+        """The order of a folded kernel, told by values that are close, since the fold was rounded."""
+        expected = folded_weight(self.source[weight.name], normalisation.scale).astype(np.float32)
+        reach = gates.FOLD_SCALE_ULP + gates.FOLD_WEIGHT_ULP
+
+        def same(first: Array, second: Array) -> bool:
+            if first.shape != second.shape:
+                return False
+            return bool((np.abs(ordered(first).astype(np.int64) - ordered(second)) <= reach).all())
+
+        held = np.ascontiguousarray(value, dtype=np.float32)
+        return describe_permutation(expected, held, channels=self._channels(weight), same=same)
+
+    def _bias_before_arithmetic(self, bias: Parameter, found: Linear) -> None:
+        if found.bias is not None:
+            self.compare(bias, found.bias)
+
+    def _arithmetic(self, normalising: Layer, bias: Parameter | None, found: Linear, affine: Affine) -> None:
+        """Batch normalisation written as products and sums with constants, which are compared as scale and offset."""
+        normalisation = self._normalisation(normalising)
+        scale = normalisation.scale
+        offset = normalisation.beta - normalisation.mean.astype(np.float64) * scale
+        terms = [np.abs(normalisation.mean * scale), np.abs(normalisation.beta.astype(np.float64))]
+        if bias is not None and bias.name not in self.rows:
+            # The operation itself has no bias: it went into the offset.
+            value = self.source[bias.name].astype(np.float64)
+            offset = offset + value * scale
+            terms.append(np.abs(value * scale))
+        held = Held(", ".join(affine.names), np.empty(0))
+        tolerance = _ARITHMETIC_ULP * np.spacing(np.abs(scale).astype(np.float32)).astype(np.float64)
+        wide = _ARITHMETIC_ULP * np.spacing(np.maximum.reduce(terms).astype(np.float32)).astype(np.float64)
+        wrong_scale = ~(np.abs(affine.scale - scale) <= tolerance)
+        wrong_offset = ~(np.abs(affine.offset - offset) <= wide)
+        holds = not (wrong_scale.any() or wrong_offset.any())
+        note = f"written as arithmetic after {normalising.normalises}"
+        if not holds:
+            note += (
+                f", which does not hold: {int(wrong_scale.sum())} scales and {int(wrong_offset.sum())} offsets of "
+                f"{scale.size} are others"
+            )
+        parameters = list(normalising.parameters)
+        if bias is not None and bias.name not in self.rows:
+            parameters.append(bias)
+        for parameter in parameters:
+            self._row(parameter, "folded" if holds else "unequal", held, 0, None, None, [note])
+
+    def _normalisation(self, layer: Layer) -> Normalisation:
+        by_role = {parameter.role: self.source[parameter.name] for parameter in layer.parameters}
+        return Normalisation(
+            by_role["scale"], by_role["shift"], by_role["mean"], by_role["variance"], float(layer.epsilon or 0.0)
+        )
+
+    def _not_trivial(self, layer: Layer) -> bool:
+        """Whether folding this batch normalisation would change float32 weights at all."""
+        normalisation = self._normalisation(layer)
+        identity = np.all(normalisation.scale.astype(np.float32) == 1)
+        return not (identity and np.array_equal(normalisation.beta, normalisation.mean))
+
+    def _channels(self, parameter: Parameter) -> list[int]:
+        """Numbers of channels that may have been flattened into the inputs of a dense layer."""
+        layer = self.layer_of[parameter.name]
+        if layer.kind != "dense" or parameter.role != "weight":
+            return []
+        before = [
+            one.parameters[0].shape[0]
+            for one in self.spec.layers[: self.spec.layers.index(layer)]
+            if one.kind == "convolution"
+        ]
+        return sorted({*before[-1:]})
+
+    def _size(self, layer: Layer) -> int:
+        weight = _by_role(layer, "weight")
+        return int(self.source[weight.name].size) if weight is not None else 0
+
+    def _fold_row(
+        self, parameter: Parameter, relation: str, held: Held, part: FoldedPart, notes: Sequence[str]
+    ) -> None:
+        self._row(parameter, relation, held, part.differing, part.max_ulp, part.max_abs, notes)
+
+    def _note(self, parameter: Parameter, note: str) -> None:
+        row = self.rows[parameter.name]
+        row.note = "; ".join(text for text in (row.note, note) if text)
+
+    def _row(
+        self,
+        parameter: Parameter,
+        relation: Any,
+        held: Held | None,
+        differing: int,
+        ulp: int | None,
+        largest: float | None,
+        notes: Sequence[str],
+    ) -> None:
+        value = held.value if held is not None and relation != "missing" else None
+        self.rows[parameter.name] = ParameterRow(
+            name=parameter.name,
+            layer=self.layer_of[parameter.name].name,
+            relation=relation,
+            source_shape=parameter.shape,
+            target_name=held.name if held is not None and relation != "missing" else None,
+            target_shape=tuple(value.shape) if value is not None and value.size else None,
+            elements=int(self.source[parameter.name].size),
+            differing=differing,
+            max_ulp=ulp,
+            max_abs=largest,
+            note="; ".join(note for note in notes if note),
+        )
+
+
+def _aligned(sizes: Sequence[int], found: Sequence[int]) -> list[int | None]:
+    """For every layer the operation that holds it: in order, and where the numbers differ by the sizes of the weights.
+
+    ``found`` has -1 where a weight is not reported, which fits anything. The longest common subsequence, so that one
+    operation more or less does not move all that follow.
+    """
+    if len(sizes) == len(found):
+        return list(range(len(found)))
+    fits = [[wanted == size or size == -1 for size in found] for wanted in sizes]
+    best = [[0] * (len(found) + 1) for _ in range(len(sizes) + 1)]
+    for i in range(len(sizes) - 1, -1, -1):
+        for j in range(len(found) - 1, -1, -1):
+            taken = best[i + 1][j + 1] + 1 if fits[i][j] else 0
+            best[i][j] = max(taken, best[i + 1][j], best[i][j + 1])
+    pairs: list[int | None] = []
+    i = j = 0
+    while i < len(sizes):
+        if j < len(found) and fits[i][j] and best[i][j] == best[i + 1][j + 1] + 1:
+            pairs.append(j)
+            i, j = i + 1, j + 1
+        elif j < len(found) and best[i][j] == best[i][j + 1]:
+            j += 1
+        else:
+            pairs.append(None)
+            i += 1
+    return pairs
+
+
+def _elements(linear: Linear) -> int:
+    return int(linear.weight.value.size) if linear.weight.value is not None else -1
+
+
+def _all_held(linear: Linear) -> list[Held]:
+    held = [linear.weight, *([linear.bias] if linear.bias is not None else [])]
+    return held + (list(linear.normaliser.parameters.values()) if linear.normaliser else [])
+
+
+def _by_role(layer: Layer, role: str) -> Parameter | None:
+    return next((parameter for parameter in layer.parameters if parameter.role == role), None)
+
+
+def _same(source: Array, value: Array | None) -> bool:
+    if value is None or value.dtype != source.dtype or value.size != source.size:
+        return False
+    if _squeezed(value.shape) != _squeezed(source.shape):
+        return False
+    return bool(np.array_equal(bits(value).ravel(), bits(source).ravel()))
+
+
+def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _distance(value: Array, source: Array) -> tuple[int | None, float | None]:
+    if value.dtype.kind != "f":
+        return None, None
+    difference = np.abs(value.astype(np.float64) - source.astype(np.float64))
+    largest = float(difference.max(initial=0.0))
+    return max_ulp(value, source), largest if np.isfinite(largest) else None
+
+
+def _what_changed(source: Array, value: Array, differs: NDArray[np.bool_]) -> str:
+    """In words: how many values, where the first is, and whether they look rounded."""
+    count = int(np.count_nonzero(differs))
+    text = f"{count} of {source.size} values differ" + (f", {_place(differs)}" if count == 1 else "")
+    bad = int(np.count_nonzero(~np.isfinite(value)))
+    if bad:
+        return f"{text}, {bad} are not finite"
+    if value.dtype == np.float32:
+        raw = bits(value[differs])
+        if not np.any(raw & 0xFFFF) and (max_ulp(value[differs], source[differs]) or 0) <= 0xFFFF:
+            text += ", rounded to bfloat16"
+        elif not np.any(raw & 0x1FFF) and (max_ulp(value[differs], source[differs]) or 0) <= 0x1FFF:
+            text += ", rounded to float16"
+    return text
+
+
+def _place(mask: NDArray[np.bool_]) -> str:
+    place = np.argwhere(mask)[0]
+    return f"at index [{', '.join(str(int(index)) for index in place)}]"
+
+
+def _extra_row(name: str, value: Array) -> ParameterRow:
+    return ParameterRow(
+        name=name,
+        layer="",
+        relation="extra",
+        source_shape=None,
+        target_name=name,
+        target_shape=tuple(value.shape),
+        elements=int(value.size),
+        differing=0,
+        max_ulp=None,
+        max_abs=None,
+        note="has no partner among the canonical parameters",
+    )
+
+
+def _sentence(row: ParameterRow) -> str:
+    what = {
+        "unequal": "differs from the source",
+        "permuted": "holds the source's values in another order",
+        "missing": "is missing",
+        "extra": "is held beyond the canonical parameters",
+    }[row.relation]
+    renamed = f" (held as '{row.target_name}')" if row.target_name not in (None, row.name) else ""
+    return f"parameter {row.name}{renamed} {what}" + (f": {row.note}" if row.note else "")
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(str(size) for size in shape) or "()"
