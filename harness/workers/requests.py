@@ -131,9 +131,14 @@ def output_file(path: Any) -> Path:
 def write_json(path: Path, content: Any) -> None:
     """Write finite JSON with sorted keys, complete or not at all."""
     text = json.dumps(content, sort_keys=True, allow_nan=False, indent=1, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file complete or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_bytes(content)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
