@@ -1,0 +1,1 @@
+"""Programs that measure, and print ratios taken side by side in one run."""

@@ -1,0 +1,253 @@
+"""Everything that goes wrong gets one line that says what, where and what to do; then the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.integration.conftest import Workplace, needs_r, without_r
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """The error line: the last of standard error, and no traceback anywhere."""
+    assert "Traceback" not in done.stderr + done.stdout
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("harness: ")
+    return line
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.02)
+
+
+def workers(process: subprocess.Popen[str], fragment: str) -> list[psutil.Process]:
+    """The living workers of a harness process whose command line contains a fragment."""
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        try:
+            if fragment in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"titel": "x"}, "unknown key 'titel'; did you mean 'title'?"),
+        ({"targets": ["python/onnxruntim"]}, "did you mean 'python/onnxruntime'?"),
+        ({"model": {"name": "tempcn"}}, "there is no model 'tempcn'; did you mean 'tempcnn'?"),
+        (
+            {"model": {"name": "tempcnn", "hyperparameters": {"kernels": [4, 5, 5]}, "preset": "sits"}},
+            "kernels must be odd",
+        ),
+        ({"model": {"name": "tempcnn", "preset": "sits", "hyperparameters": {"filter": [8]}}}, "filter"),
+        ({"data": {"source": "synthetic-crops", "options": {"parcel": 3}}}, "parcel"),
+        ({"data": {"source": "sits-csv", "options": {"train": "a.csv", "test": "b.csv", "bands": ["NIR"]}}}, "a.csv"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_scenarios_end_with_code_2(workplace: Workplace, change: dict[str, object], expected: str) -> None:
+    workplace.document.update(change)
+    done = workplace.run()
+    assert done.returncode == 2, done.stderr
+    assert expected in one_line(done)
+    assert not workplace.results.joinpath("manifest.json").exists()
+
+
+def test_a_missing_scenario(workplace: Workplace) -> None:
+    done = workplace.harness("run", "nowhere.yaml")
+    assert done.returncode == 2
+    assert "nowhere.yaml: no such file" in one_line(done)
+
+
+def test_bad_usage_ends_with_code_2(workplace: Workplace) -> None:
+    for arguments in (["run"], ["run", "a.yaml", "--colour"], ["fly"], ["data", "get"]):
+        assert workplace.harness(*arguments).returncode == 2, arguments
+
+
+def test_debug_shows_the_traceback(workplace: Workplace) -> None:
+    done = workplace.harness("--debug", "run", "nowhere.yaml")
+    assert "Traceback" in done.stderr
+
+
+def test_truncated_data(workplace: Workplace) -> None:
+    made = workplace.harness("data", "get", "synthetic-crops", "--folder", "data")
+    assert made.returncode == 0, made.stderr
+    files = [Path(line) for line in made.stdout.splitlines() if line.endswith(".h5")]
+    assert files
+    for path in (workplace.folder / file for file in files):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    workplace.document["data"] = {"source": "breizhcrops", "options": {"root": "data/synthetic-crops"}}
+    done = workplace.run()
+    assert done.returncode == 2, done.stderr
+    assert ".h5" in one_line(done)
+
+
+def test_data_that_are_not_finite(workplace: Workplace) -> None:
+    row = "{label},{polygon}," + ",".join(["1.5"] * 8)
+    lines = [row.format(label=index % 2, polygon=index) for index in range(80)]
+    (workplace.folder / "train.csv").write_text("\n".join(lines) + "\n")
+    bad = [row.format(label=index % 2, polygon=1000 + index) for index in range(80)]
+    bad[40] = bad[40].replace("1.5", "nan", 1)
+    (workplace.folder / "test.csv").write_text("\n".join(bad) + "\n")
+    workplace.document["data"] = {
+        "source": "sits-csv",
+        "options": {"train": "train.csv", "test": "test.csv", "bands": ["NIR", "R"]},
+    }
+    done = workplace.run()
+    assert done.returncode == 2, done.stderr
+    assert "test.csv" in one_line(done)
+    assert "41" in one_line(done)
+
+
+def test_r_missing_costs_its_cells_only(workplace: Workplace) -> None:
+    done = workplace.run(environment=without_r())
+    assert done.returncode == 0, done.stderr
+    cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
+    assert cells["r/base"]["verdict"] == "unavailable"
+    assert "apt-get install r-base-core" in cells["r/base"]["sentence"]
+    assert cells["python/onnxruntime"]["verdict"] == "equivalent"
+    workplace.document["require"] = ["r/base"]
+    assert workplace.run(environment=without_r()).returncode == 1
+
+
+@needs_r
+def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Workplace) -> None:
+    process = workplace.start("run", str(workplace.scenario))
+    # The library is made by other R processes; the worker is the one that serves.
+    wait_for(lambda: bool(workers(process, "serve()")) or process.poll() is not None)
+    for worker in workers(process, "serve()"):
+        worker.kill()
+    _, err = process.communicate(timeout=300)
+    cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
+    # r/base serves as second oracle first; whichever of its steps was hit, the Python cells stand.
+    assert cells["python/onnxruntime"]["verdict"] == "equivalent"
+    assert process.returncode in (0, 3), err
+    if process.returncode == 3:
+        assert cells["r/base"]["verdict"] == "failed"
+        assert "SIGKILL" in cells["r/base"]["error"]
+    done = workplace.run()
+    assert done.returncode == 0, done.stderr
+    assert "train" not in done.stderr
+
+
+@needs_r
+def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> None:
+    assert workplace.run(environment=without_r()).returncode == 0
+    workplace.document["limits"] = {"request_seconds": 3}
+    process = workplace.start("run", str(workplace.scenario))
+    wait_for(lambda: bool(workers(process, "serve()")) or process.poll() is not None)
+    stopped = time.monotonic()
+    for worker in workers(process, "serve()"):
+        worker.suspend()
+    while process.poll() is None and time.monotonic() - stopped < 60:
+        for worker in workers(process, "serve()"):
+            worker.suspend()
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
+    assert cells["r/base"]["verdict"] == "failed"
+    assert "no answer" in cells["r/base"]["error"]
+    assert cells["python/onnxruntime"]["verdict"] == "equivalent"
+
+
+def test_an_output_folder_that_is_a_file(workplace: Workplace) -> None:
+    (workplace.folder / "taken").write_text("")
+    done = workplace.harness("run", str(workplace.scenario), "--output", "taken")
+    assert done.returncode == 2
+    line = one_line(done)
+    assert "taken" in line
+    assert "--output" in line
+    assert (workplace.folder / "taken").read_text() == ""
+
+
+def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(workplace: Workplace) -> None:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        # Enough for everything that is small, too little for the data.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    done = workplace.run(before=limit)
+    assert done.returncode == 2, done.stderr
+    assert "run" in one_line(done)
+    assert not list(workplace.folder.glob("results/*/manifest.json"))
+    assert workplace.run().returncode == 0
+
+
+def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(workplace: Workplace) -> None:
+    workplace.document["source"]["training"]["epochs"] = 60
+    process = workplace.start("run", str(workplace.scenario))
+    partial = workplace.folder / "exported" / ".partial"
+    wait_for(lambda: any(partial.glob("train-*/*epoch*")) or any(partial.glob("train-*/*checkpoint*")))
+    children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1].startswith("harness: interrupted")
+    assert "Traceback" not in err
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in children), 10)
+    assert not (workplace.results / "manifest.json").exists()
+    done = workplace.run()
+    assert done.returncode == 0, done.stderr
+    training = json.loads(next((workplace.folder / "exported").glob("train-*/training.json")).read_text())
+    assert training["resumed_at"] > 0
+
+
+def test_a_killed_harness_leaves_no_worker(workplace: Workplace) -> None:
+    workplace.document["source"]["training"]["epochs"] = 60
+    process = workplace.start("run", str(workplace.scenario))
+    wait_for(lambda: bool(workers(process, "harness.workers.serve")))
+    children = [child.pid for child in workers(process, "harness.workers.serve")]
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in children), 60)
+
+
+def test_the_same_run_started_twice(workplace: Workplace) -> None:
+    workplace.document["source"]["training"]["epochs"] = 60
+    scenario = str(workplace.scenario)
+    first = workplace.start("run", scenario)
+    try:
+        wait_for(lambda: bool(workers(first, "harness.workers.serve")))
+        second = workplace.harness("run", scenario)
+        assert second.returncode == 2
+        line = one_line(second)
+        assert f"another run of this scenario is writing here (process {first.pid})" in line
+        assert "--output" in line
+    finally:
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=60)
+
+
+def test_report_of_a_folder_without_results(workplace: Workplace) -> None:
+    done = workplace.harness("report", "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in one_line(done)
+
+
+def test_a_closed_pipe_is_not_an_error(workplace: Workplace) -> None:
+    done = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$0" -m harness schema | head -1', workplace.command()[0]],
+        cwd=workplace.folder,
+        env=workplace.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert os.linesep in done.stdout
