@@ -71,14 +71,13 @@ def compare_parameters(
         for row in rows
         if row.relation not in ("equal", "folded")
     ]
-    folded = any(row.relation == "folded" for row in rows)
-    clean = Verdict.EQUIVALENT if folded else Verdict.IDENTICAL
+    clean = Verdict.EQUIVALENT if comparer.folded else Verdict.IDENTICAL
     return ParameterComparison(
         verdict=Verdict.DIVERGENT if findings else clean,
         rows=rows,
         source_count=sum(int(source[parameter.name].size) for parameter in spec.parameters),
         target_count=sum(int(value.size) for value in target.values() if value.dtype.kind == "f"),
-        folded=folded,
+        folded=comparer.folded,
         findings=findings,
     )
 
@@ -90,6 +89,8 @@ class _Comparer:
         self.spec = spec
         self.source = source
         self.rows: dict[str, ParameterRow] = {}
+        #: Whether the target computes some batch normalisation in other parameters, rightly or wrongly.
+        self.folded = False
         self.layer_of = {parameter.name: layer for layer in spec.layers for parameter in layer.parameters}
 
     def by_name(self, target: Mapping[str, Array]) -> list[str]:
@@ -206,6 +207,7 @@ class _Comparer:
         self._row(parameter, "permuted" if text else "unequal", held, count, ulp, largest, notes)
 
     def _folded(self, weight: Parameter, bias: Parameter | None, normalising: Layer, found: Linear) -> None:
+        self.folded = True
         normalisation = self._normalisation(normalising)
         source = self.source[weight.name]
         value = found.weight.value
@@ -282,6 +284,7 @@ class _Comparer:
 
     def _arithmetic(self, normalising: Layer, bias: Parameter | None, found: Linear, affine: Affine) -> None:
         """Batch normalisation written as products and sums with constants, which are compared as scale and offset."""
+        self.folded = True
         normalisation = self._normalisation(normalising)
         scale = normalisation.scale
         offset = normalisation.beta - normalisation.mean.astype(np.float64) * scale

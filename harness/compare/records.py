@@ -84,7 +84,10 @@ class ParameterRow(Record):
 
 
 class ParameterComparison(Record):
-    """Canonical parameters against those the target really holds, bit for bit."""
+    """Canonical parameters against those the target really holds, bit for bit.
+
+    ``folded``: whether the target holds some batch normalisation in other parameters. Counts are of scalars.
+    """
 
     verdict: Verdict
     rows: list[ParameterRow]
