@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from harness.errors import HarnessError, ScenarioError
 from harness.models import MODELS, model
@@ -49,6 +49,20 @@ class ModelSection(_Section):
     preset: str | None = Field(default=None, description="named hyper-parameters of the model")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="override those of the preset")
     head: Head = "logits"
+
+    @field_validator("name")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        _known(name, MODELS, "model")
+        return name
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, preset: str | None, info: ValidationInfo) -> str | None:
+        # Without a known name there is an error already, and no presets to choose from.
+        if preset is not None and (name := info.data.get("name")) is not None:
+            _known(preset, tuple(model(name).PRESETS), f"preset of {name}")
+        return preset
 
 
 class TrainingSection(_Section):
@@ -136,14 +150,6 @@ class Scenario(_Section):
     )
     require: list[str] = Field(default_factory=list, description="runtimes that must be installed")
 
-    @field_validator("model")
-    @classmethod
-    def _known_model(cls, section: ModelSection) -> ModelSection:
-        _known(section.name, MODELS, "model")
-        if section.preset is not None:
-            _known(section.preset, tuple(model(section.name).PRESETS), f"preset of {section.name}")
-        return section
-
     @field_validator("routes")
     @classmethod
     def _known_routes(cls, routes: list[RouteSection]) -> list[RouteSection]:
@@ -220,8 +226,9 @@ def _parse(path: Path) -> tuple[yaml.Node, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise ScenarioError(f"cannot be read: {reason}", where=str(path), hint="name a scenario file") from error
-    loader = _Loader(text)
+    loader: _Loader | None = None
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise ScenarioError(
@@ -237,7 +244,8 @@ def _parse(path: Path) -> tuple[yaml.Node, Any]:
     except (RecursionError, ValueError) as error:
         raise ScenarioError("is not a scenario", where=str(path), hint="see `python -m harness schema`") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _siblings(path: Path) -> list[Path]:
@@ -249,6 +257,10 @@ def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ScenarioError(
+                    "a key must be a plain word", where=f"{path}:{key.start_mark.line + 1}", hint="mend the line"
+                )
             if key.value in seen:
                 raise ScenarioError(
                     f"key '{key.value}' is given twice",

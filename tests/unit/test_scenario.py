@@ -77,7 +77,7 @@ def test_a_bad_scenario_gets_one_line_with_its_number(tmp_path: Path, old: str, 
         ("a: &x [1]\nb: *x\n", "aliases are not allowed"),
         ("scenario: !!python/object/apply:os.system ['true']\n", "is not valid YAML"),
         ("scenario: x\n", "is missing"),
-        ("? [1, 2]\n: 3\n", "scenario"),
+        ("? [1, 2]\n: 3\n", "a key must be a plain word"),
     ],
 )
 def test_files_that_are_no_scenarios(tmp_path: Path, text: str, expected: str) -> None:
