@@ -181,14 +181,14 @@ transpose_geometry <- function(node, spatial, kernel) {
     before <- pads[seq_len(rank)]
     output <- natural - before - pads[rank + seq_len(rank)]
   } else {
-    total <- natural - wanted
+    # An output larger than the windows reach ends in zeros.
+    total <- pmax(natural - wanted, 0)
     smaller <- trunc(total / 2)
     before <- if (auto == "SAME_UPPER") smaller else total - smaller
     output <- wanted
   }
   if (any(output < 1)) stop_bad_input("the padding leaves no output")
-  # Where more is asked for than the windows reach, zeros follow (or, for negative padding, precede).
-  if (any(before < 0)) stop_unsupported("an output larger than the windows reach is not supported")
+  if (any(before < 0)) stop_unsupported("negative padding is not supported")
   list(
     strides = strides, dilations = dilations, before = before, output = output,
     full = pmax(natural, before + output)

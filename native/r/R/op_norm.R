@@ -2,14 +2,15 @@
 # matrix whose rows are those axes.
 
 refuse_training <- function(node) {
-  if (node$attributes$training_mode != 0 || (node$since < 14 && sum(nzchar(node$outputs)) > 1L)) {
-    return("training mode")
-  }
+  if (node$since < 14 && sum(nzchar(node$outputs)) > 1L) return("training mode before opset 14")
   if (node$attributes$spatial != 1) return("spatial = 0")
   NULL
 }
 
-#' BatchNormalization at inference: x (N, C, ...), one scale, bias, mean and variance per channel
+#' BatchNormalization: x (N, C, ...), one scale, bias, mean and variance per channel
+#'
+#' At inference the given mean and variance count. In training mode (from opset
+#' 14 on) those of the batch do, biased, and the running ones come with the result.
 #' @noRd
 op_batch_normalization <- function(inputs, node) {
   x <- inputs[[1L]]
@@ -17,11 +18,23 @@ op_batch_normalization <- function(inputs, node) {
   if (any(vapply(inputs[2:5], function(v) length(v$data) != channels, NA))) {
     stop_bad_input("a parameter does not have one value for each of ", channels, " channels")
   }
-  factor <- inputs[[2L]]$data / sqrt(inputs[[5L]]$data + node$attributes$epsilon)
-  shift <- inputs[[3L]]$data - inputs[[4L]]$data * factor
   inner <- prod(x$shape[-(1:2)])
+  mean <- inputs[[4L]]$data
+  variance <- inputs[[5L]]$data
+  training <- node$attributes$training_mode == 1
+  if (training) {
+    values <- matrix(permute_axes(x$data, c(x$shape[1L], channels, inner), c(1, 0, 2)), ncol = channels)
+    mean <- colMeans(values)
+    variance <- colMeans((values - rep(mean, each = nrow(values)))^2)
+  }
+  factor <- inputs[[2L]]$data / sqrt(variance + node$attributes$epsilon)
+  shift <- inputs[[3L]]$data - mean * factor
   # Recycled over the samples.
-  tensor(x$data * rep(factor, each = inner) + rep(shift, each = inner), x$shape, x$dtype)
+  result <- tensor(x$data * rep(factor, each = inner) + rep(shift, each = inner), x$shape, x$dtype)
+  if (!training) return(result)
+  momentum <- node$attributes$momentum
+  running <- function(old, new) tensor(old$data * momentum + new * (1 - momentum), old$shape, old$dtype)
+  list(result, running(inputs[[4L]], mean), running(inputs[[5L]], variance))
 }
 
 # Each column to mean 0 and variance 1; the mean and the inverse deviation come with it.

@@ -28,7 +28,7 @@ reduction <- function(f) {
     shape <- x$shape
     shape <- if (node$attributes$keepdims == 1) replace(shape, axes + 1, 1) else shape[others + 1]
     result <- f(values)
-    if (x$dtype == "bool") return(tensor(as.logical(result), shape, "bool"))
+    if (x$dtype == "bool") return(tensor(result > 0, shape, "bool"))
     if (is_integer(x$dtype)) {
       extreme <- is.infinite(result)
       result[extreme] <- ifelse(result[extreme] > 0, integer_highest[[x$dtype]], integer_lowest[[x$dtype]])

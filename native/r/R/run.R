@@ -49,13 +49,21 @@ run_node <- function(node, arguments) {
   if (length(results) < max(0L, which(nzchar(node$outputs)))) {
     stop_unsupported(node_title(node), ": output number ", length(results) + 1L, " is not supported")
   }
+  if (node$precision == "float32") results <- lapply(results, round_narrow)
   results
+}
+
+# Half precision is too coarse to be put off to the output: every runtime
+# rounds after each operator, and so does this one where it stands for them.
+round_narrow <- function(x) {
+  if (x$dtype %in% c("float16", "bfloat16")) x$data <- round_to_dtype(x$data, x$dtype)
+  x
 }
 
 node_title <- function(node) paste0("node ", node$label, " (", node$operator, ")")
 
-# A result in the dtype it leaves the graph with. Computation is in double
-# throughout; in float32 precision the rounding happens here, once.
+# A result in the dtype it leaves the graph with. float32 values stay double
+# until here: they are rounded once.
 round_output <- function(x, precision) {
   if (!is_floating(x$dtype)) return(x)
   if (precision == "float64") {
