@@ -1,0 +1,140 @@
+"""Builds a report from a results folder: tables, figures and pages, each written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.report import compose, facts, pages
+from harness.report.document import FigureBlock, Table
+from harness.report.figures import class_counts, f1_heatmap, f1_per_class, noise_floor, style, training_curves
+from harness.report.results import Results, read_results
+from harness.report.tables import graphs, outcomes, parameters, task, training
+from harness.store import write_atomically
+
+#: Called with what is done, the total, and what comes next.
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class ReportFiles:
+    """The files of a report."""
+
+    markdown: Path
+    html: Path
+    tables: tuple[Path, ...]
+    figures: tuple[Path, ...]
+
+
+def build_report(folder: Path, pdf: bool = False, progress: Progress | None = None) -> ReportFiles:
+    """Make the report of one scenario from the result files in ``folder``, and write it there.
+
+    Equal result files give equal bytes. ``pdf`` writes every figure as PDF too. Raises DataError, naming file, reason and
+    remedy, where a result file is missing, cut short or does not belong to the others; StoreError where the folder cannot be
+    written.
+    """
+
+    def tell(done: int, text: str) -> None:
+        if progress is not None:
+            progress(done, 4, text)
+
+    tell(0, "reading result files")
+    results = read_results(folder)
+    tell(1, "writing tables")
+    tables = make_tables(results)
+    table_paths = _write_tables(folder / "tables", tables)
+    tell(2, "drawing figures")
+    figures, svgs, figure_paths = _write_figures(folder / "figures", results, tables, pdf)
+    tell(3, "writing pages")
+    document = compose.compose(results, tables, figures)
+    markdown, html = folder / "report.md", folder / "report.html"
+    write_atomically(markdown, pages.markdown_page(document))
+    write_atomically(html, pages.html_page(document, svgs))
+    tell(4, "report written")
+    return ReportFiles(markdown, html, table_paths, figure_paths)
+
+
+def make_tables(results: Results) -> dict[str, Table]:
+    """The tables that become CSV files, by name."""
+    found = task.task_results(results)
+    tables = (
+        outcomes.cells_table(results),
+        outcomes.routes_table(results),
+        outcomes.flips_table(results),
+        outcomes.outputs_per_class_table(results),
+        parameters.parameters_table(results),
+        graphs.structure_table(results),
+        task.metrics_table(results, found),
+        task.metrics_per_class_table(results, found),
+        task.confusion_table(found),
+        *task.disagreement_tables(results, found),
+        task.confidence_table(found),
+        training.training_table(results),
+        training.training_seconds_table(results),
+        training.seconds_table(results),
+    )
+    return {table.name: table for table in tables}
+
+
+def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
+    paths = []
+    for name, table in sorted(tables.items()):
+        path = folder / f"{name}.csv"
+        write_atomically(path, table.to_csv())
+        paths.append(path)
+    return tuple(paths)
+
+
+_CAPTIONS = {
+    "noise_floor": "Errors of float32 outputs over the probe as multiples of the noise floor, on a logarithmic scale; left of a "
+    "line of its own colour an error passes its gate.",
+    "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
+    "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
+    "class_counts": "Number of samples per class in truth and by each runtime's predictions.",
+    "training_curves": "Loss on training and validation part, and metrics on the validation part, by epoch.",
+}
+#: Figures whose numbers come from the evaluated test samples.
+_ON_TEST = ("f1_per_class", "f1_heatmap", "class_counts")
+
+
+def _write_figures(
+    folder: Path, results: Results, tables: dict[str, Table], pdf: bool
+) -> tuple[dict[str, FigureBlock], dict[str, bytes], tuple[Path, ...]]:
+    blocks: dict[str, FigureBlock] = {}
+    svgs: dict[str, bytes] = {}
+    paths = []
+    with style.house_style():
+        for name, draw in _figures(results, tables).items():
+            drawing = draw()
+            if drawing is None:
+                _remove(folder, name, ("png", "svg", "pdf"))
+                continue
+            caption = f"{_CAPTIONS[name]} {facts.line(results, test=name in _ON_TEST, with_versions=True)}"
+            blocks[name] = FigureBlock(name, drawing.title, caption, drawing.alternative)
+            for suffix in ("png", "svg", "pdf") if pdf else ("png", "svg"):
+                content = style.render(drawing, suffix, caption)
+                path = folder / f"{name}.{suffix}"
+                write_atomically(path, content)
+                paths.append(path)
+                if suffix == "svg":
+                    svgs[name] = content
+            if not pdf:
+                _remove(folder, name, ("pdf",))
+    return blocks, svgs, tuple(paths)
+
+
+def _figures(results: Results, tables: dict[str, Table]) -> dict[str, Callable[[], style.Drawing | None]]:
+    return {
+        "noise_floor": lambda: noise_floor.draw(results),
+        "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"]),
+        "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]),
+        "class_counts": lambda: class_counts.draw(results),
+        "training_curves": lambda: training_curves.draw(results),
+    }
+
+
+def _remove(folder: Path, name: str, suffixes: tuple[str, ...]) -> None:
+    """Take away what an earlier report left and this one does not make: it would show other numbers."""
+    for suffix in suffixes:
+        (folder / f"{name}.{suffix}").unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""The report as a document: which sections there are, and in which order."""
+
+from __future__ import annotations
+
+from harness.report import facts
+from harness.report.document import Document, FigureBlock, Paragraph, Section, Table, TableBlock
+from harness.report.results import Results
+from harness.report.sections.answer import answer_section, comparisons_section
+from harness.report.sections.data_card import data_section, model_section
+from harness.report.sections.findings import findings_section
+from harness.report.sections.provenance import (
+    citing_section,
+    exporters_section,
+    provenance_section,
+    timings_section,
+    unavailable_section,
+)
+from harness.report.sections.weights import weights_section
+
+
+def compose(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Document:
+    """The whole report. ``tables`` are those that also become CSV files, ``figures`` those that were drawn, by name."""
+    scenario = results.manifest.scenario
+    data = results.manifest.data
+    subtitle = f"Scenario {scenario.name} on {data.title or data.name}{' (synthetic data)' if data.synthetic else ''}. "
+    return Document(
+        title=scenario.title or scenario.name,
+        subtitle=subtitle + facts.line(results, with_versions=True),
+        synthetic=data.synthetic,
+        sections=(
+            answer_section(results),
+            comparisons_section(results),
+            weights_section(results, tables, figures),
+            findings_section(results),
+            _training_section(results, tables, figures),
+            model_section(results),
+            data_section(results),
+            exporters_section(results),
+            unavailable_section(results),
+            timings_section(results),
+            provenance_section(results),
+            citing_section(results),
+            _appendix(tables),
+        ),
+    )
+
+
+def _training_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
+    text = Paragraph(
+        "How the weights came about. This is another question than whether they survive a change of runtime: a second "
+        f"training would give other figures here and the same verdicts above. {facts.line(results)}"
+    )
+    if not tables["training"].rows:
+        return Section("training", "Training of the source", (Paragraph("Nothing was trained in this run."),))
+    chart = tuple(figures[name] for name in ("training_curves",) if name in figures)
+    return Section("training", "Training of the source", (text, *chart, TableBlock(tables["training"], tall=True)))
+
+
+def _appendix(tables: dict[str, Table]) -> Section:
+    return Section("appendix", "Appendix: every parameter", (TableBlock(tables["parameters"], tall=True),))

@@ -1,0 +1,68 @@
+"""What must stand beside every number: n, probe, seed, head, versions, and whether the data are synthetic."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from harness.report.formatting import counted, short_hash
+from harness.report.results import Results
+
+#: Versions that belong to a language and not to an engine, shown last.
+_LANGUAGES = ("python", "R", "julia")
+
+
+def heads(results: Results) -> str:
+    """The head or heads of the model, as outputs were compared."""
+    found = sorted({cell.head for cell in results.cells if cell.head})
+    if not found and results.manifest.model is not None:
+        found = [results.manifest.model.head]
+    return ", ".join(found) or "unknown"
+
+
+def seed(results: Results) -> str:
+    """The scenario's seed; with several seeds, each by its name."""
+    seeds = results.manifest.seeds
+    if isinstance(seeds, dict):
+        distinct = set(map(str, seeds.values()))
+        if len(distinct) == 1:
+            return distinct.pop()
+        return ", ".join(f"{name} {value}" for name, value in sorted(seeds.items()))
+    return "unknown" if seeds is None else str(seeds)
+
+
+def probe(results: Results) -> str:
+    """Size and hash of the probe: ``probe of 256 samples, SHA-256 5f0c3b7a9d21…``."""
+    part = results.manifest.probe
+    if part.samples is None:
+        return "no probe"
+    return f"probe of {counted(part.samples, 'sample')}, SHA-256 {short_hash(part.sha256)}…"
+
+
+def versions(results: Results) -> str:
+    """Versions of what was trained and run, each once, languages last."""
+    found: dict[str, set[str]] = {}
+    trained: Any = results.manifest.training.get("versions")
+    for part in (trained if isinstance(trained, dict) else {}, *(cell.versions for cell in results.cells)):
+        for name, version in part.items():
+            found.setdefault(str(name), set()).add(str(version))
+    names = sorted(found, key=lambda name: (name in _LANGUAGES, name.lower()))
+    return ", ".join(f"{name} {' and '.join(sorted(found[name], key=_numbers))}" for name in names)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def line(results: Results, *, test: bool = False, with_versions: bool = False) -> str:
+    """One line of all of this, for captions; ``test``: the numbers come from the evaluated test samples."""
+    parts = []
+    if test and results.evaluated:
+        parts.append(f"n = {results.evaluated:,} test samples")
+    parts += [probe(results), f"seed {seed(results)}", f"head {heads(results)}"]
+    if with_versions and (text := versions(results)):
+        parts.append(text)
+    if results.manifest.data.synthetic:
+        parts.append("synthetic data")
+    text = "; ".join(parts)
+    return f"{text[0].upper() if not text.startswith('n =') else text[0]}{text[1:]}."

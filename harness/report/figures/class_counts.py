@@ -1,0 +1,79 @@
+"""True and predicted number of samples per class, on a logarithmic scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report.figures import style
+from harness.report.results import Results
+
+
+def draw(results: Results) -> style.Drawing | None:
+    """One row per class: a tick for the truth, a mark per runtime. None where nothing was predicted."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter
+
+    frame = results.predictions
+    if frame is None or not results.runners:
+        return None
+    truth = frame["truth"].value_counts()
+    true_counts = [int(truth.get(name, 0)) for name in results.class_names]
+    rows = len(true_counts)
+    runners = results.runners
+    figure = style.new_figure(1.1 + rows * (0.2 + 0.07 * len(runners)) + 0.2 * ((len(runners) + 2) // 2))
+    axes = figure.subplots()
+    handles: list[Any] = [
+        axes.vlines(
+            true_counts,
+            [row - 0.42 for row in range(rows)],
+            [row + 0.42 for row in range(rows)],
+            color=style.INK,
+            linewidth=2.0,
+        )
+    ]
+    largest = max(true_counts, default=1)
+    for index, runner in enumerate(runners):
+        found = frame[f"{runner}.prediction"].value_counts()
+        counts = [int(found.get(name, 0)) for name in results.class_names]
+        largest = max(largest, *counts)
+        fill, _, mark = style.series(index)
+        offset = 0.0 if len(runners) == 1 else -0.32 + 0.64 * index / (len(runners) - 1)
+        (line,) = axes.plot(
+            counts,
+            [row + offset for row in range(rows)],
+            linestyle="",
+            marker=mark,
+            markersize=4.6,
+            markerfacecolor=fill,
+            markeredgecolor=style.INK,
+            markeredgewidth=0.4,
+            zorder=3,
+        )
+        handles.append(line)
+    # Linear from 0 to 1, so that a class that nobody predicts has a place.
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+    axes.set_xlim(-0.15, largest * 1.6)
+    ticks = [0, *(10**power for power in range(8) if 10**power <= largest * 1.6)]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(
+        FixedLocator([m * t for t in ticks[1:] for m in range(2, 10) if m * t <= largest * 1.6])
+    )
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.set_yticks(range(rows), [style.wrapped(name) for name in results.class_names])
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    for row in range(1, rows):
+        axes.axhline(row - 0.5, color=style.LIGHT, linewidth=0.6, zorder=0)
+    axes.grid(axis="x")
+    axes.set_xlabel("Samples (logarithmic from 1 on)")
+    style.legend_above(figure, handles, ["truth", *(f"predicted by {results.display(name)}" for name in runners)], 2)
+    source = frame[f"{runners[0]}.prediction"].value_counts()
+    words = ", ".join(
+        f"{name} {count:,} true and {int(source.get(name, 0)):,} predicted"
+        for name, count in zip(results.class_names, true_counts, strict=True)
+    )
+    return style.Drawing(
+        "class_counts",
+        "True and predicted samples per class",
+        f"Dot plot on a logarithmic scale. {results.display(runners[0])}: {words}.",
+        figure,
+    )

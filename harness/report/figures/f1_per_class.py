@@ -1,0 +1,57 @@
+"""F1 of every class by runtime, as bars with intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report.document import Table
+from harness.report.figures import style
+from harness.report.figures.scores import PerClass, per_class
+from harness.report.formatting import share
+from harness.report.results import Results
+
+#: Height of one bar in inches.
+_BAR = 0.105
+
+
+def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
+    """Horizontal bars, one group per class, one bar per runtime. None where nothing was predicted."""
+    scores = per_class(results, metrics_per_class)
+    if scores is None:
+        return None
+    runners = len(scores.runners)
+    figure = style.new_figure(1.0 + len(scores.classes) * (runners * _BAR + 0.16) + 0.2 * ((runners + 1) // 2))
+    axes = figure.subplots()
+    thickness = 0.84 / runners
+    handles: list[Any] = []
+    for index in range(runners):
+        fill, hatch, _ = style.series(index)
+        places = [row - 0.42 + (index + 0.5) * thickness for row in range(len(scores.classes))]
+        values = [0.0 if value is None else value for value in scores.f1[index]]
+        handles.append(
+            axes.barh(places, values, thickness * 0.9, color=fill, hatch=hatch, edgecolor=style.INK, linewidth=0.4)
+        )
+        _intervals(axes, scores, index, places)
+    axes.set_yticks(range(len(scores.classes)), scores.ticks)
+    axes.set_ylim(len(scores.classes) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.set_xlabel("F1 on the evaluated test samples")
+    style.legend_above(figure, handles, [results.display(name) for name in scores.runners], 2 if runners > 1 else 1)
+    source = ", ".join(
+        f"{name} {share(value) if value is not None else 'no samples'}"
+        for name, value in zip(scores.classes, scores.f1[0], strict=True)
+    )
+    return style.Drawing(
+        "f1_per_class",
+        "F1 per class by runtime",
+        f"Bar chart of F1 per class with intervals for {runners} runtimes. {results.display(scores.runners[0])}: {source}.",
+        figure,
+    )
+
+
+def _intervals(axes: Any, scores: PerClass, index: int, places: list[float]) -> None:
+    for place, value, interval in zip(places, scores.f1[index], scores.intervals[index], strict=True):
+        if value is not None and interval is not None:
+            axes.plot(interval, [place, place], color=style.INK, linewidth=0.8, solid_capstyle="butt", zorder=4)

@@ -1,0 +1,51 @@
+"""F1 per class and runtime, taken from the table of metrics per class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.report.document import Table
+from harness.report.figures.style import wrapped
+from harness.report.results import Results
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """``f1[runner][class]`` and its interval (low, high); None where a class has no samples and no predictions."""
+
+    runners: tuple[str, ...]
+    classes: tuple[str, ...]
+    support: tuple[int, ...]
+    f1: tuple[tuple[float | None, ...], ...]
+    intervals: tuple[tuple[tuple[float, float] | None, ...], ...]
+
+    @property
+    def ticks(self) -> list[str]:
+        """Class names with their number of samples; those with few samples are marked."""
+        return [
+            wrapped(f"{name} (n = {count:,}{' †' if count < 30 else ''})")
+            for name, count in zip(self.classes, self.support, strict=True)
+        ]
+
+
+def per_class(results: Results, table: Table) -> PerClass | None:
+    """The rows of the table by runtime and class, or None where there are none."""
+    rows = {(row["runner"], row["class"]): row for row in table.rows}
+    runners = results.runners
+    if not rows or not runners:
+        return None
+    classes = results.class_names
+    cells = [[rows[runner, name] for name in classes] for runner in runners]
+    return PerClass(
+        runners=runners,
+        classes=classes,
+        support=tuple(int(row["support"]) for row in cells[0]),
+        f1=tuple(tuple(row["f1"] for row in line) for line in cells),
+        intervals=tuple(
+            tuple(
+                None if row["f1_low"] is None or row["f1_high"] is None else (row["f1_low"], row["f1_high"])
+                for row in line
+            )
+            for line in cells
+        ),
+    )

@@ -1,0 +1,58 @@
+"""Loss and validation metrics over the epochs of training."""
+
+from __future__ import annotations
+
+from harness.report.figures import style
+from harness.report.results import Results
+
+_LOSSES = (("loss", "training", style.INK, "-", "o"), ("valid_loss", "validation", style.VERMILLION, "--", "s"))
+_METRICS = (
+    ("accuracy", "accuracy", style.BLUE, "-", "o"),
+    ("kappa", "kappa", style.ORANGE, "--", "s"),
+    ("f1_macro", "F1 macro", style.GREEN, "-.", "^"),
+    ("f1_weighted", "F1 weighted", style.PURPLE, ":", "D"),
+)
+
+
+def draw(results: Results) -> style.Drawing | None:
+    """Two panels: losses, and metrics on the validation part. None where nothing was trained."""
+    from matplotlib.ticker import MaxNLocator
+
+    frame = results.training
+    if frame is None or frame.empty:
+        return None
+    figure = style.new_figure(2.7)
+    panels = figure.subplots(1, 2)
+    every = max(1, len(frame) // 12)
+    for axes, lines, label in ((panels[0], _LOSSES, "Loss"), (panels[1], _METRICS, "Metric on the validation part")):
+        for name, legend, colour, line, mark in lines:
+            if name in frame:
+                axes.plot(
+                    frame["epoch"],
+                    frame[name],
+                    linestyle=line,
+                    marker=mark,
+                    markersize=3.4,
+                    markevery=every,
+                    color=colour,
+                    label=legend,
+                )
+        axes.set_xlabel("Epoch")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y")
+        if axes.lines:
+            axes.legend(loc="best")
+    panels[0].set_ylim(bottom=0)
+    lowest = min((float(line.get_ydata().min()) for line in panels[1].lines), default=0.0)
+    panels[1].set_ylim(min(0.0, lowest), 1)
+    last = frame.iloc[-1]
+    figures = ", ".join(
+        f"{legend} {float(last[name]):.3f}" for name, legend, *_ in (*_LOSSES, *_METRICS) if name in frame
+    )
+    return style.Drawing(
+        "training_curves",
+        "Training of the source",
+        f"Line charts of losses and validation metrics over {len(frame)} epochs. In the last epoch: {figures}.",
+        figure,
+    )

@@ -1,0 +1,96 @@
+"""``manifest.json`` as the report reads it: what a reader needs to know of a run beside its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.models.spec import ModelSpec
+
+
+class _Part(BaseModel):
+    """Keys that the report does not show may be there."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ScenarioPart(_Part):
+    """The scenario: its name, title, text and the SHA-256 of its file."""
+
+    name: str
+    title: str = ""
+    text: str = ""
+    sha256: str | None = None
+
+
+class BandPart(_Part):
+    """A band in its place on the channel axis."""
+
+    name: str
+    unit: str = ""
+    description: str = ""
+
+
+class Normalisation(_Part):
+    """normalised = (x - offset) * scale, per band."""
+
+    kind: str = "none"
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+
+class DataPart(_Part):
+    """``dataset.json``. ``counts``: part -> class name -> samples."""
+
+    name: str
+    title: str = ""
+    synthetic: bool = False
+    bands: tuple[BandPart, ...] = ()
+    class_names: tuple[str, ...]
+    licence: str = ""
+    doi: str | None = None
+    citation: str = ""
+    url: str | None = None
+    notes: tuple[str, ...] = ()
+    dates: int | None = None
+    sampling: str | None = None
+    seed: int | None = None
+    normalisation: Normalisation = Normalisation()
+    counts: dict[str, dict[str, int]] = {}
+
+
+class RuntimePart(_Part):
+    """One runtime of the scenario: whether it is installed, its versions, and how to install it."""
+
+    installed: bool
+    versions: dict[str, str] = {}
+    install: str = ""
+    reason: str = ""
+
+
+class ProbePart(_Part):
+    """The probe: number of samples and SHA-256 of its bytes."""
+
+    samples: int | None = None
+    sha256: str | None = None
+
+
+class Manifest(_Part):
+    """The manifest of one run; see ``docs/artifacts.md``."""
+
+    scenario: ScenarioPart
+    harness: dict[str, Any] = {}
+    hardware: dict[str, Any] = {}
+    threads: Any = None
+    seeds: Any = None
+    python: Any = None
+    lock: str | None = None
+    runtimes: dict[str, RuntimePart] = {}
+    data: DataPart
+    model: ModelSpec | None = None
+    training: dict[str, Any] = {}
+    exports: dict[str, dict[str, Any]] = {}
+    artifacts: dict[str, Any] = {}
+    probe: ProbePart = ProbePart()
+    cells: dict[str, str] = {}

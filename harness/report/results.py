@@ -1,0 +1,221 @@
+"""The result files of one scenario, read back and checked: the only input of a report."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.compare.records import CellResult
+from harness.errors import DataError
+from harness.report.manifest import Manifest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Name of the source (the trained model in its own framework) among the columns of ``predictions.csv.gz``.
+SOURCE = "source"
+
+_AGAIN = "run the scenario again"
+
+
+def cell_label(cell: CellResult) -> str:
+    """The name of a cell in tables, legends and column groups: ``<target> via <route label>``."""
+    return f"{cell.target} via {cell.route_label}"
+
+
+@dataclass(frozen=True)
+class Results:
+    """What ``results/<scenario>/`` holds.
+
+    ``training``, ``predictions`` and ``probe_outputs`` are None where the run had none: nothing was trained, or no target
+    could be run.
+    """
+
+    folder: Path
+    manifest: Manifest
+    cells: tuple[CellResult, ...]
+    training: pd.DataFrame | None
+    predictions: pd.DataFrame | None
+    probe_outputs: pd.DataFrame | None
+    seconds: dict[str, Any]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names in the order of the model's output."""
+        return self.manifest.data.class_names
+
+    @cached_property
+    def runners(self) -> tuple[str, ...]:
+        """Who predicted the test samples: the source first, then the cells' labels in order of cells."""
+        if self.predictions is None:
+            return ()
+        columns = set(self.predictions.columns)
+        names = [SOURCE, *(cell_label(cell) for cell in self.cells)]
+        return tuple(name for name in names if f"{name}.prediction" in columns)
+
+    def display(self, runner: str) -> str:
+        """A runner's name for readers: the source by its framework, cells by their label."""
+        if runner != SOURCE:
+            return runner
+        framework = self.cells[0].source if self.cells else ""
+        return f"source ({framework})" if framework else "source"
+
+    @property
+    def evaluated(self) -> int:
+        """Number of test samples that every runtime predicted."""
+        return 0 if self.predictions is None else len(self.predictions)
+
+
+def read_results(folder: Path) -> Results:
+    """Read and check the result files of a scenario.
+
+    Raises DataError, naming file and reason, where a file is missing, cut short, not what it should be, or does not
+    belong to the others.
+    """
+    if not folder.is_dir():
+        raise DataError("no such results folder", where=str(folder), hint=_AGAIN)
+    manifest = _manifest(folder / "manifest.json")
+    cells = _cells(folder / "cells.json")
+    stated = manifest.cells
+    found = {cell.cell: cell.verdict.value for cell in cells}
+    if found != stated:
+        odd = sorted(set(found.items()) ^ set(stated.items()))[0][0]
+        raise DataError(
+            f"does not belong to manifest.json: the two disagree about cell '{odd}'",
+            where=str(folder / "cells.json"),
+            hint=_AGAIN,
+        )
+    compared = any(cell.runtime_comparison is not None for cell in cells)
+    return Results(
+        folder=folder,
+        manifest=manifest,
+        cells=tuple(sorted(cells, key=lambda cell: cell.cell)),
+        training=_training(folder / "training.csv", manifest) if manifest.training else None,
+        predictions=_predictions(folder / "predictions.csv.gz", manifest, cells) if compared else None,
+        probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared else None,
+        seconds=_json_object(folder / "seconds.json"),
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError("result file is missing", where=str(path), hint=_AGAIN) from error
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=str(path), hint=_AGAIN) from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(_bytes(path).decode())
+    except ValueError as error:
+        raise DataError("is cut short or not JSON", where=str(path), hint=_AGAIN) from error
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    value = _json(path)
+    if not isinstance(value, dict):
+        raise DataError("does not hold a JSON object", where=str(path), hint=_AGAIN)
+    return value
+
+
+def _invalid(path: Path, error: ValidationError) -> DataError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return DataError(f"was written by another version ({place}: {message})", where=str(path), hint=_AGAIN)
+
+
+def _manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate(_json_object(path))
+    except ValidationError as error:
+        raise _invalid(path, error) from error
+
+
+def _cells(path: Path) -> list[CellResult]:
+    try:
+        return TypeAdapter(list[CellResult]).validate_python(_json(path))
+    except ValidationError as error:
+        raise _invalid(path, error) from error
+
+
+def _table(path: Path, text_columns: set[str]) -> pd.DataFrame:
+    """A CSV file, plain or gzipped. Columns that are not text are numbers; no class name is taken for a missing value."""
+    import pandas as pd
+
+    raw = _bytes(path)
+    try:
+        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError("is cut short or damaged", where=str(path), hint=_AGAIN) from error
+    if not data.endswith(b"\n"):
+        raise DataError("is cut short: its last line does not end", where=str(path), hint=_AGAIN)
+    try:
+        names = list(pd.read_csv(io.BytesIO(data), nrows=0).columns)
+        text = {name for name in names if name in text_columns or name.endswith(".prediction")}
+        frame = pd.read_csv(
+            io.BytesIO(data),
+            dtype={name: "str" if name in text else "float64" for name in names},
+            keep_default_na=False,
+            na_values={name: ["", "nan", "NaN", "NA"] for name in names if name not in text},
+            float_precision="round_trip",
+        )
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError("is damaged: a number cannot be read", where=str(path), hint=_AGAIN) from error
+    return frame
+
+
+def _require(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise DataError(f"has no column '{missing[0]}'", where=str(path), hint=_AGAIN)
+
+
+def _training(path: Path, manifest: Manifest) -> pd.DataFrame:
+    frame = _table(path, set())
+    _require(path, frame, ["epoch", "loss"])
+    epochs = manifest.training.get("epochs")
+    if isinstance(epochs, int) and len(frame) != epochs:
+        raise DataError(f"is cut short: {len(frame)} of {epochs} epochs are there", where=str(path), hint=_AGAIN)
+    return frame
+
+
+def _predictions(path: Path, manifest: Manifest, cells: list[CellResult]) -> pd.DataFrame:
+    frame = _table(path, {"region", "id", "truth"})
+    groups = [SOURCE, *(cell_label(cell) for cell in cells if cell.runtime_comparison is not None)]
+    _require(
+        path,
+        frame,
+        ["region", "id", "truth", *(f"{who}.{part}" for who in groups for part in ("prediction", "confidence"))],
+    )
+    # Where outputs are not finite there is no decision.
+    known = {*manifest.data.class_names, "", "not finite"}
+    for name in ["truth", *(f"{who}.prediction" for who in groups)]:
+        odd = set(frame[name]) - known
+        if odd:
+            raise DataError(
+                f"column '{name}' names a class that the data do not have: '{min(odd)}'",
+                where=str(path),
+                hint=_AGAIN,
+            )
+    return frame
+
+
+def _probe_outputs(path: Path, cells: list[CellResult]) -> pd.DataFrame:
+    frame = _table(path, {"cell", "id", "class"})
+    _require(path, frame, ["cell", "sample", "id", "class", "target", "route_oracle", "source_oracle"])
+    compared = {cell.cell for cell in cells if cell.runtime_comparison is not None}
+    missing = sorted(compared - set(frame["cell"]))
+    if missing:
+        raise DataError(f"holds no outputs of cell '{missing[0]}'", where=str(path), hint=_AGAIN)
+    return frame

@@ -1,0 +1,82 @@
+"""The question, the answer for every cell, and what was compared with what."""
+
+from __future__ import annotations
+
+from harness.compare.records import Verdict
+from harness.report.document import Answers, Definitions, Note, Paragraph, Section
+from harness.report.formatting import VERDICT_MARKS, counted, listed, ratio
+from harness.report.results import Results
+from harness.report.tables.outcomes import verdict_counts
+
+_MEANINGS: dict[Verdict, str] = {
+    Verdict.IDENTICAL: "parameters and outputs are bit-equal to the source's.",
+    Verdict.EQUIVALENT: "all gates hold.",
+    Verdict.DRIFTED: "a gate fails, and no decision on the probe changed.",
+    Verdict.DIVERGENT: "a gate fails and a decision changed, or a value is not finite, or parameters are unmatched or unequal.",
+    Verdict.UNAVAILABLE: "the runtime is not installed here; nothing is said about it.",
+    Verdict.UNSUPPORTED: "the runtime or route refused by name what it does not support.",
+    Verdict.FAILED: "the worker broke; its log is quoted under Findings.",
+}
+
+
+def answer_section(results: Results) -> Section:
+    """What was asked and one verdict per cell, first of all."""
+    data = results.manifest.data
+    model = results.manifest.model
+    name = model.model if model else (results.cells[0].model if results.cells else "the model")
+    sources = sorted({cell.source for cell in results.cells})
+    trained = f", trained with {listed(sources)} on {data.title or data.name}," if sources else ""
+    counts = [f"{count} {verdict.value}" for verdict, count in verdict_counts(results).items()]
+    blocks: list[Note | Paragraph | Answers] = []
+    if data.synthetic:
+        blocks.append(synthetic_note(results))
+    blocks.append(
+        Paragraph(
+            f"Asked: does {name}{trained} load in another runtime, does it hold the same parameters there, and does it "
+            f"give the same answers? {counted(len(results.cells), 'cell').capitalize()} were asked for"
+            f"{': ' + listed(counts) if counts else ''}."
+            if len(results.cells) != 1
+            else f"Asked: does {name}{trained} load in another runtime, does it hold the same parameters there, and does "
+            f"it give the same answers? One cell was asked for: {counts[0]}."
+        )
+    )
+    blocks.append(Answers(results.cells))
+    return Section("verdicts", "Verdicts", tuple(blocks))
+
+
+def synthetic_note(results: Results) -> Note:
+    """Says that no number says anything about real fields."""
+    data = results.manifest.data
+    return Note(
+        "Synthetic data",
+        f"{data.title or data.name} are made by a formula, not observed. Comparisons between runtimes hold for any data; "
+        "accuracy, kappa and F1 below say nothing about real crops, sensors or regions.",
+    )
+
+
+def comparisons_section(results: Results) -> Section:
+    """The three comparisons, the noise floor and the words for verdicts."""
+    compared = next((cell.runtime_comparison for cell in results.cells if cell.runtime_comparison), None)
+    gates = (
+        f" The gates are {ratio(compared.rms_limit)} for the root mean square and {ratio(compared.max_limit)} for the "
+        "largest error."
+        if compared
+        else ""
+    )
+    blocks = (
+        Paragraph(
+            "Three comparisons are made and never merged, so that no candidate can spoil its own yardstick. "
+            "Parameters: what the target really holds after loading, against the source's canonical parameters, bit for bit; "
+            "where an exporter folded batch normalisation into a layer, against that fold computed in float64. "
+            "Route: the exported graph in float64 (the route oracle) against the source model in float64 (the source "
+            "oracle); what differs here, the export changed. "
+            "Runtime: the target's float32 outputs against the route oracle and, end to end, against the source oracle."
+        ),
+        Paragraph(
+            "Runtime errors are multiples of the noise floor, which is the source's own float32 error against the source "
+            f"oracle over the probe: at 1× a target is as exact as the source itself.{gates} A cell's verdict is the worst "
+            "of its comparisons."
+        ),
+        Definitions(tuple((f"{VERDICT_MARKS[verdict]} {verdict.value}", text) for verdict, text in _MEANINGS.items())),
+    )
+    return Section("comparisons", "What was compared with what", blocks)

@@ -1,0 +1,98 @@
+"""Same weights in another runtime: outputs, decisions, parameters, graphs and task metrics."""
+
+from __future__ import annotations
+
+from harness.report import facts
+from harness.report.document import Block, FigureBlock, Paragraph, Section, Table, TableBlock
+from harness.report.results import Results
+from harness.report.tables import graphs, outcomes, parameters, task
+
+
+def weights_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
+    """Everything that follows from the same weights being run elsewhere; no figure here comes from another training."""
+    return Section(
+        "weights",
+        "Same weights in another runtime",
+        (
+            Paragraph(
+                "Every figure in this section comes from one set of weights. Where runtimes differ here, they differ in what "
+                f"they load and how they compute, not in what was learnt. {facts.line(results)}"
+            ),
+        ),
+        (
+            _outputs(results, tables, figures),
+            _decisions(results, tables),
+            _parameters(results),
+            Section(
+                "structure",
+                "Exported files",
+                (TableBlock(graphs.structure_table(results)),),
+            ),
+            *_task(results, tables, figures),
+        ),
+    )
+
+
+def _outputs(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
+    blocks: list[Block] = []
+    if "noise_floor" in figures:
+        blocks.append(figures["noise_floor"])
+    blocks.append(TableBlock(outcomes.errors_table(results)))
+    blocks.append(TableBlock(outcomes.routes_table(results)))
+    if tables["outputs_per_class"].rows:
+        blocks.append(TableBlock(tables["outputs_per_class"], tall=True))
+    return Section("outputs", "Outputs", tuple(blocks))
+
+
+def _decisions(results: Results, tables: dict[str, Table]) -> Section:
+    return Section(
+        "decisions",
+        "Decisions",
+        (TableBlock(outcomes.decisions_table(results)), TableBlock(tables["flips"], tall=True)),
+    )
+
+
+def _parameters(results: Results) -> Section:
+    return Section(
+        "parameters",
+        "Parameters",
+        (
+            TableBlock(parameters.parameter_summary(results)),
+            TableBlock(parameters.parameter_findings(results)),
+        ),
+    )
+
+
+def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+    found = task.task_results(results)
+    if found is None:
+        return (Section("task", "Task metrics", (Paragraph("No runtime predicted the test samples."),)),)
+    charts = tuple(figures[name] for name in ("f1_per_class", "f1_heatmap", "class_counts") if name in figures)
+    note = Paragraph(
+        "How well the model does its task, by runtime. Intervals tell how much of a figure is owed to the draw of test samples; "
+        f"they do not tell runtimes apart, which saw the same samples. {facts.line(results, test=True)}"
+    )
+    matrices = tuple(TableBlock(task.confusion_page_table(results, found, group)) for group in found.groups)
+    return (
+        Section(
+            "task",
+            "Task metrics",
+            (
+                note,
+                TableBlock(tables["metrics"]),
+                TableBlock(task.per_class_page_table(results, found, tables["metrics_per_class"])),
+                *charts,
+            ),
+        ),
+        Section(
+            "disagreement",
+            "Disagreement",
+            (TableBlock(tables["disagreement_summary"]), TableBlock(tables["disagreement"], tall=True)),
+        ),
+        Section(
+            "confidence",
+            "Confidence",
+            (TableBlock(task.confidence_page_table(results, found, tables["confidence"])),),
+        ),
+        Section("confusion", "Confusion", matrices),
+    )

@@ -1,0 +1,99 @@
+"""The training of the source: what was learnt per epoch, and apart from it how long that took."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from harness.report.document import Column, Kind, Table
+from harness.report.results import Results
+
+#: Columns of ``training.csv`` that differ from run to run.
+TIMINGS = ("iterations_per_second", "seconds")
+
+_HEADERS = {
+    "epoch": "Epoch",
+    "loss": "Loss",
+    "valid_loss": "Validation loss",
+    "accuracy": "Accuracy",
+    "kappa": "Kappa",
+    "learning_rate": "Learning rate",
+    "iterations_per_second": "Iterations per second",
+    "seconds": "Seconds",
+}
+
+
+def training_table(results: Results) -> Table:
+    """Losses and metrics per epoch, without timings: two runs give the same bytes."""
+    names = [name for name in _columns(results) if name not in TIMINGS]
+    return Table(
+        "training",
+        "Training log: loss on the training part, all other figures on the validation part.",
+        tuple(Column(name, _header(name), _kind(name)) for name in names),
+        _rows(results, names),
+        empty="Nothing was trained in this run.",
+    )
+
+
+def training_seconds_table(results: Results) -> Table:
+    """Seconds and iterations per second of every epoch."""
+    names = [name for name in _columns(results) if name in ("epoch", *TIMINGS)]
+    return Table(
+        "training_seconds",
+        "Seconds per epoch of training, one run.",
+        tuple(Column(name, _header(name), _kind(name)) for name in names),
+        _rows(results, names),
+        empty="Nothing was trained in this run.",
+    )
+
+
+def seconds_table(results: Results) -> Table:
+    """Everything in ``seconds.json``, one row per figure."""
+    rows = [{"what": " / ".join(path), "seconds": value} for path, value in _leaves(results.seconds, ())]
+    return Table(
+        "seconds",
+        "Seconds by step and worker, one run.",
+        (Column("what", "What"), Column("seconds", "Time", "seconds")),
+        tuple(rows),
+        empty="No timings were recorded.",
+    )
+
+
+def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], float]]:
+    if isinstance(value, dict):
+        return [leaf for key in sorted(value) for leaf in _leaves(value[key], (*path, str(key)))]
+    if isinstance(value, list):
+        return [leaf for index, item in enumerate(value, 1) for leaf in _leaves(item, (*path, str(index)))]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [(path, float(value))]
+    return []
+
+
+def _columns(results: Results) -> list[str]:
+    return [] if results.training is None else [str(name) for name in results.training.columns]
+
+
+def _header(name: str) -> str:
+    if name in _HEADERS:
+        return _HEADERS[name]
+    metric, _, average = name.partition("_")
+    return f"{metric.upper() if metric == 'f1' else metric.capitalize()} {average}".strip()
+
+
+def _kind(name: str) -> Kind:
+    if name == "epoch":
+        return "integer"
+    if name in ("loss", "valid_loss", "learning_rate", "iterations_per_second"):
+        return "number"
+    return "seconds" if name == "seconds" else "share"
+
+
+def _rows(results: Results, names: list[str]) -> tuple[dict[str, Any], ...]:
+    if results.training is None:
+        return ()
+    rows = []
+    for record in results.training[names].to_dict("records"):
+        row = {str(name): None if math.isnan(value) else float(value) for name, value in record.items()}
+        row["epoch"] = int(record["epoch"])
+        rows.append(row)
+    return tuple(rows)
