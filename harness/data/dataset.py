@@ -83,8 +83,8 @@ class DataSource:
     """A data source: its name, its options (a pydantic model; unknown keys are errors) and how it is read.
 
     ``read(options, folder, seed)`` returns a Dataset; ``folder`` is a scratch folder that the embedded sources may
-    write their files into, removed afterwards. ``fingerprint(options)`` hashes whatever the result depends on outside of the
-    options (contents, or sizes and modification times, of files), so that a changed file is read anew.
+    write their files into, removed afterwards. ``fingerprint(options)`` hashes whatever the result depends on outside
+    of the options (contents, or sizes and modification times, of files), so that a changed file is read anew.
     ``fetch(options, folder, progress)`` downloads, where the source can be downloaded.
     """
 

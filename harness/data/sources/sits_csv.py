@@ -52,7 +52,8 @@ _FORMOSAT2: dict[str, Any] = {
 
 _FORMOSAT2_NOTE = (
     "The files number the classes 0 to 12 without names; the names are those that map/class_map.txt of the paper's "
-    "code gives to the values 1 to 13 of its maps, in that order (the series agree: class 11 has the reflectance of water)."
+    "code gives to the values 1 to 13 of its maps, in that order (the series agree: class 11 has the "
+    "reflectance of water)."
 )
 
 _UNKNOWN: dict[str, Any] = {
