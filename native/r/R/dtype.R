@@ -46,7 +46,11 @@ decode_values <- function(bytes, dtype) {
     float64 = readBin(bytes, "double", count, 8L, endian = "little"),
     float32 = readBin(bytes, "double", count, 4L, endian = "little"),
     float16 = float16_values()[read_integer(2L, FALSE) + 1L],
-    bfloat16 = readBin(as.raw(rbind(0L, 0L, matrix(as.integer(bytes), 2L))), "double", count, 4L, endian = "little"),
+    bfloat16 = {
+      wide <- matrix(raw(4 * count), 4L)
+      wide[3:4, ] <- bytes
+      readBin(as.vector(wide), "double", count, 4L, endian = "little")
+    },
     int8 = as.double(read_integer(1L, TRUE)),
     uint8 = as.double(read_integer(1L, FALSE)),
     int16 = as.double(read_integer(2L, TRUE)),
