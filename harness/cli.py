@@ -129,7 +129,8 @@ def data_list(as_json: Json = False) -> None:
                 row.name: {
                     "title": row.title,
                     "options": row.options.model_json_schema(),
-                    "downloads": row.fetch is not None,
+                    "makes_its_files": row.write is not None,
+                    "obtain": row.obtain,
                 }
                 for row in found
             }
@@ -148,8 +149,8 @@ def data_get(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of a synthetic source.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Get the files of a data source into a folder: download them, or make them where the source is embedded."""
-    from harness.data.sources import get
+    """Put the files of a data source into a folder, or say how to come by them."""
+    from harness.data.files import get
 
     written = get(name, folder / name, seed)
     if as_json:

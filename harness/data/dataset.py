@@ -85,7 +85,8 @@ class DataSource:
     ``read(options, folder, seed)`` returns a Dataset; ``folder`` is a scratch folder that the embedded sources may
     write their files into, removed afterwards. ``fingerprint(options)`` hashes whatever the result depends on outside
     of the options (contents, or sizes and modification times, of files), so that a changed file is read anew.
-    ``fetch(options, folder, progress)`` downloads, where the source can be downloaded.
+    ``write(folder, seed)`` puts the source's own files into a folder, where the source makes them itself; elsewhere
+    ``obtain`` says in one sentence how a user comes by them.
     """
 
     name: str
@@ -93,4 +94,5 @@ class DataSource:
     options: type[BaseModel]
     read: Callable[[Any, Path, int], Dataset]
     fingerprint: Callable[[Any], str] = lambda options: ""
-    fetch: Callable[..., None] | None = None
+    write: Callable[[Path, int], None] | None = None
+    obtain: str = ""

@@ -427,4 +427,5 @@ SOURCE = DataSource(
     options=Options,
     read=_read,
     fingerprint=_fingerprint,
+    obtain="load it once with the Python package breizhcrops (github.com/dl4sits/BreizhCrops) and name its folder as root",
 )

@@ -331,4 +331,5 @@ SOURCE = DataSource(
     options=Options,
     read=_read,
     fingerprint=_fingerprint,
+    obtain="name your own CSV files as train and test, or take the sample in example/ of github.com/charlotte-pel/temporalCNN",
 )

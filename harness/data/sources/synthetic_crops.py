@@ -120,4 +120,5 @@ SOURCE = DataSource(
     title="synthetic Sentinel-2 seasons of nine crops, made on the spot",
     options=Options,
     read=_read,
+    write=lambda folder, seed: write_layout(folder, Options(), seed),
 )
