@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -24,7 +24,7 @@ EPILOGUE = (
 )
 
 #: The base of typer's usage errors, wherever this version of typer keeps it.
-_UsageError = typer.BadParameter.__mro__[2]
+_UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
 
 app = typer.Typer(
     name="harness",
