@@ -22,7 +22,7 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
     """The whole report. ``tables`` are those that also become CSV files, ``figures`` those that were drawn, by name."""
     scenario = results.manifest.scenario
     data = results.manifest.data
-    subtitle = f"Scenario {scenario.name} on {data.title or data.name}{' (synthetic data)' if data.synthetic else ''}. "
+    subtitle = f"Scenario {scenario.name} on {data.title or data.name}. "
     return Document(
         title=scenario.title or scenario.name,
         subtitle=subtitle + facts.line(results, with_versions=True),
@@ -48,7 +48,7 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
 def _training_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
     text = Paragraph(
         "How the weights came about. This is another question than whether they survive a change of runtime: a second "
-        f"training would give other figures here and the same verdicts above. {facts.line(results)}"
+        f"training would give other figures here, and none of them says anything about runtimes. {facts.line(results)}"
     )
     if not tables["training"].rows:
         return Section("training", "Training of the source", (Paragraph("Nothing was trained in this run."),))

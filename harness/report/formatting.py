@@ -30,6 +30,8 @@ def significant(value: float | None, digits: int = 3) -> str:
         return "not finite"
     if value == 0:
         return "0"
+    if value < 0:
+        return f"−{significant(-value, digits)}"
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = int(exponent)
     if -4 < power < 5:

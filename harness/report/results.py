@@ -31,6 +31,11 @@ def cell_label(cell: CellResult) -> str:
     return f"{cell.target} via {cell.route_label}"
 
 
+def was_compared(cell: CellResult) -> bool:
+    """Whether the target gave outputs that could be compared."""
+    return cell.runtime_comparison is not None or cell.end_to_end is not None
+
+
 @dataclass(frozen=True)
 class Results:
     """What ``results/<scenario>/`` holds.
@@ -93,7 +98,7 @@ def read_results(folder: Path) -> Results:
             where=str(folder / "cells.json"),
             hint=_AGAIN,
         )
-    compared = any(cell.runtime_comparison is not None for cell in cells)
+    compared = any(was_compared(cell) for cell in cells)
     return Results(
         folder=folder,
         manifest=manifest,
@@ -192,7 +197,7 @@ def _training(path: Path, manifest: Manifest) -> pd.DataFrame:
 
 def _predictions(path: Path, manifest: Manifest, cells: list[CellResult]) -> pd.DataFrame:
     frame = _table(path, {"region", "id", "truth"})
-    groups = [SOURCE, *(cell_label(cell) for cell in cells if cell.runtime_comparison is not None)]
+    groups = [SOURCE, *(cell_label(cell) for cell in cells if was_compared(cell))]
     _require(
         path,
         frame,
@@ -214,7 +219,7 @@ def _predictions(path: Path, manifest: Manifest, cells: list[CellResult]) -> pd.
 def _probe_outputs(path: Path, cells: list[CellResult]) -> pd.DataFrame:
     frame = _table(path, {"cell", "id", "class"})
     _require(path, frame, ["cell", "sample", "id", "class", "target", "route_oracle", "source_oracle"])
-    compared = {cell.cell for cell in cells if cell.runtime_comparison is not None}
+    compared = {cell.cell for cell in cells if was_compared(cell)}
     missing = sorted(compared - set(frame["cell"]))
     if missing:
         raise DataError(f"holds no outputs of cell '{missing[0]}'", where=str(path), hint=_AGAIN)

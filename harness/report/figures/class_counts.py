@@ -19,7 +19,8 @@ def draw(results: Results) -> style.Drawing | None:
     true_counts = [int(truth.get(name, 0)) for name in results.class_names]
     rows = len(true_counts)
     runners = results.runners
-    figure = style.new_figure(1.1 + rows * (0.2 + 0.07 * len(runners)) + 0.2 * ((len(runners) + 2) // 2))
+    labels = ["truth", *(results.display(name) for name in runners)]
+    figure = style.new_figure(0.7 + rows * (0.2 + 0.06 * len(runners)) + style.legend_height(labels))
     axes = figure.subplots()
     handles: list[Any] = [
         axes.vlines(
@@ -58,14 +59,14 @@ def draw(results: Results) -> style.Drawing | None:
         FixedLocator([m * t for t in ticks[1:] for m in range(2, 10) if m * t <= largest * 1.6])
     )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_yticks(range(rows), [style.wrapped(name) for name in results.class_names])
+    axes.set_yticks(range(rows), [style.wrapped(name) for name in results.class_names], linespacing=1.0)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     for row in range(1, rows):
         axes.axhline(row - 0.5, color=style.LIGHT, linewidth=0.6, zorder=0)
     axes.grid(axis="x")
-    axes.set_xlabel("Samples (logarithmic from 1 on)")
-    style.legend_above(figure, handles, ["truth", *(f"predicted by {results.display(name)}" for name in runners)], 2)
+    axes.set_xlabel("True and predicted samples (logarithmic from 1 on)")
+    style.legend_above(figure, handles, labels)
     source = frame[f"{runners[0]}.prediction"].value_counts()
     words = ", ".join(
         f"{name} {count:,} true and {int(source.get(name, 0)):,} predicted"

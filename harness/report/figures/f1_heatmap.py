@@ -11,14 +11,17 @@ from harness.report.results import Results
 def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
     """Classes down, runtimes across; light is low and dark is high, also in grey. None where nothing was predicted."""
     import numpy as np
+    from matplotlib.lines import Line2D
 
     scores = per_class(results, metrics_per_class)
     if scores is None:
         return None
     values = np.array([[np.nan if value is None else value for value in line] for line in scores.f1], dtype=float).T
-    figure = style.new_figure(1.6 + 0.36 * len(scores.classes))
+    labels = [f"{number}  {results.display(name)}" for number, name in enumerate(scores.runners, 1)]
+    lines = max(tick.count("\n") + 1 for tick in scores.ticks)
+    figure = style.new_figure(0.6 + (0.14 + 0.15 * lines) * len(scores.classes) + style.legend_height(labels))
     axes = figure.subplots()
-    image = axes.imshow(values, cmap="cividis_r", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(*values.shape):
         value = values[row, column]
         axes.text(
@@ -30,10 +33,12 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
             fontsize=9,
             color="white" if value > 0.55 else style.INK,
         )
-    axes.set_yticks(range(len(scores.classes)), scores.ticks)
-    names = [results.display(name).replace(" via ", "\n") for name in scores.runners]
-    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_xticks(np.arange(0.5, len(names) - 1), minor=True)
+    axes.set_yticks(range(len(scores.classes)), scores.ticks, linespacing=1.0)
+    # Names of runtimes are far longer than columns are wide: numbers below, and a key above.
+    numbers = [str(number) for number in range(1, len(scores.runners) + 1)]
+    axes.set_xticks(range(len(numbers)), numbers)
+    axes.set_xlabel("Runtime")
+    axes.set_xticks(np.arange(0.5, len(numbers) - 1), minor=True)
     axes.set_yticks(np.arange(0.5, len(scores.classes) - 1), minor=True)
     axes.grid(which="minor", color="white", linewidth=1.2)
     axes.tick_params(which="both", length=0)
@@ -42,12 +47,13 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
     bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.02)
     bar.set_label("F1")
     bar.outline.set_visible(False)  # type: ignore[operator]
+    style.legend_above(figure, [Line2D([], [], linestyle="") for _ in labels], labels)
     known = values[~np.isnan(values)]
     spread = float(np.nanmax(np.ptp(values[~np.isnan(values).any(axis=1)], axis=1))) if known.size else 0.0
     return style.Drawing(
         "f1_heatmap",
         "F1 per class by runtime, in numbers",
-        f"Heat map of F1 for {len(scores.classes)} classes and {len(names)} runtimes. "
+        f"Heat map of F1 for {len(scores.classes)} classes and {len(numbers)} runtimes. "
         f"Over the runtimes, no class's F1 varies by more than {spread:.3f}.",
         figure,
     )

@@ -20,7 +20,8 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
     if scores is None:
         return None
     runners = len(scores.runners)
-    figure = style.new_figure(1.0 + len(scores.classes) * (runners * _BAR + 0.16) + 0.2 * ((runners + 1) // 2))
+    labels = [results.display(name) for name in scores.runners]
+    figure = style.new_figure(0.7 + len(scores.classes) * (runners * _BAR + 0.16) + style.legend_height(labels))
     axes = figure.subplots()
     thickness = 0.84 / runners
     handles: list[Any] = []
@@ -32,13 +33,13 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
             axes.barh(places, values, thickness * 0.9, color=fill, hatch=hatch, edgecolor=style.INK, linewidth=0.4)
         )
         _intervals(axes, scores, index, places)
-    axes.set_yticks(range(len(scores.classes)), scores.ticks)
+    axes.set_yticks(range(len(scores.classes)), scores.ticks, linespacing=1.0)
     axes.set_ylim(len(scores.classes) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.set_xlabel("F1 on the evaluated test samples")
-    style.legend_above(figure, handles, [results.display(name) for name in scores.runners], 2 if runners > 1 else 1)
+    style.legend_above(figure, handles, labels)
     source = ", ".join(
         f"{name} {share(value) if value is not None else 'no samples'}"
         for name, value in zip(scores.classes, scores.f1[0], strict=True)

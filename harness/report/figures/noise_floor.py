@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.compare.records import CellResult, RuntimeComparison
 from harness.report.figures import style
 from harness.report.formatting import ratio
-from harness.report.results import Results
+from harness.report.results import Results, was_compared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ _DIAMOND: dict[str, Any] = {
 
 def draw(results: Results) -> style.Drawing | None:
     """Two panels on a logarithmic axis, one row per cell: RMS and largest error. None where no target was run."""
-    cells = [cell for cell in results.cells if cell.runtime_comparison is not None]
+    cells = [cell for cell in results.cells if was_compared(cell)]
     if not cells:
         return None
     figure = style.new_figure(1.75 + 0.44 * len(cells))
@@ -40,7 +40,7 @@ def draw(results: Results) -> style.Drawing | None:
     limits = _limits(cells)
     largest = 2 * max(limits)
     for axes, (attribute, title) in zip(panels, _PANELS, strict=True):
-        comparisons: list[RuntimeComparison | None] = [getattr(cell, attribute) for cell in cells]
+        comparisons = [_comparison(cell, attribute) for cell in cells]
         largest = max(largest, *(_finite(comparison) for comparison in comparisons))
         axes.set_title(title, loc="left")
         _gates(axes, limits)
@@ -68,6 +68,14 @@ def draw(results: Results) -> style.Drawing | None:
     )
 
 
+def _comparison(cell: CellResult, attribute: str) -> RuntimeComparison | None:
+    """A cell's comparison with one oracle; without a route, only that with the source oracle."""
+    if cell.route_comparison is None:
+        return None if attribute == "runtime_comparison" else cell.end_to_end or cell.runtime_comparison
+    found: RuntimeComparison | None = getattr(cell, attribute)
+    return found
+
+
 def _finite(comparison: RuntimeComparison | None) -> float:
     if comparison is None:
         return 1.0
@@ -88,7 +96,7 @@ def _least(cell: CellResult) -> float:
 def _row(axes: Axes, row: int, comparison: RuntimeComparison | None) -> None:
     axes.axhline(row, color=style.LIGHT, linewidth=0.6, zorder=0)
     if comparison is None:
-        _word(axes, row, "not compared")
+        _word(axes, row, "no such oracle")
         return
     if comparison.rms_ratio is None or comparison.max_ratio is None:
         _word(axes, row, f"{comparison.errors.non_finite:,} outputs not finite")
@@ -116,7 +124,7 @@ def _word(axes: Axes, row: int, text: str) -> None:
 def _limits(cells: list[CellResult]) -> tuple[float, float]:
     """The gates of RMS and largest error; they are the same for all cells of a run."""
     for cell in cells:
-        if (comparison := cell.runtime_comparison) is not None:
+        if (comparison := cell.runtime_comparison or cell.end_to_end) is not None:
             return comparison.rms_limit, comparison.max_limit
     raise ValueError("no cell was compared")
 
@@ -139,16 +147,16 @@ def _legend(figure: Figure, limits: tuple[float, float]) -> None:
     ]
     labels = [
         "RMS error",
-        f"its gate ({ratio(limits[0])})",
+        f"its gate ({limits[0]:g}×)",
         "largest error",
-        f"its gate ({ratio(limits[1])})",
+        f"its gate ({limits[1]:g}×)",
         "the floor itself (1×)",
     ]
     style.legend_above(figure, handles, labels, 5)
 
 
 def _in_words(cell: CellResult) -> str:
-    comparison = cell.runtime_comparison
+    comparison = cell.runtime_comparison or cell.end_to_end
     name = f"{cell.target} via {cell.route_label}"
     if comparison is None or comparison.rms_ratio is None:
         return f"{name}: not finite"

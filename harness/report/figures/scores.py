@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.compare.metrics import FEW_SAMPLES
 from harness.report.document import Table
 from harness.report.figures.style import wrapped
 from harness.report.results import Results
@@ -22,10 +23,7 @@ class PerClass:
     @property
     def ticks(self) -> list[str]:
         """Class names with their number of samples; those with few samples are marked."""
-        return [
-            wrapped(f"{name} (n = {count:,}{' †' if count < 30 else ''})")
-            for name, count in zip(self.classes, self.support, strict=True)
-        ]
+        return [_tick(name, count) for name, count in zip(self.classes, self.support, strict=True)]
 
 
 def per_class(results: Results, table: Table) -> PerClass | None:
@@ -49,3 +47,10 @@ def per_class(results: Results, table: Table) -> PerClass | None:
             for line in cells
         ),
     )
+
+
+def _tick(name: str, count: int) -> str:
+    mark = " †" if count < FEW_SAMPLES else ""
+    # Hard spaces, so that no line is broken inside of the number.
+    number = f"(n = {count:,}{mark})".replace(" ", "\u00a0")
+    return wrapped(f"{name} {number}", 34)

@@ -33,16 +33,16 @@ LIGHT = "#d9d9d9"
 #: Width of a figure in inches: the text width of an A4 page.
 WIDTH = 6.6
 
-#: Series after series: fill, hatch and mark. The source comes first, in near-black.
+#: Series after series: fill, hatch and mark. The source comes first, in grey.
 SERIES: tuple[tuple[str, str, str], ...] = (
-    ("#333333", "", "s"),
-    (ORANGE, "////", "o"),
+    ("#8c8c8c", "", "s"),
+    (ORANGE, "//", "o"),
     (SKY_BLUE, "", "^"),
-    (GREEN, "\\\\\\\\", "D"),
-    (YELLOW, "....", "v"),
+    (GREEN, "\\\\", "D"),
+    (YELLOW, "..", "v"),
     (BLUE, "", "P"),
-    (VERMILLION, "xxxx", "X"),
-    (PURPLE, "||||", "<"),
+    (VERMILLION, "xx", "X"),
+    (PURPLE, "||", "<"),
 )
 
 _PARAMETERS: Any = {
@@ -73,7 +73,7 @@ _PARAMETERS: Any = {
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
-    "hatch.linewidth": 0.5,
+    "hatch.linewidth": 0.4,
     # Class names may hold a dollar sign.
     "text.parse_math": False,
     "svg.fonttype": "path",
@@ -156,6 +156,21 @@ def plain_logarithms(axes: Axes, which: str = "x") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_above(figure: Figure, handles: list[Any], labels: list[str], columns: int) -> None:
+#: Longest label of a legend in two columns; longer ones would run off the page.
+_HALF_A_LINE = 40
+
+
+def legend_columns(labels: list[str]) -> int:
+    """Two columns where two labels fit side by side, else one."""
+    return 2 if len(labels) > 2 and max(map(len, labels)) <= _HALF_A_LINE else 1
+
+
+def legend_height(labels: list[str]) -> float:
+    """Height in inches that :func:`legend_above` takes."""
+    return 0.19 * -(-len(labels) // legend_columns(labels)) + 0.1
+
+
+def legend_above(figure: Figure, handles: list[Any], labels: list[str], columns: int | None = None) -> None:
     """A legend over all panels, outside of them, so that it covers no data."""
+    columns = columns or legend_columns(labels)
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.6, borderaxespad=0.2)

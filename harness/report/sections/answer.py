@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.compare.records import Verdict
 from harness.report.document import Answers, Definitions, Note, Paragraph, Section
-from harness.report.formatting import VERDICT_MARKS, counted, listed, ratio
+from harness.report.formatting import VERDICT_MARKS, counted, listed
 from harness.report.results import Results
 from harness.report.tables.outcomes import verdict_counts
 
@@ -58,7 +58,7 @@ def comparisons_section(results: Results) -> Section:
     """The three comparisons, the noise floor and the words for verdicts."""
     compared = next((cell.runtime_comparison for cell in results.cells if cell.runtime_comparison), None)
     gates = (
-        f" The gates are {ratio(compared.rms_limit)} for the root mean square and {ratio(compared.max_limit)} for the "
+        f" The gates are {compared.rms_limit:g}× for the root mean square and {compared.max_limit:g}× for the "
         "largest error."
         if compared
         else ""

@@ -37,7 +37,10 @@ def _outputs(results: Results, tables: dict[str, Table], figures: dict[str, Figu
     blocks: list[Block] = []
     if "noise_floor" in figures:
         blocks.append(figures["noise_floor"])
-    blocks.append(TableBlock(outcomes.errors_table(results)))
+    ratios, absolute = outcomes.errors_tables(results)
+    blocks.append(TableBlock(ratios))
+    if absolute.rows:
+        blocks.append(TableBlock(absolute))
     blocks.append(TableBlock(outcomes.routes_table(results)))
     if tables["outputs_per_class"].rows:
         blocks.append(TableBlock(tables["outputs_per_class"], tall=True))

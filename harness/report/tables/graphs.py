@@ -1,4 +1,7 @@
-"""The exported graphs as `harness.compare.structure.summarise` tells them: operators, opset, exporter, dynamic dimensions and size, one row per route."""
+"""The exported graphs, one row per route: operators, opset, exporter, dynamic dimensions and size.
+
+Structures come as `harness.compare.structure.summarise` tells them.
+"""
 
 from __future__ import annotations
 

@@ -116,52 +116,66 @@ def _errors(comparison: RuntimeComparison) -> dict[str, Any]:
     }
 
 
-def errors_table(results: Results) -> Table:
-    """How far each target's outputs lie from the two oracles, as multiples of the noise floor and in plain units."""
-    rows = []
-    for cell in results.cells:
-        for against, comparison in (
-            ("route oracle", cell.runtime_comparison),
-            ("source oracle", cell.end_to_end),
-        ):
-            if comparison is None:
-                continue
-            row = _errors(comparison)
-            broken = row["non_finite"]
-            if broken:
-                row |= {key: "not finite" for key in ("rms_ratio", "max_ratio") if row[key] is None}
-            row |= {
-                "cell": cell_label(cell),
-                "against": against,
-                "range": f"{significant(row['output_min'])} … {significant(row['output_max'])}",
-                "head": cell.head,
-                "probe": cell.probe_sha256,
-            }
-            rows.append(row)
-    columns = (
-        Column("cell", "Target and route"),
-        Column("against", "Compared with"),
+def errors_tables(results: Results) -> tuple[Table, Table]:
+    """How far each target's outputs lie from the two oracles: as multiples of the noise floor, and in the output's unit."""
+    rows = tuple(
+        _errors_row(cell, against, comparison) for cell in results.cells for against, comparison in _yardsticks(cell)
+    )
+    first = (Column("cell", "Target and route"), Column("against", "Compared with"))
+    last = (Column("range", "Range of outputs"), Column("head", "Head"), Column("probe", "Probe", "hash"))
+    ratios = (
         Column("verdict", "Gate", "verdict"),
         Column("rms_ratio", "RMS / floor", "ratio"),
         Column("max_ratio", "Max / floor", "ratio"),
+        Column("non_finite", "Not finite", "integer"),
+    )
+    absolute = (
         Column("mae", "MAE", "number"),
         Column("rmse", "RMSE", "number"),
-        Column("max", "Max error", "number"),
+        Column("max", "Max", "number"),
         Column("max_ulp", "Max ULP", "integer"),
         Column("one_minus_cosine", "1 − cosine", "number"),
-        Column("non_finite", "Not finite", "integer"),
-        Column("range", "Range of outputs"),
-        Column("head", "Head"),
-        Column("probe", "Probe", "hash"),
     )
-    return Table(
-        "errors",
-        f"Errors of each target's float32 outputs over the probe, in units of the output ({_head(results)}).",
-        columns,
-        tuple(rows),
-        notes=(_gates(results), _floor(results)),
-        empty="No target could be run, so there are no outputs to compare.",
+    empty = "No target could be run, so there are no outputs to compare."
+    return (
+        Table(
+            "errors",
+            "Errors of each target's float32 outputs over the probe as multiples of the noise floor.",
+            (*first, *ratios, *last),
+            rows,
+            notes=(_gates(results), _floor(results)),
+            empty=empty,
+        ),
+        Table(
+            "errors_in_units",
+            f"The same errors in the unit of the output ({_head(results)}).",
+            (*first, *absolute, *last),
+            rows,
+            empty=empty,
+        ),
     )
+
+
+def _yardsticks(cell: CellResult) -> list[tuple[str, RuntimeComparison]]:
+    """What a cell's outputs were compared with. Without a route there is no route oracle, only the source oracle."""
+    if cell.route_comparison is None:
+        alone = cell.end_to_end or cell.runtime_comparison
+        return [("source oracle", alone)] if alone else []
+    pairs = (("route oracle", cell.runtime_comparison), ("source oracle", cell.end_to_end))
+    return [(against, comparison) for against, comparison in pairs if comparison is not None]
+
+
+def _errors_row(cell: CellResult, against: str, comparison: RuntimeComparison) -> dict[str, Any]:
+    row = _errors(comparison)
+    if row["non_finite"]:
+        row |= {key: "not finite" for key in ("rms_ratio", "max_ratio") if row[key] is None}
+    return row | {
+        "cell": cell_label(cell),
+        "against": against,
+        "range": f"{significant(row['output_min'])} … {significant(row['output_max'])}",
+        "head": cell.head,
+        "probe": cell.probe_sha256,
+    }
 
 
 def _head(results: Results) -> str:
@@ -171,10 +185,10 @@ def _head(results: Results) -> str:
 
 def _gates(results: Results) -> str:
     for cell in results.cells:
-        if (comparison := cell.runtime_comparison) is not None:
+        for _, comparison in _yardsticks(cell):
             return (
-                f"Gates: RMS at most {significant(comparison.rms_limit, 2)} times and maximum at most "
-                f"{significant(comparison.max_limit, 2)} times the noise floor."
+                f"Gates: RMS at most {comparison.rms_limit:g} times and maximum at most "
+                f"{comparison.max_limit:g} times the noise floor."
             )
     return ""
 
@@ -335,7 +349,8 @@ def outputs_per_class_table(results: Results) -> Table:
                     "source_max": float(part["source_error"].max(skipna=False)),
                 }
             )
-        rows.sort(key=lambda row: (row["cell"], order.get(row["class"], len(order))))
+        place = {label: index for index, label in enumerate(labels.values())}
+        rows.sort(key=lambda row: (place.get(row["cell"], len(place)), order.get(row["class"], len(order))))
     columns = (
         Column("cell", "Target and route"),
         Column("class", "Output of class"),
