@@ -23,8 +23,7 @@ Array = NDArray[Any]
 
 SOFTMAX_FAMILY = frozenset({"Softmax", "LogSoftmax", "Hardmax"})
 REDUCTIONS = frozenset(
-    f"Reduce{name}"
-    for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
+    f"Reduce{name}" for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 )
 #: Operators whose ``axis`` attribute may be negative only from opset 11 on.
 NEGATIVE_AXIS_SINCE_11 = frozenset(
@@ -43,6 +42,7 @@ class Draft:
     Attributes:
         model: the model, a copy of the case's own.
         opset: the opset that is wanted.
+        written_at: the opset of the published case.
         inputs: graph input name to array, in graph order.
         outputs: graph output name to expected array, in graph order.
         shapes: tensor name to shape, as far as shape inference and the case's arrays tell.
@@ -51,6 +51,7 @@ class Draft:
 
     model: onnx.ModelProto
     opset: int
+    written_at: int
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     shapes: dict[str, tuple[int, ...]]
@@ -70,15 +71,23 @@ class Draft:
                 return constant_value(node)
         return None
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor.
+
+        Raises:
+            NoVariant: the shape is known only when the graph runs.
+        """
+        if name not in self.shapes:
+            raise NoVariant("the shape that the rewriting needs is known only when the graph runs")
+        return self.shapes[name]
+
     def rank(self, name: str) -> int:
         """The number of axes of a tensor.
 
         Raises:
-            NoVariant: the rank is not known.
+            NoVariant: the shape is known only when the graph runs.
         """
-        if name not in self.shapes:
-            raise NoVariant("the rank that the rewriting needs is not known")
-        return len(self.shapes[name])
+        return len(self.shape(name))
 
     def drop_unused(self, name: str) -> None:
         """Remove a graph input or Constant that no node reads any more."""
@@ -217,10 +226,11 @@ def adapt_axes(draft: Draft, node: onnx.NodeProto) -> None:
         finish(draft, node, 1)
     if draft.opset < 11 and attributes(node).get("axes"):
         grown = len(attributes(node)["axes"]) if node.op_type == "Unsqueeze" else 0
+        if grown and attributes(node)["axes"] != sorted(attributes(node)["axes"]):
+            raise NoVariant("Unsqueeze: axes in any order since opset 11")
         non_negative(draft, node, "axes", draft.rank(node.input[0]) + grown)
-    if draft.opset < 13 and node.op_type in REDUCTIONS:
-        if 0 in draft.shapes.get(node.input[0], ()):
-            raise NoVariant("the result of reducing nothing is defined since opset 13")
+    if draft.opset < 13 and node.op_type in REDUCTIONS and 0 in draft.shapes.get(node.input[0], ()):
+        raise NoVariant("the result of reducing nothing is defined since opset 13")
 
 
 def adapt_slice(draft: Draft, node: onnx.NodeProto) -> None:
@@ -305,6 +315,8 @@ def adapt_dropout(draft: Draft, node: onnx.NodeProto) -> None:
     """Dropout: the ratio was an attribute before 12, and a node outside training had no switch."""
     if draft.opset >= 12:
         return
+    if len(node.output) > 1:
+        raise NoVariant("Dropout: the mask outside training is stated since opset 12")
     switch = argument(node, 2)
     if switch and bool(known(draft, switch, "training_mode")):
         raise NoVariant("training_mode since opset 12")
@@ -323,7 +335,7 @@ def adapt_split(draft: Draft, node: onnx.NodeProto) -> None:
         return
     if "num_outputs" in attributes(node):
         axis = attributes(node).get("axis", 0)
-        if draft.shapes[node.input[0]][axis] % attributes(node)["num_outputs"]:
+        if draft.shape(node.input[0])[axis] % attributes(node)["num_outputs"]:
             raise NoVariant("uneven parts since opset 18")
         remove_attribute(node, "num_outputs")
     if draft.opset < 13:
@@ -401,7 +413,7 @@ def give_empty(draft: Draft, node: onnx.NodeProto, index: int, name: str) -> Non
 
 def resize_every_axis(draft: Draft, node: onnx.NodeProto, axes: list[int]) -> None:
     """Write roi, scales and sizes for every axis of the input instead of for some."""
-    shape = draft.shapes[node.input[0]]
+    shape = draft.shape(node.input[0])
     chosen = [axis % len(shape) for axis in axes]
     rests: dict[int, Array] = {
         1: np.concatenate([np.zeros(len(shape), np.float32), np.ones(len(shape), np.float32)]),
@@ -435,8 +447,8 @@ def adapt_resize_10(draft: Draft, node: onnx.NodeProto) -> None:
     if len(draft.graph.node) > 1:
         raise NoVariant("coordinates changed in opset 11")
     x, scales = draft.inputs[node.input[0]], known(draft, node.input[2], "scales")
-    if mode == b"linear" and (scales < 1).any():
-        raise NoVariant("linear downsampling is not defined in opset 10")
+    if (scales < 1).any():
+        raise NoVariant("Resize: which values downsampling takes is stated since opset 11")
     result = x.astype(np.float64)
     for axis, scale in enumerate(scales.tolist()):
         result = resample_axis(result, axis, scale, linear=mode == b"linear")

@@ -1,0 +1,131 @@
+"""Fixtures of the conformance suite: the cases, made once and kept, and one worker per runtime."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.runtimes.registry import RUNTIMES, availability
+from tests.conformance.running import Bench, Tally
+from tests.conformance.schedule import MARKER, Done, Schedule
+
+HERE = Path(__file__).parent
+GENERATORS = ("cases.py", "legality.py", "older_opsets.py")
+#: Runtimes that load ONNX files; a new row of the registry is picked up by itself.
+ONNX_RUNTIMES = [name for name, row in RUNTIMES.items() if "onnx" in row.reads]
+
+TALLIES = pytest.StashKey[dict[str, Tally]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make room for what the closing lines say."""
+    config.stash[TALLIES] = {}
+    config.addinivalue_line("markers", f"{MARKER}(select, act): node cases that are run ahead, side by side")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what every runtime did with ONNX's node cases."""
+    tallies = config.stash.get(TALLIES, {})
+    if not tallies:
+        return
+    terminalreporter.section("ONNX node cases, opsets 7 to the newest")
+    for runtime, tally in sorted(tallies.items()):
+        counts = ", ".join(f"{tally.ended[key]} {key}" for key in sorted(tally.ended, key=ending_order))
+        terminalreporter.write_line(f"{runtime}: {counts} ({tally.seconds:.0f} s)")
+        for reason, count in tally.reasons.most_common():
+            terminalreporter.write_line(f"    {count:5d}  {reason}")
+
+
+def ending_order(key: str) -> int:
+    """Passed first, failures last."""
+    order = ["passed", "refused", "known deviation", "not claimed, refused by name"]
+    return order.index(key) if key in order else len(order)
+
+
+def generator_key() -> str:
+    """Changes with the onnx package and with the code that makes the cases."""
+    import onnx
+
+    digest = hashlib.sha256(onnx.__version__.encode())
+    for name in GENERATORS:
+        digest.update((HERE / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@pytest.fixture(scope="session")
+def suite(request: pytest.FixtureRequest) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder of the cases and the record of each, generated when the generator or onnx is another."""
+    pytest.importorskip("onnx", reason="the node cases come from the onnx package: pip install onnx")
+    from tests.conformance.cases import write_cases
+
+    store = request.config.cache.mkdir("onnx-node-cases")
+    folder = store / generator_key()
+    if not (folder / "index.json").is_file():
+        for old in store.iterdir():
+            shutil.rmtree(old, ignore_errors=True)
+        beside = store / f".{os.getpid()}.part"
+        write_cases(beside)
+        beside.rename(folder)
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    return folder, index["cases"]
+
+
+@pytest.fixture(scope="session")
+def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Bench]]:
+    """Benches by runtime, one worker each, ended together."""
+    made: dict[str, Bench] = {}
+    yield made
+    for bench in made.values():
+        bench.close()
+
+
+@pytest.fixture
+def bench(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The bench of the test's ``runtime``; skips the test where that is not installed."""
+    here = availability(RUNTIMES[runtime])
+    if not here.installed:
+        pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
+    return bench_of(runtime, benches, tmp_path_factory)
+
+
+def bench_of(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """The bench of one runtime, made when there is none."""
+    if runtime not in benches:
+        benches[runtime] = Bench(RUNTIMES[runtime], tmp_path_factory.mktemp(runtime.replace("/", "-")))
+    return benches[runtime]
+
+
+@pytest.fixture(scope="session")
+def schedule(
+    request: pytest.FixtureRequest,
+    suite: tuple[Path, list[dict[str, Any]]],
+    benches: dict[str, Bench],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Schedule]:
+    """The work of all selected tests of node cases, set going."""
+
+    def installed_bench(runtime: str) -> Bench | None:
+        return bench_of(runtime, benches, tmp_path_factory) if availability(RUNTIMES[runtime]).installed else None
+
+    made = Schedule(request.session.items, *suite, installed_bench)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def done(request: pytest.FixtureRequest, bench: Bench, schedule: Schedule) -> Done:
+    """What became of the node cases of this test."""
+    return schedule.result(request.node.nodeid)
+
+
+@pytest.fixture(scope="session")
+def tallies(request: pytest.FixtureRequest) -> dict[str, Tally]:
+    """What the closing lines are made from."""
+    return request.config.stash[TALLIES]
