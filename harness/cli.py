@@ -230,8 +230,11 @@ def main() -> NoReturn:
             raise
         _fail(error.line(), error.exit_code)
     except _UsageError as error:
-        error.show()
-        sys.exit(ExitCode.USAGE)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(ExitCode.USAGE)
+        context = f"harness {error.ctx.info_name}" if error.ctx and error.ctx.parent else "harness"
+        _fail(f"{error.format_message().rstrip('.')}; see `{context} --help`", ExitCode.USAGE)
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
