@@ -65,7 +65,8 @@ def compare_parameters(
     comparer = _Comparer(spec, source)
     extra = comparer.by_name(target) if structure is None else comparer.by_role(Graph(structure, target))
     rows = [comparer.rows[parameter.name] for parameter in spec.parameters]
-    rows += [_extra_row(name, target[name]) for name in extra]
+    used = None if structure is None else {name for node in structure["nodes"] for name in node["inputs"]}
+    rows += [_extra_row(name, target[name], used is None or name in used) for name in extra]
     findings = [
         Finding(comparison="parameters", verdict=Verdict.DIVERGENT, message=_sentence(row))
         for row in rows
@@ -457,7 +458,7 @@ def _place(mask: NDArray[np.bool_]) -> str:
     return f"at index [{', '.join(str(int(index)) for index in place)}]"
 
 
-def _extra_row(name: str, value: Array) -> ParameterRow:
+def _extra_row(name: str, value: Array, used: bool) -> ParameterRow:
     return ParameterRow(
         name=name,
         layer="",
@@ -469,7 +470,7 @@ def _extra_row(name: str, value: Array) -> ParameterRow:
         differing=0,
         max_ulp=None,
         max_abs=None,
-        note="has no partner among the canonical parameters",
+        note="" if used else "no node of the graph uses it",
     )
 
 
