@@ -87,7 +87,9 @@ class Pytorch(Engine):
 
     def __init__(self) -> None:
         torch.set_num_threads(thread_count())
-        torch.set_num_interop_threads(thread_count())
+        # PyTorch lets this pool be sized once per process.
+        if torch.get_num_interop_threads() != thread_count():
+            torch.set_num_interop_threads(thread_count())
 
     def versions(self) -> dict[str, str]:
         """See Engine."""
