@@ -94,8 +94,14 @@ _CAPTIONS = {
     "class_counts": "Number of samples per class in truth and by each runtime's predictions.",
     "training_curves": "Loss on training and validation part, and metrics on the validation part, by epoch.",
 }
-#: Figures whose numbers come from the evaluated test samples.
-_ON_TEST = ("f1_per_class", "f1_heatmap", "class_counts")
+#: Which samples a figure's numbers come from; the probe is named with every figure.
+_SAMPLES: dict[str, Callable[[Results], str]] = {
+    "noise_floor": lambda results: "",
+    "f1_per_class": facts.test_samples,
+    "f1_heatmap": facts.test_samples,
+    "class_counts": facts.test_samples,
+    "training_curves": facts.training_samples,
+}
 
 
 def _write_figures(
@@ -110,7 +116,7 @@ def _write_figures(
             if drawing is None:
                 _remove(folder, name, ("png", "svg", "pdf"))
                 continue
-            caption = f"{_CAPTIONS[name]} {facts.line(results, test=name in _ON_TEST, with_versions=True)}"
+            caption = f"{_CAPTIONS[name]} {facts.line(results, samples=_SAMPLES[name](results), with_versions=True)}"
             blocks[name] = FigureBlock(name, drawing.title, caption, drawing.alternative)
             for suffix in ("png", "svg", "pdf") if pdf else ("png", "svg"):
                 content = style.render(drawing, suffix, caption)

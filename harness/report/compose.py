@@ -48,7 +48,8 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
 def _training_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
     text = Paragraph(
         "How the weights came about. This is another question than whether they survive a change of runtime: a second "
-        f"training would give other figures here, and none of them says anything about runtimes. {facts.line(results)}"
+        "training would give other figures here, and none of them says anything about runtimes. "
+        + facts.line(results, samples=facts.training_samples(results))
     )
     if not tables["training"].rows:
         return Section("training", "Training of the source", (Paragraph("Nothing was trained in this run."),))
@@ -57,4 +58,8 @@ def _training_section(results: Results, tables: dict[str, Table], figures: dict[
 
 
 def _appendix(tables: dict[str, Table]) -> Section:
-    return Section("appendix", "Appendix: every parameter", (TableBlock(tables["parameters"], tall=True),))
+    return Section(
+        "appendix",
+        "Appendix: every parameter, errors by class",
+        tuple(TableBlock(tables[name], tall=True) for name in ("parameters", "outputs_per_class")),
+    )

@@ -54,11 +54,22 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
-def line(results: Results, *, test: bool = False, with_versions: bool = False) -> str:
-    """One line of all of this, for captions; ``test``: the numbers come from the evaluated test samples."""
-    parts = []
-    if test and results.evaluated:
-        parts.append(f"n = {results.evaluated:,} test samples")
+def test_samples(results: Results) -> str:
+    """The number of test samples that every runtime predicted."""
+    return f"n = {results.evaluated:,} test samples"
+
+
+def training_samples(results: Results) -> str:
+    """The numbers of training and validation samples."""
+    counts = {part: sum(classes.values()) for part, classes in results.manifest.data.counts.items()}
+    if not counts.get("train"):
+        return "n not stated"
+    return f"n = {counts['train']:,} training and {counts.get('valid', 0):,} validation samples"
+
+
+def line(results: Results, *, samples: str = "", with_versions: bool = False) -> str:
+    """One line of all of this, for captions; ``samples``: the number of samples, where others than the probe's count."""
+    parts = [samples] if samples else []
     parts += [probe(results), f"seed {seed(results)}", f"head {heads(results)}"]
     if with_versions and (text := versions(results)):
         parts.append(text)

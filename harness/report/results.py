@@ -40,14 +40,15 @@ def was_compared(cell: CellResult) -> bool:
 class Results:
     """What ``results/<scenario>/`` holds.
 
-    ``training``, ``predictions`` and ``probe_outputs`` are None where the run had none: nothing was trained, or no target
-    could be run.
+    Tables are None where the run had none: ``training`` and ``training_seconds`` where nothing was trained,
+    ``predictions`` and ``probe_outputs`` where no target could be run.
     """
 
     folder: Path
     manifest: Manifest
     cells: tuple[CellResult, ...]
     training: pd.DataFrame | None
+    training_seconds: pd.DataFrame | None
     predictions: pd.DataFrame | None
     probe_outputs: pd.DataFrame | None
     seconds: dict[str, Any]
@@ -103,7 +104,8 @@ def read_results(folder: Path) -> Results:
         folder=folder,
         manifest=manifest,
         cells=tuple(sorted(cells, key=lambda cell: cell.cell)),
-        training=_training(folder / "training.csv", manifest) if manifest.training else None,
+        training=_training(folder / "training.csv", manifest, ["epoch", "loss"]) if manifest.training else None,
+        training_seconds=_training(folder / "training_seconds.csv", manifest, ["epoch"]) if manifest.training else None,
         predictions=_predictions(folder / "predictions.csv.gz", manifest, cells) if compared else None,
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared else None,
         seconds=_json_object(folder / "seconds.json"),
@@ -186,9 +188,9 @@ def _require(path: Path, frame: pd.DataFrame, columns: list[str]) -> None:
         raise DataError(f"has no column '{missing[0]}'", where=str(path), hint=_AGAIN)
 
 
-def _training(path: Path, manifest: Manifest) -> pd.DataFrame:
+def _training(path: Path, manifest: Manifest, columns: list[str]) -> pd.DataFrame:
     frame = _table(path, set())
-    _require(path, frame, ["epoch", "loss"])
+    _require(path, frame, columns)
     epochs = manifest.training.get("epochs")
     if isinstance(epochs, int) and len(frame) != epochs:
         raise DataError(f"is cut short: {len(frame)} of {epochs} epochs are there", where=str(path), hint=_AGAIN)
@@ -197,7 +199,8 @@ def _training(path: Path, manifest: Manifest) -> pd.DataFrame:
 
 def _predictions(path: Path, manifest: Manifest, cells: list[CellResult]) -> pd.DataFrame:
     frame = _table(path, {"region", "id", "truth"})
-    groups = [SOURCE, *(cell_label(cell) for cell in cells if was_compared(cell))]
+    # A target whose outputs have another shape than the source's predicts no classes.
+    groups = [SOURCE, *(cell_label(cell) for cell in cells if cell.decisions is not None)]
     _require(
         path,
         frame,
@@ -219,8 +222,8 @@ def _predictions(path: Path, manifest: Manifest, cells: list[CellResult]) -> pd.
 def _probe_outputs(path: Path, cells: list[CellResult]) -> pd.DataFrame:
     frame = _table(path, {"cell", "id", "class"})
     _require(path, frame, ["cell", "sample", "id", "class", "target", "route_oracle", "source_oracle"])
-    compared = {cell.cell for cell in cells if was_compared(cell)}
-    missing = sorted(compared - set(frame["cell"]))
+    comparable = {cell.cell for cell in cells if cell.decisions is not None and cell.route_comparison is not None}
+    missing = sorted(comparable - set(frame["cell"]))
     if missing:
         raise DataError(f"holds no outputs of cell '{missing[0]}'", where=str(path), hint=_AGAIN)
     return frame

@@ -31,7 +31,7 @@ def bands_table(results: Results) -> Table:
     return Table(
         "bands",
         f"Bands in the order of the channel axis; normalised = (x − offset) · scale, kind “{data.normalisation.kind}”, "
-        "fitted on the training part only.",
+        "what was fitted was fitted on the training part only.",
         (
             Column("band", "Band", "code"),
             Column("position", "Channel", "integer"),

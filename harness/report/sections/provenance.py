@@ -15,7 +15,11 @@ def exporters_section(results: Results) -> Section:
     sections = []
     for index, (label, export) in enumerate(sorted(results.manifest.exports.items()), 1):
         asked = export.get("asked")
-        wanted = ", ".join(f"{key} {value}" for key, value in sorted(asked.items())) if isinstance(asked, dict) else "–"
+        wanted = (
+            ", ".join(f"{key} {_plain(value)}" for key, value in sorted(asked.items()))
+            if isinstance(asked, dict)
+            else "–"
+        )
         versions = export.get("versions")
         items = [
             ("Asked for", wanted),
@@ -35,6 +39,10 @@ def exporters_section(results: Results) -> Section:
     if not sections:
         text = "Nothing was exported in this run."
     return Section("exporters", "Exporters and their warnings", (Paragraph(text),), tuple(sections))
+
+
+def _plain(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def unavailable_section(results: Results) -> Section:

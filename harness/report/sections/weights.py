@@ -20,7 +20,7 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
             ),
         ),
         (
-            _outputs(results, tables, figures),
+            _outputs(results, figures),
             _decisions(results, tables),
             _parameters(results),
             Section(
@@ -33,7 +33,7 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
     )
 
 
-def _outputs(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
+def _outputs(results: Results, figures: dict[str, FigureBlock]) -> Section:
     blocks: list[Block] = []
     if "noise_floor" in figures:
         blocks.append(figures["noise_floor"])
@@ -42,8 +42,6 @@ def _outputs(results: Results, tables: dict[str, Table], figures: dict[str, Figu
     if absolute.rows:
         blocks.append(TableBlock(absolute))
     blocks.append(TableBlock(outcomes.routes_table(results)))
-    if tables["outputs_per_class"].rows:
-        blocks.append(TableBlock(tables["outputs_per_class"], tall=True))
     return Section("outputs", "Outputs", tuple(blocks))
 
 
@@ -73,7 +71,7 @@ def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureB
     charts = tuple(figures[name] for name in ("f1_per_class", "f1_heatmap", "class_counts") if name in figures)
     note = Paragraph(
         "How well the model does its task, by runtime. Intervals tell how much of a figure is owed to the draw of test samples; "
-        f"they do not tell runtimes apart, which saw the same samples. {facts.line(results, test=True)}"
+        f"they do not tell runtimes apart, which saw the same samples. {facts.line(results, samples=facts.test_samples(results))}"
     )
     matrices = tuple(TableBlock(task.confusion_page_table(results, found, group)) for group in found.groups)
     return (

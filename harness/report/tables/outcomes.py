@@ -365,6 +365,7 @@ def outputs_per_class_table(results: Results) -> Table:
         "Errors over the probe by the class whose output carries them.",
         columns,
         tuple(rows),
+        empty="No target could be run.",
     )
 
 

@@ -44,7 +44,13 @@ def parameters_table(results: Results) -> Table:
         Column("max_abs", "Max difference", "number"),
         Column("note", "Note"),
     )
-    return Table("parameters", "Every canonical parameter in every target.", columns, tuple(rows))
+    return Table(
+        "parameters",
+        "Every canonical parameter in every target.",
+        columns,
+        tuple(rows),
+        empty="No target could be loaded.",
+    )
 
 
 def parameter_summary(results: Results) -> Table:

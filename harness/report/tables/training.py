@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.report.document import Column, Kind, Table
 from harness.report.results import Results
 
-#: Columns of ``training.csv`` that differ from run to run.
-TIMINGS = ("iterations_per_second", "seconds")
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HEADERS = {
     "epoch": "Epoch",
@@ -25,24 +25,24 @@ _HEADERS = {
 
 def training_table(results: Results) -> Table:
     """Losses and metrics per epoch, without timings: two runs give the same bytes."""
-    names = [name for name in _columns(results) if name not in TIMINGS]
+    names = _columns(results.training)
     return Table(
         "training",
         "Training log: loss on the training part, all other figures on the validation part.",
         tuple(Column(name, _header(name), _kind(name)) for name in names),
-        _rows(results, names),
+        _rows(results.training),
         empty="Nothing was trained in this run.",
     )
 
 
 def training_seconds_table(results: Results) -> Table:
     """Seconds and iterations per second of every epoch."""
-    names = [name for name in _columns(results) if name in ("epoch", *TIMINGS)]
+    names = _columns(results.training_seconds)
     return Table(
         "training_seconds",
         "Seconds per epoch of training, one run.",
         tuple(Column(name, _header(name), _kind(name)) for name in names),
-        _rows(results, names),
+        _rows(results.training_seconds),
         empty="Nothing was trained in this run.",
     )
 
@@ -69,8 +69,8 @@ def _leaves(value: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], fl
     return []
 
 
-def _columns(results: Results) -> list[str]:
-    return [] if results.training is None else [str(name) for name in results.training.columns]
+def _columns(frame: pd.DataFrame | None) -> list[str]:
+    return [] if frame is None else [str(name) for name in frame.columns]
 
 
 def _header(name: str) -> str:
@@ -88,11 +88,11 @@ def _kind(name: str) -> Kind:
     return "seconds" if name == "seconds" else "share"
 
 
-def _rows(results: Results, names: list[str]) -> tuple[dict[str, Any], ...]:
-    if results.training is None:
+def _rows(frame: pd.DataFrame | None) -> tuple[dict[str, Any], ...]:
+    if frame is None:
         return ()
     rows = []
-    for record in results.training[names].to_dict("records"):
+    for record in frame.to_dict("records"):
         row = {str(name): None if math.isnan(value) else float(value) for name, value in record.items()}
         row["epoch"] = int(record["epoch"])
         rows.append(row)

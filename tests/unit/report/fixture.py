@@ -423,7 +423,7 @@ def predictions(results: list[CellResult]) -> pd.DataFrame:
         probabilities = _softmax(values)
         ordered = np.sort(values, axis=1)
         chosen = np.asarray(CLASSES, dtype=object)[np.argmax(values, axis=1)]
-        chosen[~np.isfinite(values).all(axis=1)] = "not finite"
+        chosen[~np.isfinite(values).all(axis=1)] = ""
         columns[f"{name}.prediction"] = chosen
         columns[f"{name}.confidence"] = probabilities.max(axis=1)
         columns[f"{name}.margin"] = ordered[:, -1] - ordered[:, -2]
@@ -589,7 +589,9 @@ def write_results(folder: Path, keep: tuple[Verdict, ...] | None = None) -> Path
         json.dumps([cell.model_dump(mode="json") for cell in results], indent=1, sort_keys=True)
     )
     (folder / "seconds.json").write_text(json.dumps(SECONDS, indent=1, sort_keys=True))
-    training().to_csv(folder / "training.csv", index=False, lineterminator="\n")
+    log, timings = training(), ["iterations_per_second", "seconds"]
+    log.drop(columns=timings).to_csv(folder / "training.csv", index=False, lineterminator="\n")
+    log[["epoch", *timings]].to_csv(folder / "training_seconds.csv", index=False, lineterminator="\n")
     if any(cell.runtime_comparison for cell in results):
         for name, frame in (
             ("predictions.csv.gz", predictions(results)),
