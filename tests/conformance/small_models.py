@@ -1,0 +1,136 @@
+"""Small ONNX models, each with one thing in it that a worker can get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: Bits that do not survive a detour through another precision: a signalling NaN, minus nought, a subnormal, infinity.
+HARD_BITS = np.array([0x7FA00001, 0x80000000, 0x00000001, 0x7F800000, 0xFFC12345, 0x3F800001], np.uint32)
+
+
+def write_model(
+    path: Path,
+    nodes: Sequence[tuple[str, Sequence[str], Sequence[str], dict[str, Any]]],
+    inputs: dict[str, tuple[Any, Sequence[int | str]]],
+    outputs: dict[str, tuple[Any, Sequence[int | str]]],
+    initializers: dict[str, Array] | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """Write a model of opset 17.
+
+    Args:
+        path: the file.
+        nodes: operator, inputs, outputs and attributes of each node.
+        inputs, outputs: name to dtype and shape; a string is a dynamic dimension.
+        initializers: name to value, stored bit for bit.
+        metadata: ``metadata_props``.
+    """
+    from onnx import TensorProto, helper
+
+    def info(name: str, dtype: Any, shape: Sequence[int | str]) -> Any:
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+
+    stored = []
+    for name, value in (initializers or {}).items():
+        tensor = TensorProto(name=name, dims=value.shape, raw_data=value.tobytes())
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+        stored.append(tensor)
+    graph = helper.make_graph(
+        [
+            helper.make_node(operator, list(sources), list(results), name=f"{operator.lower()}_{place}", **attributes)
+            for place, (operator, sources, results, attributes) in enumerate(nodes)
+        ],
+        "small",
+        [info(name, *rest) for name, rest in inputs.items()],
+        [info(name, *rest) for name, rest in outputs.items()],
+        stored,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, metadata or {})
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def affine(path: Path, metadata: dict[str, str] | None = None) -> Path:
+    """``hidden = x W``, ``y = hidden + b``: x (batch, 3), y (batch, 2), float32."""
+    return write_model(
+        path,
+        [("MatMul", ["x", "W"], ["hidden"], {}), ("Add", ["hidden", "b"], ["y"], {})],
+        {"x": (np.float32, ["batch", 3])},
+        {"y": (np.float32, ["batch", 2])},
+        {"W": np.arange(6, dtype=np.float32).reshape(3, 2), "b": np.array([0.5, -0.25], np.float32)},
+        metadata,
+    )
+
+
+def cancellation(path: Path) -> Path:
+    """``y = (x + 1e6) - 1e6``: loses x = 1e-4 in float32, keeps it in float64."""
+    return write_model(
+        path,
+        [("Add", ["x", "large"], ["sum"], {}), ("Sub", ["sum", "large"], ["y"], {})],
+        {"x": (np.float32, ["n"])},
+        {"y": (np.float32, ["n"])},
+        {"large": np.array([1e6], np.float32)},
+    )
+
+
+def transposition(path: Path) -> Path:
+    """``t`` is x (2, 3, 5) with its axes turned round, ``y`` a slice of that up to the largest int64."""
+    return write_model(
+        path,
+        [
+            ("Transpose", ["x"], ["t"], {"perm": [2, 0, 1]}),
+            ("Slice", ["t", "starts", "ends"], ["y"], {}),
+        ],
+        {"x": (np.float32, [2, 3, 5])},
+        {"t": (np.float32, [5, 2, 3]), "y": (np.float32, [4, 2, 3])},
+        {"starts": np.array([1], np.int64), "ends": np.array([np.iinfo(np.int64).max], np.int64)},
+    )
+
+
+def hard_bits(path: Path) -> Path:
+    """``y = x + w`` where w holds :data:`HARD_BITS`; a float16 and a float64 tensor beside it."""
+    return write_model(
+        path,
+        [
+            ("Add", ["x", "w"], ["y"], {}),
+            ("Cast", ["half"], ["wide_half"], {"to": 11}),
+            ("Add", ["wide_half", "double"], ["z"], {}),
+        ],
+        {"x": (np.float32, [6])},
+        {"y": (np.float32, [6]), "z": (np.float64, [2])},
+        {
+            "w": HARD_BITS.view(np.float32),
+            "half": np.array([0x7D01, 0x0001], np.uint16).view(np.float16),
+            "double": np.array([0x7FF4000000000001, 0x8000000000000000], np.uint64).view(np.float64),
+        },
+    )
+
+
+def unicode_names(path: Path) -> Path:
+    """Names beyond ASCII: input größe, output 出力, initializer ß."""
+    return write_model(
+        path,
+        [("Add", ["größe", "ß"], ["出力"], {})],
+        {"größe": (np.float32, ["Länge"])},
+        {"出力": (np.float32, ["Länge"])},
+        {"ß": np.array([2.0], np.float32)},
+    )
+
+
+def passing_through(path: Path) -> Path:
+    """``y = x * 1``, x (n, 1000), float32."""
+    return write_model(
+        path,
+        [("Mul", ["x", "one"], ["y"], {})],
+        {"x": (np.float32, ["n", 1000])},
+        {"y": (np.float32, ["n", 1000])},
+        {"one": np.array([1.0], np.float32)},
+    )
