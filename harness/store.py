@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -40,11 +41,20 @@ def explained(path: Path) -> Iterator[None]:
     """Turn the file-system errors that a user can mend into a StoreError that says how."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _REMEDIES:
+    except Exception as error:
+        number = _error_number(error)
+        if number not in _REMEDIES:
             raise
-        what, hint = _REMEDIES[error.errno]
-        raise StoreError(what, where=str(error.filename or path), hint=hint) from error
+        what, hint = _REMEDIES[number]
+        raise StoreError(what, where=str(getattr(error, "filename", None) or path), hint=hint) from error
+
+
+def _error_number(error: Exception) -> int | None:
+    """The system's number of an error; libraries written in Rust give it in the text alone."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found.group(1)) if found else None
 
 
 def content_hash(value: Any) -> str:

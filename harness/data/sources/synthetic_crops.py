@@ -63,7 +63,8 @@ def write_region(folder: Path, region: str, series: RegionSeries) -> None:
     acquired = epoch + (series.days - 1) * _NANOSECONDS_PER_DAY
     opaque = np.where(series.cloud > 0.3, _OPAQUE, 0.0)
     with (
-        h5py.File(folder / f"{region}.h5", "w", libver="latest") as database,
+        # In memory first: HDF5 itself crashes the process when a disk is full.
+        h5py.File(f"{region}.h5", "w", libver="latest", driver="core", backing_store=False) as database,
         (folder / f"{region}.csv").open("w", newline="", encoding="utf-8") as file,
     ):
         index = csv.writer(file, lineterminator="\n")
@@ -79,6 +80,8 @@ def write_region(folder: Path, region: str, series: RegionSeries) -> None:
             database.create_dataset(path, data=table)
             clouds = float(opaque[number, days].mean())
             index.writerow([number, clouds, identifier, SEASONS[label].code, path, number + 1, len(days)])
+        database.flush()
+        (folder / f"{region}.h5").write_bytes(database.id.get_file_image())
 
 
 def write_layout(root: Path, options: Options, seed: int) -> None:
