@@ -151,11 +151,10 @@ def exit_code(
     code = ExitCode.OK
     for result in results:
         wanted = expect if isinstance(expect, Verdict) else expect.get(result.cell, Verdict.EQUIVALENT)
-        if result.verdict is Verdict.UNAVAILABLE:
-            met = result.target not in require
-        else:
-            met = expectation_met(result.verdict, wanted)
-        if met:
+        unavailable = result.verdict is Verdict.UNAVAILABLE
+        if (unavailable and result.target not in require) or (
+            not unavailable and expectation_met(result.verdict, wanted)
+        ):
             continue
         if result.verdict is Verdict.FAILED:
             return ExitCode.CELL_FAILED
