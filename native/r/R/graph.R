@@ -17,7 +17,9 @@ build_graph <- function(model, precision) {
   initializer_names <- vapply(graph$initializers, `[[`, "", "name")
   input_names <- vapply(graph$inputs, `[[`, "", "name")
   output_names <- vapply(graph$outputs, `[[`, "", "name")
-  check_names(c(initializer_names, input_names, output_names))
+  check_names(c(initializer_names, input_names, output_names, unlist(lapply(graph$nodes, `[`, c(
+    "name", "operator", "domain", "inputs", "outputs"
+  )))))
   if (anyDuplicated(initializer_names)) {
     stop_bad_input("two initializers are named ", quoted(initializer_names[anyDuplicated(initializer_names)]))
   }
@@ -37,20 +39,27 @@ build_graph <- function(model, precision) {
   made_at <- c(rep(0, length(given)), rep(seq_along(graph$nodes), vapply(graph$nodes, function(n) {
     sum(nzchar(n$outputs))
   }, 0)))
+  # One look-up for all nodes: a file may have thousands.
+  node_inputs <- lapply(graph$nodes, `[[`, "inputs")
+  input_slots <- relist_flat(match(unlist(node_inputs), names, 0L), node_inputs)
+  output_lists <- lapply(graph$nodes, `[[`, "outputs")
+  output_slots <- relist_flat(match(unlist(output_lists), names, 0L), output_lists)
   nodes <- vector("list", length(graph$nodes))
   for (k in seq_along(graph$nodes)) {
     node <- prepare_node(graph$nodes[[k]], k, opset, precision)
-    node$input_slots <- match(node$inputs, names, 0L)
-    missing <- nzchar(node$inputs) & (node$input_slots == 0L)
-    if (any(missing)) {
-      stop_bad_input("node ", node$label, " reads ", quoted(node$inputs[missing]), ", which nothing computes")
+    slots <- input_slots[[k]]
+    unmade <- nzchar(node$inputs) & slots == 0L
+    if (any(unmade)) {
+      stop_bad_input("node ", node$label, " reads ", quoted(node$inputs[unmade]), ", which nothing computes")
     }
-    late <- node$input_slots > 0L & made_at[pmax(node$input_slots, 1L)] >= k
+    late <- slots > 0L
+    late[late] <- made_at[slots[late]] >= k
     if (any(late)) {
       stop_bad_input("node ", node$label, " reads ", quoted(node$inputs[late]), " before it is computed: ",
                      "the nodes are not in topological order")
     }
-    node$output_slots <- match(node$outputs, names, 0L)
+    node$input_slots <- slots
+    node$output_slots <- output_slots[[k]]
     nodes[[k]] <- node
   }
   output_slots <- match(output_names, names)
@@ -66,6 +75,12 @@ build_graph <- function(model, precision) {
   check_large_integers(graph)
   graph$release <- release_plan(graph)
   graph
+}
+
+# A flat vector cut into parts as long as those of `parts`.
+relist_flat <- function(flat, parts) {
+  ends <- cumsum(lengths(parts))
+  Map(function(end, length) flat[seq_len(length) + (end - length)], ends, lengths(parts))
 }
 
 check_opsets <- function(model) {
@@ -99,7 +114,6 @@ check_value_type <- function(info) {
 prepare_node <- function(node, position, opset, precision) {
   label <- if (nzchar(node$name)) paste0("'", node$name, "'") else paste("number", position)
   what <- function(...) paste0("operator ", node$operator, " (opset ", opset, ", node ", label, ")", ...)
-  check_names(c(node$name, node$operator, node$domain, node$inputs, node$outputs))
   if (nzchar(node$domain)) {
     stop_unsupported("operator ", node$operator, " of domain '", node$domain, "' (node ", label, ") is not supported")
   }
@@ -109,7 +123,7 @@ prepare_node <- function(node, position, opset, precision) {
   if (length(since) == 0L || opset > row$until) {
     stop_unsupported(what(" does not exist in that opset"))
   }
-  unknown <- setdiff(names(node$attributes), c(names(row$attributes), row$ignored))
+  unknown <- setdiff(names(node$attributes), names(row$attributes))
   if (length(unknown)) stop_unsupported(what(": attribute ", quoted(unknown), " is not supported"))
   if (length(node$inputs) < row$inputs[1L] || length(node$inputs) > row$inputs[2L]) {
     stop_bad_input(what(" has ", length(node$inputs), " inputs; it takes ",
@@ -117,10 +131,11 @@ prepare_node <- function(node, position, opset, precision) {
   }
   if (any(!nzchar(node$inputs[seq_len(row$inputs[1L])]))) stop_bad_input(what(" leaves out a required input"))
   attributes <- row$attributes
-  for (name in intersect(names(node$attributes), names(attributes))) {
+  given <- names(node$attributes)
+  for (name in given) {
     attributes[name] <- list(check_attribute(node$attributes[[name]], row$kinds[[name]], name, what))
   }
-  absent <- names(attributes)[vapply(attributes, identical, NA, required)]
+  absent <- setdiff(row$required, given)
   if (length(absent)) stop_bad_input(what(" lacks the attribute ", quoted(absent)))
   prepared <- list(
     name = node$name, operator = node$operator, label = label, inputs = node$inputs, outputs = node$outputs,

@@ -44,7 +44,10 @@ parse_file <- function(path) {
   bytes <- readBin(path, "raw", size)
   tryCatch(
     parse_model(bytes, dirname(path)),
-    onnx_error = function(e) stop_kind(class(e)[1L], paste0(conditionMessage(e), " (", path, ")"))
+    error = function(e) {
+      if (!inherits(e, "onnx_error")) stop_corrupt("something unreadable: ", conditionMessage(e), " (", path, ")")
+      stop_kind(class(e)[1L], paste0(conditionMessage(e), " (", path, ")"))
+    }
   )
 }
 

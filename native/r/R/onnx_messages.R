@@ -79,30 +79,37 @@ parse_graph <- function(bytes, from, to, folder, depth) {
   )
 }
 
+# In one pass: a file may hold thousands of nodes.
 parse_node <- function(bytes, from, to, folder, depth) {
   fields <- scan_message(bytes, from, to)
   number <- fields$field
-  if (any(fields$wire[number <= 5L | number == 7L] != 2L)) stop_corrupt("a node with a part of the wrong wire type")
-  texts <- function(which_fields) {
-    vapply(which_fields, function(k) text_field(bytes, fields$start[k], fields$end[k]), "")
-  }
-  first_text <- function(n) {
-    at <- which(number == n)
-    if (length(at)) texts(at[length(at)]) else ""
-  }
+  wire <- fields$wire
+  start <- fields$start
+  end <- fields$end
+  name <- operator <- domain <- ""
+  inputs <- outputs <- repeated <- character()
   attributes <- list()
-  repeated <- character()
-  for (k in which(number == 5L)) {
-    attribute <- parse_attribute(bytes, fields$start[k], fields$end[k], folder, depth)
-    # A list element is set by list(), so that a NULL value would be kept.
-    attributes[attribute$name] <- list(attribute$value)
-    if (attribute$repeated) repeated <- c(repeated, attribute$name)
+  for (k in seq_along(number)) {
+    n <- number[k]
+    if (n > 7L || n == 6L) next
+    if (wire[k] != 2L) stop_corrupt("a node with a part of the wrong wire type")
+    if (n == 5L) {
+      attribute <- parse_attribute(bytes, start[k], end[k], folder, depth)
+      # A list element is set by list(), so that a NULL value would be kept.
+      attributes[attribute$name] <- list(attribute$value)
+      if (attribute$repeated) repeated <- c(repeated, attribute$name)
+    } else {
+      text <- text_field(bytes, start[k], end[k])
+      if (n == 1L) inputs[length(inputs) + 1L] <- text
+      else if (n == 2L) outputs[length(outputs) + 1L] <- text
+      else if (n == 3L) name <- text
+      else if (n == 4L) operator <- text
+      else domain <- if (text == "ai.onnx") "" else text
+    }
   }
-  domain <- first_text(7L)
   list(
-    name = first_text(3L), operator = first_text(4L), domain = if (domain == "ai.onnx") "" else domain,
-    inputs = texts(which(number == 1L)), outputs = texts(which(number == 2L)), attributes = attributes,
-    repeated = repeated
+    name = name, operator = operator, domain = domain, inputs = inputs, outputs = outputs,
+    attributes = attributes, repeated = repeated
   )
 }
 
@@ -146,20 +153,22 @@ parse_attribute <- function(bytes, from, to, folder, depth) {
     }
   }
   # Which part counts is said by `type`; files before IR 2 leave it out.
-  value <- switch(as.character(kind),
-    "1" = if (is.null(parts[[2L]])) 0 else parts[[2L]],
-    "2" = if (is.null(parts[[3L]])) 0 else parts[[3L]],
-    "3" = if (is.null(parts[[4L]])) "" else parts[[4L]],
-    "4" = parts[[5L]], "5" = parts[[6L]],
-    "6" = if (is.null(parts[[7L]])) double() else parts[[7L]],
-    "7" = if (is.null(parts[[8L]])) double() else parts[[8L]],
-    "8" = if (is.null(parts[[9L]])) character() else parts[[9L]],
-    "0" = Find(Negate(is.null), parts),
+  value <- if (kind == 0) {
+    Find(Negate(is.null), parts)
+  } else if (kind >= 1 && kind <= 8) {
+    part <- parts[[attribute_fields[kind]]]
+    if (is.null(part)) attribute_empty[[kind]] else part
+  } else {
     list(unsupported = kind)
-  )
+  }
   if (is.null(value)) stop_corrupt("the attribute '", name, "' without a value")
-  list(name = name, value = value, repeated = kind %in% 6:8)
+  list(name = name, value = value, repeated = kind >= 6 && kind <= 8)
 }
+
+# By attribute type 1 to 8: the field that holds the value, and what it is when
+# the field is left out, as protobuf leaves out zeros.
+attribute_fields <- c(2L, 3L, 4L, 5L, 6L, 7L, 8L, 9L)
+attribute_empty <- list(0, 0, "", NULL, NULL, double(), double(), character())
 
 floats_of <- function(bytes, from, to) {
   if ((to - from + 1) %% 4 != 0) stop_corrupt("floats that end within a number")

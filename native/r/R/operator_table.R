@@ -18,9 +18,11 @@
 #' @noRd
 operator <- function(run, since, inputs, attributes = list(), until = Inf, refuse = NULL) {
   kinds <- vapply(attributes, attribute_kind, "")
+  absent <- vapply(attributes, inherits, NA, "absent_default")
+  required <- names(attributes)[absent][vapply(attributes[absent], `[[`, NA, "required")]
   attributes <- lapply(attributes, function(x) {
     if (inherits(x, "absent_default")) {
-      if (x$required) required else NULL
+      NULL
     } else if (is.numeric(x)) {
       # ONNX stores attributes, and their defaults, as float32.
       round_to_dtype(as.double(x), "float32")
@@ -30,12 +32,11 @@ operator <- function(run, since, inputs, attributes = list(), until = Inf, refus
   })
   list(
     run = run, since = since, inputs = range(inputs), attributes = attributes, kinds = kinds,
-    until = until, refuse = refuse
+    required = required, until = until, refuse = refuse
   )
 }
 
-# Stands for a default that does not exist.
-required <- structure("required", class = "required_attribute")
+# Attributes without a default: optional, or required.
 none <- function(kind) structure(list(kind = kind, required = FALSE), class = "absent_default")
 needed <- function(kind) structure(list(kind = kind, required = TRUE), class = "absent_default")
 

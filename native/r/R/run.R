@@ -42,8 +42,10 @@ last_node_needed <- function(graph, slots) {
 run_node <- function(node, arguments) {
   results <- tryCatch(
     node$run(arguments, node),
-    onnx_error = function(e) stop_kind(class(e)[1L], paste0(node_title(node), ": ", conditionMessage(e))),
-    error = function(e) stop_failed(node_title(node), ": ", conditionMessage(e))
+    error = function(e) {
+      kind <- if (inherits(e, "onnx_error")) class(e)[1L] else "onnx_failed"
+      stop_kind(kind, one_line(node_title(node), ": ", conditionMessage(e)))
+    }
   )
   if (!is.null(results$dtype)) results <- list(results)
   if (length(results) < max(0L, which(nzchar(node$outputs)))) {

@@ -124,6 +124,13 @@ argument <- function(request, name, check = is.character) {
   value
 }
 
+# Outside a UTF-8 locale R would translate the letters of a path; its bytes are right as they are.
+path_argument <- function(request, name) {
+  path <- argument(request, name)
+  if (!l10n_info()[["UTF-8"]]) Encoding(path) <- "unknown"
+  path
+}
+
 loaded_model <- function() {
   if (is.null(session$model)) stop_bad_input("no model is loaded")
   session$model
@@ -137,7 +144,7 @@ describe_value <- function(info) {
 }
 
 answer_load <- function(request) {
-  path <- argument(request, "path")
+  path <- path_argument(request, "path")
   precision <- if (is.null(request$precision)) "float32" else argument(request, "precision")
   if (!precision %in% c("float32", "float64")) stop_unsupported("precision '", precision, "' is not supported")
   # The old model goes first: two large ones need not fit at once.
@@ -155,15 +162,15 @@ answer_load <- function(request) {
 answer_parameters <- function(request) {
   initializers <- loaded_model()$graph$initializers
   names(initializers) <- vapply(initializers, `[[`, "", "name")
-  write_stored_tensors(initializers, argument(request, "outputs"))
+  write_stored_tensors(initializers, path_argument(request, "outputs"))
   list(count = length(initializers))
 }
 
 answer_structure <- function(request) {
-  path <- argument(request, "path")
+  path <- path_argument(request, "path")
   description <- model_structure(path)
   text <- jsonlite::toJSON(description, auto_unbox = TRUE, digits = NA, null = "null", na = "null", json_verbatim = TRUE)
-  write_beside(argument(request, "outputs"), function(connection) {
+  write_beside(path_argument(request, "outputs"), function(connection) {
     writeBin(charToRaw(enc2utf8(as.character(text))), connection)
   })
   list(nodes = length(description$nodes))
@@ -193,8 +200,8 @@ write_results <- function(results, path) {
 
 answer_predict <- function(request) {
   model <- loaded_model()
-  inputs <- read_inputs(argument(request, "inputs"), model)
-  outputs <- argument(request, "outputs")
+  inputs <- read_inputs(path_argument(request, "inputs"), model)
+  outputs <- path_argument(request, "outputs")
   batch_size <- request$batch_size
   began <- proc.time()
   results <- run_batches(model$graph, inputs, batch_size)
@@ -211,10 +218,10 @@ answer_activations <- function(request) {
   model <- loaded_model()
   names <- unlist(request$names)
   if (!is.character(names) || length(names) == 0L) stop_bad_input("the request 'activations' lacks 'names'")
-  inputs <- read_inputs(argument(request, "inputs"), model)
+  inputs <- read_inputs(path_argument(request, "inputs"), model)
   check_inputs(model$graph, inputs)
   results <- lapply(run_graph(model$graph, inputs, unique(names)), round_output, model$precision)
-  write_results(results, argument(request, "outputs"))
+  write_results(results, path_argument(request, "outputs"))
   list(count = length(results))
 }
 

@@ -2,19 +2,28 @@
 
 model_structure <- function(path) {
   model <- parse_file(path)
-  graph <- model$graph
-  list(
-    format = "onnx", ir_version = model$ir_version, producer = model$producer, opsets = opsets_json(model$opsets),
-    bytes = file.size(path),
-    inputs = lapply(graph$inputs, describe_value), outputs = lapply(graph$outputs, describe_value),
-    nodes = lapply(graph$nodes, describe_node),
-    initializers = lapply(graph$initializers, function(p) {
-      entry <- list(name = p$name, dtype = p$dtype, shape = as.list(p$shape))
-      entry$sha256 <- sha256(p$bytes)
-      entry
-    }),
-    metadata = json_object(model$metadata)
+  c(
+    list(
+      format = "onnx", ir_version = model$ir_version, producer = model$producer, opsets = opsets_json(model$opsets),
+      bytes = file.size(path)
+    ),
+    describe_graph(model$graph), list(metadata = json_object(model$metadata))
   )
+}
+
+describe_graph <- function(graph) {
+  held <- vapply(graph$initializers, `[[`, "", "name")
+  inputs <- Filter(function(info) !info$name %in% held, graph$inputs)
+  list(
+    inputs = lapply(inputs, describe_value), outputs = lapply(graph$outputs, describe_value),
+    nodes = lapply(graph$nodes, describe_node), initializers = lapply(graph$initializers, describe_initializer)
+  )
+}
+
+describe_initializer <- function(stored) {
+  entry <- list(name = stored$name, dtype = stored$dtype, shape = as.list(stored$shape))
+  entry$sha256 <- sha256(stored$bytes)
+  entry
 }
 
 # The default domain is the empty text, a key that jsonlite would rename.
@@ -33,13 +42,14 @@ describe_node <- function(node) {
 }
 
 describe_attribute <- function(value, repeated) {
-  if (!is.list(value)) {
-    if (is.numeric(value)) value <- ifelse(is.finite(value), value, NA)
-    return(if (repeated) as.list(value) else value)
+  if (is.list(value)) {
+    if (!is.null(value$graph)) return(list(graph = describe_graph(value$graph)))
+    if (!is.null(value$dtype)) return(list(tensor = list(dtype = value$dtype, shape = as.list(value$shape))))
+    return(list(unsupported = TRUE))
   }
-  if (!is.null(value$graph)) return(list(graph = list(nodes = lapply(value$graph$nodes, describe_node))))
-  if (!is.null(value$dtype)) return(list(tensor = list(dtype = value$dtype, shape = as.list(value$shape))))
-  list(unsupported = TRUE)
+  # JSON has no numbers that are not finite: they become text.
+  plain <- lapply(value, function(v) if (is.numeric(v) && !is.finite(v)) tolower(as.character(v)) else v)
+  if (repeated) plain else plain[[1L]]
 }
 
 # R offers this hash from version 4.5 on; without it the field is left out.

@@ -1,0 +1,4 @@
+library(testthat)
+library(plainonnx)
+
+test_check("plainonnx")

@@ -1,0 +1,68 @@
+read_model <- function(...) {
+  path <- write_model(onnx_model(...))
+  on.exit(unlink(path))
+  onnx_read(path)
+}
+x <- list(onnx_value("x", shape = list("n", 2)))
+y <- list(onnx_value("y"))
+
+test_that("what is not supported is refused by name when the file is read", {
+  unknown <- list(onnx_node("Relu", "x", "h"), onnx_node("NoSuchOperator", "h", "y", name = "odd"))
+  expect_error(read_model(unknown, x, y), "operator NoSuchOperator \\(opset 17, node 'odd'\\)", class = "onnx_unsupported")
+  foreign <- list(onnx_node("Relu", "x", "y", domain = "com.example"))
+  expect_error(read_model(foreign, x, y), "domain 'com.example'", class = "onnx_unsupported")
+  expect_error(read_model(list(onnx_node("Relu", "x", "y")), x, y, opset = 6), "opset 6", class = "onnx_unsupported")
+  expect_error(read_model(list(onnx_node("Relu", "x", "y")), x, y, opset = 99), "opset 99", class = "onnx_unsupported")
+  expect_error(read_model(list(onnx_node("Gelu", "x", "y")), x, y), "Gelu .*does not exist", class = "onnx_unsupported")
+  expect_error(read_model(list(onnx_node("Relu", "x", "y", slope = 2)), x, y), "'slope'", class = "onnx_unsupported")
+  expect_error(read_model(list(onnx_node("Relu", "x", "y")), list(onnx_value("x", "float8e5m2")), y),
+               "float8e5m2", class = "onnx_unsupported")
+})
+
+test_that("a graph that is not in order, or not whole, is refused", {
+  expect_error(read_model(list(onnx_node("Relu", "h", "y"), onnx_node("Relu", "x", "h")), x, y),
+               "before it is computed", class = "onnx_bad_input")
+  expect_error(read_model(list(onnx_node("Relu", "nowhere", "y")), x, y), "'nowhere'", class = "onnx_bad_input")
+  expect_error(read_model(list(onnx_node("Relu", "y", "y")), x, y), "before it is computed", class = "onnx_bad_input")
+  expect_error(read_model(list(onnx_node("Relu", "x", "y"), onnx_node("Abs", "x", "y")), x, y),
+               "'y' is computed twice", class = "onnx_bad_input")
+  expect_error(read_model(list(onnx_node("Relu", "x", "h")), x, y), "output 'y'", class = "onnx_bad_input")
+  expect_error(read_model(list(onnx_node("Add", "x", "y")), x, y), "1 inputs", class = "onnx_bad_input")
+  expect_error(read_model(list(onnx_node("MaxPool", "x", "y")), x, y), "kernel_shape", class = "onnx_bad_input")
+  expect_error(read_model(list(onnx_node("Softmax", "x", "y", axis = "one")), x, y), "'axis'", class = "onnx_bad_input")
+})
+
+test_that("'ai.onnx' is the default domain", {
+  model <- read_model(list(onnx_node("Relu", "x", "y", domain = "ai.onnx")), x, y)
+  expect_equal(predict(model, matrix(c(-1, 2), 1)), matrix(c(0, 2), 1))
+})
+
+test_that("a value is forgotten after its last use and outputs are kept", {
+  model <- read_model(
+    list(onnx_node("Relu", "x", "a"), onnx_node("Abs", "a", "b"), onnx_node("Add", c("a", "b"), "y")),
+    x, c(y, list(onnx_value("b")))
+  )
+  freed <- lapply(model$graph$release, function(slots) model$graph$names[slots])
+  expect_setequal(freed[[3]], c("a"))
+  expect_true("x" %in% freed[[1]])
+  expect_false("b" %in% unlist(freed))
+})
+
+test_that("large integers are bounds to Slice and refused elsewhere", {
+  ends <- onnx_tensor("ends", 2^63, "int64")
+  slice <- onnx_node("Slice", c("x", "starts", "ends"), "y")
+  model <- read_model(list(slice), x, y, list(onnx_tensor("starts", 1, "int64"), ends))
+  expect_equal(predict(model, matrix(1:6, 3)), matrix(c(2, 3, 5, 6), 2))
+  expect_error(read_model(list(onnx_node("Add", c("ends", "ends"), "y")), list(), list(onnx_value("y", "int64")), list(ends)),
+               "operator Add .* beyond 2\\^53", class = "onnx_unsupported")
+})
+
+test_that("typed tensor fields hold the same values as raw bytes", {
+  float_data <- c(wire_number(1, 2), wire_number(2, 1), wire_text(8, "w"),
+                  wire_bytes(4, writeBin(c(1.5, -2), raw(), 4, endian = "little")))
+  model <- read_model(list(onnx_node("Add", c("x", "w"), "y")), x, y, list(float_data))
+  expect_equal(predict(model, matrix(0, 1, 2)), matrix(c(1.5, -2), 1))
+  int_data <- c(wire_number(1, 2), wire_number(2, 6), wire_text(8, "w"), wire_bytes(5, c(wire_varint(-7), wire_varint(9))))
+  model <- read_model(list(onnx_node("Identity", "w", "y")), list(), list(onnx_value("y", "int32")), list(int_data))
+  expect_equal(as.vector(predict(model, list())), c(-7, 9))
+})

@@ -1,0 +1,105 @@
+# Files that are wrong, or meant to do harm. Every one ends in one clear line.
+
+relu_model <- function(...) {
+  onnx_model(list(onnx_node("Relu", "x", "y")), list(onnx_value("x", shape = list("n", 2))), list(onnx_value("y")), ...)
+}
+
+read_bytes <- function(bytes) {
+  path <- write_model(bytes)
+  on.exit(unlink(path))
+  onnx_read(path)
+}
+
+test_that("a missing, empty or foreign file is named", {
+  expect_error(onnx_read("/no/such.onnx"), "no such file: /no/such.onnx", class = "onnx_bad_input")
+  expect_error(read_bytes(raw()), "empty", class = "onnx_bad_input")
+  expect_error(read_bytes(charToRaw("this is a text, not a model\n")), "not a valid ONNX file", class = "onnx_bad_input")
+  expect_error(onnx_read(tempdir()), "folder", class = "onnx_bad_input")
+})
+
+test_that("a file cut anywhere is refused, never half-read", {
+  whole <- onnx_model(
+    list(onnx_node("Add", c("x", "w"), "y")), list(onnx_value("x", shape = list(2))), list(onnx_value("y")),
+    list(onnx_tensor("w", c(1, 2)))
+  )
+  for (length in seq(1, length(whole) - 1)) {
+    expect_error(read_bytes(whole[seq_len(length)]), class = "onnx_bad_input")
+  }
+})
+
+test_that("a byte changed anywhere ends in an answer or in one of our errors", {
+  whole <- relu_model()
+  for (at in seq_along(whole)) {
+    for (byte in as.raw(c(0, 127, 255))) {
+      changed <- replace(whole, at, byte)
+      expect_true(tryCatch({
+        read_bytes(changed)
+        TRUE
+      }, onnx_error = function(e) !grepl("\n", conditionMessage(e))))
+    }
+  }
+})
+
+test_that("graphs nested too deeply are refused", {
+  inner <- onnx_node("Relu", "x", "y")
+  for (k in 1:60) {
+    graph <- wire_bytes(1, inner)
+    attribute <- c(wire_text(1, "body"), wire_bytes(6, graph), wire_number(20, 5))
+    inner <- c(wire_text(4, "Loop"), wire_bytes(5, attribute))
+  }
+  expect_error(read_bytes(onnx_model(list(inner), list(), list(onnx_value("y")))), "nested", class = "onnx_bad_input")
+})
+
+test_that("a tensor whose shape and bytes disagree is refused before memory is asked for", {
+  lying <- function(shape, bytes) {
+    onnx_model(
+      list(onnx_node("Relu", "w", "y")), list(), list(onnx_value("y")),
+      list(c(do.call(c, lapply(shape, function(s) wire_number(1, s))), wire_number(2, 1), wire_text(8, "w"),
+             wire_bytes(9, raw(bytes))))
+    )
+  }
+  expect_error(read_bytes(lying(c(2, 3), 20)), "needs 24 bytes but holds 20", class = "onnx_bad_input")
+  expect_error(read_bytes(lying(c(2^31, 2^31), 4)), "larger than the limit", class = "onnx_bad_input")
+  expect_error(read_bytes(lying(-1, 4)), "impossible shape", class = "onnx_bad_input")
+})
+
+test_that("an operator that would make an absurdly large tensor is refused", {
+  expect_error(
+    run_operator("ConstantOfShape", list(c(1e6, 1e6)), dtypes = "int64"), "larger than the limit",
+    class = "onnx_bad_input"
+  )
+  expect_error(
+    run_operator("Expand", list(1, c(1e6, 1e6)), dtypes = c("float32", "int64")), "larger than the limit",
+    class = "onnx_bad_input"
+  )
+})
+
+external_model <- function(location, length = NULL) {
+  entry <- function(key, value) wire_bytes(13, c(wire_text(1, key), wire_text(2, value)))
+  weight <- c(
+    wire_number(1, 2), wire_number(2, 1), wire_text(8, "w"), entry("location", location),
+    if (!is.null(length)) entry("length", length), wire_number(14, 1)
+  )
+  onnx_model(list(onnx_node("Add", c("x", "w"), "y")), list(onnx_value("x", shape = list(2))), list(onnx_value("y")),
+             list(weight))
+}
+
+test_that("external data are read from the model's folder and from nowhere else", {
+  folder <- tempfile("model")
+  outside <- tempfile("outside")
+  dir.create(folder)
+  dir.create(outside)
+  on.exit(unlink(c(folder, outside), recursive = TRUE))
+  writeBin(c(1, 2), file.path(outside, "w.bin"), size = 4)
+  writeBin(c(3, 4), file.path(folder, "w.bin"), size = 4)
+  read <- function(...) onnx_read(write_model(external_model(...), file.path(folder, "m.onnx")))
+
+  expect_equal(predict(read("w.bin"), c(0, 0)), array(c(3, 4), 2))
+  refused <- c(file.path(outside, "w.bin"), file.path("..", basename(outside), "w.bin"), "~/w.bin")
+  for (location in refused) expect_error(read(location), "outside the model's folder", class = "onnx_bad_input")
+  skip_if_not(file.symlink(file.path(outside, "w.bin"), file.path(folder, "link.bin")), "no symbolic links here")
+  expect_error(read("link.bin"), "outside the model's folder", class = "onnx_bad_input")
+  expect_error(read("nothing.bin"), "missing", class = "onnx_bad_input")
+  expect_error(read("w.bin", "16"), "should be 8 bytes", class = "onnx_bad_input")
+  expect_error(read("w.bin", "-1"), "impossible length", class = "onnx_bad_input")
+})
