@@ -22,10 +22,20 @@ from harness.compare.fold import (
     implied_epsilon,
 )
 from harness.compare.graph import Graph
+from harness.compare.parameter_rows import (
+    distance,
+    extra_row,
+    place,
+    same_values,
+    sentence,
+    shape_text,
+    squeezed,
+    what_changed,
+)
 from harness.compare.permutation import describe_permutation
 from harness.compare.records import Finding, ParameterComparison, ParameterRow, Verdict
 from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles
-from harness.compare.ulp import bits, max_ulp, ordered
+from harness.compare.ulp import bits, ordered
 from harness.errors import ModelError
 from harness.models.spec import Layer, ModelSpec, Parameter
 
@@ -66,9 +76,9 @@ def compare_parameters(
     extra = comparer.by_name(target) if structure is None else comparer.by_role(Graph(structure, target))
     rows = [comparer.rows[parameter.name] for parameter in spec.parameters]
     used = None if structure is None else {name for node in structure["nodes"] for name in node["inputs"]}
-    rows += [_extra_row(name, target[name], used is None or name in used) for name in extra]
+    rows += [extra_row(name, target[name], used is None or name in used) for name in extra]
     findings = [
-        Finding(comparison="parameters", verdict=Verdict.DIVERGENT, message=_sentence(row))
+        Finding(comparison="parameters", verdict=Verdict.DIVERGENT, message=sentence(row))
         for row in rows
         if row.relation not in ("equal", "folded")
     ]
@@ -102,7 +112,7 @@ class _Comparer:
         extra = sorted(name for name, value in target.items() if name not in self.rows and value.dtype.kind == "f")
         for parameter in self.spec.parameters:
             if self.rows[parameter.name].relation == "missing":
-                twin = next((name for name in extra if _same(self.source[parameter.name], target[name])), None)
+                twin = next((name for name in extra if same_values(self.source[parameter.name], target[name])), None)
                 if twin is not None:
                     self._note(parameter, f"the target holds its values under the name '{twin}'")
         return extra
@@ -152,7 +162,7 @@ class _Comparer:
                 self._bias_before_arithmetic(bias, found)
             self._arithmetic(normalising, bias, found, plain)
             return
-        if _same(self.source[weight.name], found.weight.value) and self._not_trivial(normalising):
+        if same_values(self.source[weight.name], found.weight.value) and self._not_trivial(normalising):
             # Unchanged weights and no batch normalisation: it was not folded but is gone.
             self.compare(weight, found.weight, notes=found.notes)
             if bias is not None:
@@ -181,8 +191,8 @@ class _Comparer:
             self._row(parameter, "missing", held, 0, None, None, [note])
             return
         value, notes = held.value, [*notes, held.note]
-        if value.shape != source.shape and _squeezed(value.shape) == _squeezed(source.shape):
-            notes.append(f"stored as {_shape(value.shape)}")
+        if value.shape != source.shape and squeezed(value.shape) == squeezed(source.shape):
+            notes.append(f"stored as {shape_text(value.shape)}")
             value = value.reshape(source.shape)
         if value.dtype != source.dtype and value.dtype.kind == "f":
             widened = np.promote_types(value.dtype, source.dtype)
@@ -193,7 +203,7 @@ class _Comparer:
             text = describe_permutation(source, value, channels=self._channels(parameter))
             relation = "permuted" if text and value.dtype == source.dtype else "unequal"
             notes.append(
-                text or f"shape {_shape(value.shape)} {value.dtype}, not {_shape(source.shape)} {source.dtype}"
+                text or f"shape {shape_text(value.shape)} {value.dtype}, not {shape_text(source.shape)} {source.dtype}"
             )
             self._row(parameter, relation, held, int(source.size), None, None, notes)
             return
@@ -203,8 +213,8 @@ class _Comparer:
             self._row(parameter, "equal", held, 0, 0, 0.0, notes)
             return
         text = describe_permutation(source, value, channels=self._channels(parameter))
-        ulp, largest = _distance(value, source)
-        notes.append(text or _what_changed(source, value, differs))
+        ulp, largest = distance(value, source)
+        notes.append(text or what_changed(source, value, differs))
         self._row(parameter, "permuted" if text else "unequal", held, count, ulp, largest, notes)
 
     def _folded(self, weight: Parameter, bias: Parameter | None, normalising: Layer, found: Linear) -> None:
@@ -212,7 +222,7 @@ class _Comparer:
         normalisation = self._normalisation(normalising)
         source = self.source[weight.name]
         value = found.weight.value
-        if value is not None and value.shape != source.shape and _squeezed(value.shape) == _squeezed(source.shape):
+        if value is not None and value.shape != source.shape and squeezed(value.shape) == squeezed(source.shape):
             value = value.reshape(source.shape)
         shift = found.bias.value if found.bias is not None else None
         plain = None if bias is None else self.source[bias.name]
@@ -238,7 +248,7 @@ class _Comparer:
                 if epsilon is not None:
                     notes.append(f"as if epsilon were {epsilon:g} instead of {normalisation.epsilon:g}")
             elif text is None and wrong == 1:
-                notes.append(_place(result.weight.wrong.reshape(source.shape)))
+                notes.append(place(result.weight.wrong.reshape(source.shape)))
         elif result.weight.differing == 0:
             notes.append(
                 "every value is the source's times one scale per channel, "
@@ -263,7 +273,7 @@ class _Comparer:
             wrong = int(part.wrong.sum())
             notes.append(f"{wrong} of {part.wrong.size} values are not what the fold makes of them")
             if wrong == 1:
-                notes.append(_place(part.wrong))
+                notes.append(place(part.wrong))
         self._fold_row(bias, "folded" if part.holds else "unequal", found.bias, part, notes)
 
     def _folded_permutation(self, weight: Parameter, normalisation: Normalisation, value: Array) -> str | None:
@@ -415,75 +425,3 @@ def _all_held(linear: Linear) -> list[Held]:
 
 def _by_role(layer: Layer, role: str) -> Parameter | None:
     return next((parameter for parameter in layer.parameters if parameter.role == role), None)
-
-
-def _same(source: Array, value: Array | None) -> bool:
-    if value is None or value.dtype != source.dtype or value.size != source.size:
-        return False
-    if _squeezed(value.shape) != _squeezed(source.shape):
-        return False
-    return bool(np.array_equal(bits(value).ravel(), bits(source).ravel()))
-
-
-def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(size for size in shape if size != 1)
-
-
-def _distance(value: Array, source: Array) -> tuple[int | None, float | None]:
-    if value.dtype.kind != "f":
-        return None, None
-    difference = np.abs(value.astype(np.float64) - source.astype(np.float64))
-    largest = float(difference.max(initial=0.0))
-    return max_ulp(value, source), largest if np.isfinite(largest) else None
-
-
-def _what_changed(source: Array, value: Array, differs: NDArray[np.bool_]) -> str:
-    """In words: how many values, where the first is, and whether they look rounded."""
-    count = int(np.count_nonzero(differs))
-    text = f"{count} of {source.size} values differ" + (f", {_place(differs)}" if count == 1 else "")
-    bad = int(np.count_nonzero(~np.isfinite(value)))
-    if bad:
-        return f"{text}, {bad} are not finite"
-    if value.dtype == np.float32:
-        raw = bits(value[differs])
-        if not np.any(raw & 0xFFFF) and (max_ulp(value[differs], source[differs]) or 0) <= 0xFFFF:
-            text += ", rounded to bfloat16"
-        elif not np.any(raw & 0x1FFF) and (max_ulp(value[differs], source[differs]) or 0) <= 0x1FFF:
-            text += ", rounded to float16"
-    return text
-
-
-def _place(mask: NDArray[np.bool_]) -> str:
-    place = np.argwhere(mask)[0]
-    return f"at index [{', '.join(str(int(index)) for index in place)}]"
-
-
-def _extra_row(name: str, value: Array, used: bool) -> ParameterRow:
-    return ParameterRow(
-        name=name,
-        layer="",
-        relation="extra",
-        source_shape=None,
-        target_name=name,
-        target_shape=tuple(value.shape),
-        elements=int(value.size),
-        differing=0,
-        max_ulp=None,
-        max_abs=None,
-        note="" if used else "no node of the graph uses it",
-    )
-
-
-def _sentence(row: ParameterRow) -> str:
-    what = {
-        "unequal": "differs from the source",
-        "permuted": "holds the source's values in another order",
-        "missing": "is missing",
-        "extra": "is held beyond the canonical parameters",
-    }[row.relation]
-    renamed = f" (held as '{row.target_name}')" if row.target_name not in (None, row.name) else ""
-    return f"parameter {row.name}{renamed} {what}" + (f": {row.note}" if row.note else "")
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return " x ".join(str(size) for size in shape) or "()"
