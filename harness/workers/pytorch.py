@@ -22,7 +22,7 @@ from harness.workers.engine import (
     environment_threads,
     thread_count,
 )
-from harness.workers.pytorch_model import build, fill, read_metadata, read_spec, state_arrays
+from harness.workers.pytorch_model import build, fill, read_metadata, read_spec, state_arrays, widened
 from harness.workers.routes import export
 from harness.workers.tensors import read_tensors
 from harness.workers.training import train
@@ -37,7 +37,7 @@ class PytorchModel(LoadedModel):
         fill(self.module, self.spec, read_tensors(path), str(path))
         self.widened = precision == "float64"
         if self.widened:
-            self.module = self.module.double()
+            self.module = widened(self.module)
         self.inputs = [_tensor_info(tensor) for tensor in self.spec.inputs]
         self.outputs = [_tensor_info(tensor) for tensor in self.spec.outputs]
         self.metadata = read_metadata(path.with_name("metadata.json"))

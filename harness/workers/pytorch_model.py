@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -97,6 +99,21 @@ def fill(module: torch.nn.Module, spec: ModelSpec, arrays: dict[str, Array], whe
     with torch.no_grad():
         for name, value in state.items():
             value.copy_(torch.from_numpy(arrays[name]))
+
+
+def widened(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy that computes in float64 what the float32 model says: the source oracle.
+
+    Numbers that layers hold beside their tensors (``eps``, ``negative_slope``) are rounded to float32 first: in float32
+    they act as such, and as such every file format stores them. Left in double, a slope of 0.3 alone would set the oracle
+    4e-8 apart from every faithful export.
+    """
+    wide = copy.deepcopy(module).double()
+    for layer in wide.modules():
+        for name, value in vars(layer).items():
+            if isinstance(value, float):
+                setattr(layer, name, float(np.float32(value)))
+    return wide
 
 
 def _some(names: list[str]) -> str:

@@ -1,0 +1,194 @@
+"""What the proof of the verdict is made with: sources, real exports of them, and the comparisons of a cell.
+
+Everything runs in this process with one thread per pool, through the same engines and comparisons as a run does.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.workers.serve import pin_threads
+
+# Before a framework is imported.
+pin_threads()
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from harness.compare.decisions import compare_decisions  # noqa: E402
+from harness.compare.outputs import compare_route, compare_runtime, noise_floor  # noqa: E402
+from harness.compare.parameters import compare_parameters  # noqa: E402
+from harness.compare.records import (  # noqa: E402
+    DecisionComparison,
+    Floor,
+    ParameterComparison,
+    RouteComparison,
+    RuntimeComparison,
+    Verdict,
+)
+from harness.compare.structure import compare_structure  # noqa: E402
+from harness.compare.verdict import Judgement, combine  # noqa: E402
+from harness.models.spec import ModelSpec  # noqa: E402
+from harness.workers.engine import predict  # noqa: E402
+from harness.workers.onnx_reference import OnnxReference  # noqa: E402
+from harness.workers.onnx_runtime import OnnxRuntime  # noqa: E402
+from harness.workers.pytorch_model import state_arrays, widened  # noqa: E402
+from harness.workers.routes import export_module  # noqa: E402
+
+Array = NDArray[Any]
+torch.set_num_threads(1)
+
+
+def metadata_of(spec: ModelSpec) -> dict[str, str]:
+    """The metadata of an exported file, as a run writes it."""
+    bands, classes = spec.inputs[0].shape[1], spec.outputs[0].shape[1]
+    return {
+        "harness.model": spec.model,
+        "harness.spec": spec.to_json(),
+        "harness.classes": json.dumps([f"class {index}" for index in range(classes or 0)]),
+        "harness.class_base": "0",
+        "harness.bands": json.dumps([f"B{index}" for index in range(bands or 0)]),
+        "harness.axes": json.dumps(
+            {tensor.name: [axis.name for axis in tensor.axes] for tensor in (*spec.inputs, *spec.outputs)}
+        ),
+        "harness.normalisation": json.dumps({"kind": "none", "offset": [0.0], "scale": [1.0]}),
+        "harness.head": spec.head,
+    }
+
+
+@dataclass
+class Source:
+    """A model with its probe (sample, band, time), its float32 outputs and its oracle, both (sample, class)."""
+
+    spec: ModelSpec
+    module: torch.nn.Module
+    probe: Array
+    parameters: dict[str, Array] = field(init=False)
+    outputs32: Array = field(init=False)
+    outputs64: Array = field(init=False)
+    floor: Floor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.module.eval()
+        self.parameters = state_arrays(self.module)
+        self.outputs32 = outputs_of(self.module, self.probe)
+        self.outputs64 = outputs_of(widened(self.module), self.probe.astype(np.float64))
+        self.floor = noise_floor(self.outputs32, self.outputs64)
+
+    def changed(self, change: Callable[[torch.nn.Module], object]) -> torch.nn.Module:
+        """A copy of the model with a fault in it."""
+        module = copy.deepcopy(self.module)
+        with torch.no_grad():
+            change(module)
+        return module
+
+
+def outputs_of(module: torch.nn.Module, probe: Array) -> Array:
+    """Outputs of a module on a probe."""
+    with torch.inference_mode():
+        outputs: Array = module(torch.from_numpy(probe)).numpy()
+    return outputs
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported file as its readers see it: the graph, its float64 outputs, what onnxruntime holds and answers."""
+
+    path: Path
+    metadata: dict[str, str]
+    structure: dict[str, Any]
+    route64: Array
+    parameters: dict[str, Array]
+    target32: Array
+
+
+def export(
+    module: torch.nn.Module,
+    source: Source,
+    folder: Path,
+    *,
+    route: str = "torch-script",
+    opset: int = 17,
+    fold: bool = False,
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """Write a module by a real exporter, in the module's own mode."""
+    described = metadata_of(source.spec) if metadata is None else metadata
+    content, _ = export_module(module, source.spec, route, opset, fold, described)
+    path = folder / "model.onnx"
+    path.write_bytes(content)
+    return path
+
+
+def read(path: Path, probe: Array) -> Exported:
+    """Load a file in onnx-reference (float64) and in onnxruntime (float32) and predict the probe."""
+    oracle, target = OnnxReference(), OnnxRuntime()
+    double, single = oracle.load(path, "float64"), target.load(path, "float32")
+    return Exported(
+        path=path,
+        metadata=single.metadata,
+        structure=oracle.structure(path),
+        route64=next(iter(predict(double, {"x": probe}, None).outputs.values())),
+        parameters=single.parameters(),
+        target32=next(iter(predict(single, {"x": probe}, None).outputs.values())),
+    )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The comparisons of one cell and what follows from them."""
+
+    parameters: ParameterComparison
+    route: RouteComparison
+    runtime: RuntimeComparison
+    end_to_end: RuntimeComparison
+    decisions: DecisionComparison
+    judgement: Judgement
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.judgement.verdict
+
+    @property
+    def found_by(self) -> set[str]:
+        """The comparisons that object: those with a finding worse than ``equivalent``."""
+        return {
+            finding.comparison for finding in self.judgement.findings if finding.verdict.rank > Verdict.EQUIVALENT.rank
+        }
+
+    @property
+    def words(self) -> str:
+        """Everything that is said, for assertions about it."""
+        rows = [f"{row.name} {row.relation}: {row.note}" for row in self.parameters.rows]
+        return "\n".join([self.judgement.sentence, *(finding.message for finding in self.judgement.findings), *rows])
+
+
+def judge(source: Source, exported: Exported, *, target32: Array | None = None) -> Judged:
+    """Compare a cell: the source, the exported file, and a target that answers ``target32`` (onnxruntime by default)."""
+    answers = exported.target32 if target32 is None else target32
+    parameters = compare_parameters(source.spec, source.parameters, exported.structure, exported.parameters)
+    route = compare_route(exported.route64, source.outputs64, parameters.folded)
+    runtime = compare_runtime(answers, exported.route64, source.floor, source32=source.outputs32)
+    end_to_end = compare_runtime(
+        answers, source.outputs64, source.floor, source32=source.outputs32, comparison="end-to-end"
+    )
+    classes = json.loads(metadata_of(source.spec)["harness.classes"])
+    decisions = compare_decisions(source.spec.decision, answers, source.outputs64, source.floor, names=classes)
+    structure = compare_structure(
+        source.spec, exported.metadata, metadata_of(source.spec), exported.structure, exported.parameters
+    )
+    judgement = combine(
+        parameters=parameters,
+        route=route,
+        runtime=runtime,
+        end_to_end=end_to_end,
+        decisions=decisions,
+        structure=structure,
+    )
+    return Judged(parameters, route, runtime, end_to_end, decisions, judgement)
