@@ -132,9 +132,8 @@ def evaluate(
 
     route64 = only_output(folders[oracle] / "probe.float64.safetensors", source.output)
     target32 = only_output(target / "probe.float32.safetensors", source.output)
-    parameters = compare_parameters(
-        source.spec, source.parameters, structure, load_arrays(target / "parameters.safetensors")
-    )
+    held = load_arrays(target / "parameters.safetensors")
+    parameters = compare_parameters(source.spec, source.parameters, structure, held)
     route = compare_route(
         route64,
         source.probe64,
@@ -162,7 +161,7 @@ def evaluate(
         else None
     )
     found: list[Finding] = compare_structure(
-        source.spec, record["load"].get("metadata", {}), source.metadata, structure
+        source.spec, record["load"].get("metadata", {}), source.metadata, structure, held
     )
     judgement = combine(
         parameters=parameters,

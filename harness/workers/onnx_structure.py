@@ -78,6 +78,19 @@ def _tensor(tensor: TensorProto) -> dict[str, Any]:
     return {"dtype": dtype_name(tensor.data_type), "shape": [int(size) for size in tensor.dims]}
 
 
+#: Constants of at most so many elements are told with their values: switches, axes, shapes.
+_SMALL = 16
+
+
+def _small_values(tensor: TensorProto) -> dict[str, Any]:
+    if tensor.data_type in (TensorProto.STRING, TensorProto.BFLOAT16) or math.prod(tensor.dims) > _SMALL:
+        return {}
+    array = onnx.numpy_helper.to_array(tensor)
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        return {}
+    return {"values": array.ravel().tolist()}
+
+
 def _sha256(tensor: TensorProto) -> str:
     if tensor.data_type == TensorProto.STRING:
         data = b"\0".join(tensor.string_data)
@@ -93,7 +106,7 @@ def _attribute(attribute: AttributeProto) -> Any:
         return {"attribute": attribute.ref_attr_name}
     match attribute.type:
         case AttributeProto.TENSOR:
-            return {"tensor": _tensor(attribute.t)}
+            return {"tensor": {**_tensor(attribute.t), **_small_values(attribute.t)}}
         case AttributeProto.SPARSE_TENSOR:
             return {"tensor": _tensor(attribute.sparse_tensor.values)}
         case AttributeProto.GRAPH:
