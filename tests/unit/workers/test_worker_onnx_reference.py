@@ -315,7 +315,7 @@ def test_structure_says_what_the_file_holds(tmp_path: Path, ask: Callable[[str],
     assert found["opsets"] == {"": 17}
     assert found["bytes"] == path.stat().st_size
     assert [node["operator"] for node in found["nodes"]] == ["Constant", "If", "Clip", "LeakyRelu"]
-    assert found["nodes"][0]["attributes"] == {"value": {"tensor": {"dtype": "bool", "shape": []}}}
+    assert found["nodes"][0]["attributes"] == {"value": {"tensor": {"dtype": "bool", "shape": [], "values": [True]}}}
     assert found["nodes"][1]["attributes"]["then_branch"]["graph"]["nodes"][0]["operator"] == "Identity"
     assert found["nodes"][3]["attributes"] == {"alpha": "-inf"}
     sha256 = hashlib.sha256(np.float32(0.5).tobytes()).hexdigest()
