@@ -16,14 +16,19 @@ describe_graph <- function(graph) {
   inputs <- Filter(function(info) !info$name %in% held, graph$inputs)
   list(
     inputs = lapply(inputs, describe_value), outputs = lapply(graph$outputs, describe_value),
-    nodes = lapply(graph$nodes, describe_node), initializers = lapply(graph$initializers, describe_initializer)
+    nodes = lapply(graph$nodes, describe_node), initializers = describe_initializers(graph$initializers)
   )
 }
 
-describe_initializer <- function(stored) {
-  entry <- list(name = stored$name, dtype = stored$dtype, shape = as.list(stored$shape))
-  entry$sha256 <- sha256(stored$bytes)
-  entry
+describe_initializers <- function(initializers) {
+  hashes <- sha256(lapply(initializers, `[[`, "bytes"))
+  lapply(seq_along(initializers), function(k) {
+    stored <- initializers[[k]]
+    c(
+      list(name = stored$name, dtype = stored$dtype, shape = as.list(stored$shape)),
+      if (!is.null(hashes)) list(sha256 = hashes[[k]])
+    )
+  })
 }
 
 # The default domain is the empty text, a key that jsonlite would rename.
@@ -44,7 +49,9 @@ describe_node <- function(node) {
 describe_attribute <- function(value, repeated) {
   if (is.list(value)) {
     if (!is.null(value$graph)) return(list(graph = describe_graph(value$graph)))
-    if (!is.null(value$dtype)) return(list(tensor = list(dtype = value$dtype, shape = as.list(value$shape))))
+    if (!is.null(value$dtype)) {
+      return(list(tensor = c(list(dtype = value$dtype, shape = as.list(value$shape)), small_values(value))))
+    }
     return(list(unsupported = TRUE))
   }
   # JSON has no numbers that are not finite: they become text.
@@ -52,8 +59,35 @@ describe_attribute <- function(value, repeated) {
   if (repeated) plain else plain[[1L]]
 }
 
-# R offers this hash from version 4.5 on; without it the field is left out.
-sha256 <- function(bytes) {
-  if (!"sha256sum" %in% getNamespaceExports("tools")) return(NULL)
-  getExportedValue("tools", "sha256sum")(bytes = bytes)
+# A small constant decides what a graph does (a mode, an axis): its values are told.
+most_values <- 16
+
+small_values <- function(stored) {
+  values <- decode_values(stored$bytes, stored$dtype)
+  if (length(values) == 0L || length(values) > most_values || !all(is.finite(values))) return(NULL)
+  list(values = as.list(values))
+}
+
+#' SHA-256 of several byte vectors
+#'
+#' R has the hash from version 4.5 on. Before, the program `sha256sum` is asked,
+#' once for all; where that is missing too, there is no hash.
+#' @return character vector, or NULL.
+#' @noRd
+sha256 <- function(contents) {
+  if ("sha256sum" %in% getNamespaceExports("tools")) {
+    hash <- getExportedValue("tools", "sha256sum")
+    return(vapply(contents, function(bytes) hash(bytes = bytes), "", USE.NAMES = FALSE))
+  }
+  if (length(contents) == 0L || !nzchar(Sys.which("sha256sum"))) return(NULL)
+  folder <- tempfile("sha256-")
+  dir.create(folder)
+  on.exit(unlink(folder, recursive = TRUE))
+  # Names of one width, so that the shell's order is ours.
+  names <- sprintf("%08d", seq_along(contents))
+  Map(function(bytes, name) writeBin(bytes, file.path(folder, name)), contents, names)
+  lines <- system(paste("cd", shQuote(folder), "&& sha256sum -- *"), intern = TRUE)
+  hashes <- substr(lines, 1, 64)
+  if (length(hashes) != length(contents) || !all(grepl("^[0-9a-f]{64}$", hashes))) return(NULL)
+  hashes
 }
