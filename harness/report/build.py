@@ -42,10 +42,11 @@ def build_report(folder: Path, pdf: bool = False, progress: Progress | None = No
     tell(0, "reading result files")
     results = read_results(folder)
     tell(1, "writing tables")
-    tables = make_tables(results)
+    found = task.task_results(results)
+    tables = make_tables(results, found)
     table_paths = _write_tables(folder / "tables", tables)
     tell(2, "drawing figures")
-    figures, svgs, figure_paths = _write_figures(folder / "figures", results, tables, pdf)
+    figures, svgs, figure_paths = _write_figures(folder / "figures", results, tables, found, pdf)
     tell(3, "writing pages")
     document = compose.compose(results, tables, figures)
     markdown, html = folder / "report.md", folder / "report.html"
@@ -55,9 +56,8 @@ def build_report(folder: Path, pdf: bool = False, progress: Progress | None = No
     return ReportFiles(markdown, html, table_paths, figure_paths)
 
 
-def make_tables(results: Results) -> dict[str, Table]:
-    """The tables that become CSV files, by name."""
-    found = task.task_results(results)
+def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, Table]:
+    """The tables that become CSV files, by name; ``found`` are the predictions of the test samples."""
     tables = (
         outcomes.cells_table(results),
         outcomes.routes_table(results),
@@ -94,6 +94,8 @@ _CAPTIONS = {
     "class_counts": "Number of samples per class in truth and by each runtime's predictions.",
     "training_curves": "Loss on training and validation part, and metrics on the validation part, by epoch.",
 }
+#: Figures in which runtimes with equal predictions are drawn as one, which captions must then name.
+_GROUPED = ("f1_per_class", "class_counts")
 #: Which samples a figure's numbers come from; the probe is named with every figure.
 _SAMPLES: dict[str, Callable[[Results], str]] = {
     "noise_floor": lambda results: "",
@@ -105,18 +107,21 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
 
 
 def _write_figures(
-    folder: Path, results: Results, tables: dict[str, Table], pdf: bool
+    folder: Path, results: Results, tables: dict[str, Table], found: task.TaskResults | None, pdf: bool
 ) -> tuple[dict[str, FigureBlock], dict[str, bytes], tuple[Path, ...]]:
     blocks: dict[str, FigureBlock] = {}
     svgs: dict[str, bytes] = {}
     paths = []
     with style.house_style():
-        for name, draw in _figures(results, tables).items():
+        for name, draw in _figures(results, tables, found).items():
             drawing = draw()
             if drawing is None:
                 _remove(folder, name, ("png", "svg", "pdf"))
                 continue
-            caption = f"{_CAPTIONS[name]} {facts.line(results, samples=_SAMPLES[name](results), with_versions=True)}"
+            groups = f" {' '.join(task.group_notes(results, found))}" if found and name in _GROUPED else ""
+            caption = (
+                f"{_CAPTIONS[name]}{groups} {facts.line(results, samples=_SAMPLES[name](results), with_versions=True)}"
+            )
             blocks[name] = FigureBlock(name, drawing.title, caption, drawing.alternative)
             for suffix in ("png", "svg", "pdf") if pdf else ("png", "svg"):
                 content = style.render(drawing, suffix, caption)
@@ -130,12 +135,14 @@ def _write_figures(
     return blocks, svgs, tuple(paths)
 
 
-def _figures(results: Results, tables: dict[str, Table]) -> dict[str, Callable[[], style.Drawing | None]]:
+def _figures(
+    results: Results, tables: dict[str, Table], found: task.TaskResults | None
+) -> dict[str, Callable[[], style.Drawing | None]]:
     return {
         "noise_floor": lambda: noise_floor.draw(results),
-        "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"]),
+        "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found),
         "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]),
-        "class_counts": lambda: class_counts.draw(results),
+        "class_counts": lambda: class_counts.draw(results, found),
         "training_curves": lambda: training_curves.draw(results),
     }
 

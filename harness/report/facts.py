@@ -45,6 +45,9 @@ def versions(results: Results) -> str:
     trained: Any = results.manifest.training.get("versions")
     for part in (trained if isinstance(trained, dict) else {}, *(cell.versions for cell in results.cells)):
         for name, version in part.items():
+            # Some engines name a library by the file it came from; that stays in the provenance.
+            if "/" in str(version) or "\\" in str(version):
+                continue
             found.setdefault(str(name), set()).add(str(version))
     names = sorted(found, key=lambda name: (name in _LANGUAGES, name.lower()))
     return ", ".join(f"{name} {' and '.join(sorted(found[name], key=_numbers))}" for name in names)

@@ -76,8 +76,8 @@ def size(value: int | float | None) -> str:
         return MISSING
     amount = float(value)
     for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.3g} {unit}"
+        if amount < 999.5 or unit == "GB":
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{significant(amount)} {unit}"
         amount /= 1000
     return MISSING
 
@@ -90,7 +90,8 @@ def seconds(value: float | None) -> str:
         return f"{significant(value * 1000, 2)} ms"
     if value < 100:
         return f"{significant(value)} s"
-    return f"{int(value // 60)} min {value % 60:02.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest:02d} s"
 
 
 def short_hash(value: str | None, digits: int = 12) -> str:

@@ -35,6 +35,8 @@ def markdown_page(document: Document) -> str:
         finalize=lambda value: value if isinstance(value, Markup) else Markup(_escape_markdown(str(value))),
     )
     environment.filters["indented"] = _indented
+    # Names of figures are the harness's own.
+    environment.filters["file_name"] = Markup
     text = _render(environment, "report.md.j2", document)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 

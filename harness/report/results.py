@@ -175,7 +175,6 @@ def _table(path: Path, text_columns: set[str]) -> pd.DataFrame:
             dtype={name: "str" if name in text else "float64" for name in names},
             keep_default_na=False,
             na_values={name: ["", "nan", "NaN", "NA"] for name in names if name not in text},
-            float_precision="round_trip",
         )
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError("is damaged: a number cannot be read", where=str(path), hint=_AGAIN) from error

@@ -6,21 +6,22 @@ from typing import Any
 
 from harness.report.figures import style
 from harness.report.results import Results
+from harness.report.tables.task import TaskResults, group_label
 
 
-def draw(results: Results) -> style.Drawing | None:
-    """One row per class: a tick for the truth, a mark per runtime. None where nothing was predicted."""
+def draw(results: Results, task: TaskResults | None) -> style.Drawing | None:
+    """One row per class: a line for the truth, a mark for all runtimes that predict the same. None where nothing was predicted."""
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
     frame = results.predictions
-    if frame is None or not results.runners:
+    if frame is None or task is None:
         return None
     truth = frame["truth"].value_counts()
     true_counts = [int(truth.get(name, 0)) for name in results.class_names]
     rows = len(true_counts)
-    runners = results.runners
-    labels = ["truth", *(results.display(name) for name in runners)]
-    figure = style.new_figure(0.7 + rows * (0.2 + 0.06 * len(runners)) + style.legend_height(labels))
+    runners = [group.runners[0].name for group in task.groups]
+    labels = ["truth", *(group_label(results, task, group) for group in task.groups)]
+    figure = style.new_figure(0.7 + rows * max(0.36, 0.2 + 0.06 * len(runners)) + style.legend_height(labels))
     axes = figure.subplots()
     handles: list[Any] = [
         axes.vlines(
@@ -37,7 +38,7 @@ def draw(results: Results) -> style.Drawing | None:
         counts = [int(found.get(name, 0)) for name in results.class_names]
         largest = max(largest, *counts)
         fill, _, mark = style.series(index)
-        offset = 0.0 if len(runners) == 1 else -0.32 + 0.64 * index / (len(runners) - 1)
+        offset = 0.0 if len(runners) == 1 else 0.32 * (2 * index / (len(runners) - 1) - 1)
         (line,) = axes.plot(
             counts,
             [row + offset for row in range(rows)],
@@ -59,7 +60,7 @@ def draw(results: Results) -> style.Drawing | None:
         FixedLocator([m * t for t in ticks[1:] for m in range(2, 10) if m * t <= largest * 1.6])
     )
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_yticks(range(rows), [style.wrapped(name) for name in results.class_names], linespacing=1.0)
+    axes.set_yticks(range(rows), [style.wrapped(name) for name in results.class_names], linespacing=1.15)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     for row in range(1, rows):

@@ -13,7 +13,7 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
     import numpy as np
     from matplotlib.lines import Line2D
 
-    scores = per_class(results, metrics_per_class)
+    scores = per_class(results, metrics_per_class, results.runners)
     if scores is None:
         return None
     values = np.array([[np.nan if value is None else value for value in line] for line in scores.f1], dtype=float).T
@@ -33,7 +33,7 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
             fontsize=9,
             color="white" if value > 0.55 else style.INK,
         )
-    axes.set_yticks(range(len(scores.classes)), scores.ticks, linespacing=1.0)
+    axes.set_yticks(range(len(scores.classes)), scores.ticks, linespacing=1.15)
     # Names of runtimes are far longer than columns are wide: numbers below, and a key above.
     numbers = [str(number) for number in range(1, len(scores.runners) + 1)]
     axes.set_xticks(range(len(numbers)), numbers)

@@ -9,19 +9,24 @@ from harness.report.figures import style
 from harness.report.figures.scores import PerClass, per_class
 from harness.report.formatting import share
 from harness.report.results import Results
+from harness.report.tables.task import TaskResults, group_label
 
 #: Height of one bar in inches.
-_BAR = 0.105
+_BAR = 0.12
 
 
-def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
-    """Horizontal bars, one group per class, one bar per runtime. None where nothing was predicted."""
-    scores = per_class(results, metrics_per_class)
+def draw(results: Results, metrics_per_class: Table, task: TaskResults | None) -> style.Drawing | None:
+    """Horizontal bars by class; runtimes that predict the same share a bar. None where nothing was predicted."""
+    if task is None:
+        return None
+    scores = per_class(results, metrics_per_class, tuple(group.runners[0].name for group in task.groups))
     if scores is None:
         return None
     runners = len(scores.runners)
-    labels = [results.display(name) for name in scores.runners]
-    figure = style.new_figure(0.7 + len(scores.classes) * (runners * _BAR + 0.16) + style.legend_height(labels))
+    labels = [group_label(results, task, group) for group in task.groups]
+    figure = style.new_figure(
+        0.7 + len(scores.classes) * max(runners * _BAR + 0.16, 0.36) + style.legend_height(labels)
+    )
     axes = figure.subplots()
     thickness = 0.84 / runners
     handles: list[Any] = []
@@ -33,7 +38,7 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
             axes.barh(places, values, thickness * 0.9, color=fill, hatch=hatch, edgecolor=style.INK, linewidth=0.4)
         )
         _intervals(axes, scores, index, places)
-    axes.set_yticks(range(len(scores.classes)), scores.ticks, linespacing=1.0)
+    axes.set_yticks(range(len(scores.classes)), scores.ticks, linespacing=1.15)
     axes.set_ylim(len(scores.classes) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.tick_params(axis="y", length=0)
@@ -47,12 +52,16 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
     return style.Drawing(
         "f1_per_class",
         "F1 per class by runtime",
-        f"Bar chart of F1 per class with intervals for {runners} runtimes. {results.display(scores.runners[0])}: {source}.",
+        f"Bar chart of F1 per class with intervals for {len(task.runners)} runtimes. "
+        f"{results.display(scores.runners[0])}: {source}.",
         figure,
     )
 
 
 def _intervals(axes: Any, scores: PerClass, index: int, places: list[float]) -> None:
     for place, value, interval in zip(places, scores.f1[index], scores.intervals[index], strict=True):
-        if value is not None and interval is not None:
+        if not value:
+            # Nothing to see is not nothing to say.
+            axes.text(0.006, place, "–" if value is None else "0", va="center", fontsize=7.5)
+        if value is not None and interval is not None and interval[0] < interval[1]:
             axes.plot(interval, [place, place], color=style.INK, linewidth=0.8, solid_capstyle="butt", zorder=4)

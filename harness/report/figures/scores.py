@@ -26,10 +26,9 @@ class PerClass:
         return [_tick(name, count) for name, count in zip(self.classes, self.support, strict=True)]
 
 
-def per_class(results: Results, table: Table) -> PerClass | None:
-    """The rows of the table by runtime and class, or None where there are none."""
+def per_class(results: Results, table: Table, runners: tuple[str, ...]) -> PerClass | None:
+    """The rows of the table for some runtimes by class, or None where there are none."""
     rows = {(row["runner"], row["class"]): row for row in table.rows}
-    runners = results.runners
     if not rows or not runners:
         return None
     classes = results.class_names

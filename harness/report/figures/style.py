@@ -130,6 +130,8 @@ def render(drawing: Drawing, suffix: str, caption: str) -> bytes:
     }[suffix]
     buffer = io.BytesIO()
     drawing.figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
+    # The layout that was just found holds for the other formats too.
+    drawing.figure.set_layout_engine("none")
     return buffer.getvalue()
 
 

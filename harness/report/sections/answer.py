@@ -25,7 +25,7 @@ def answer_section(results: Results) -> Section:
     model = results.manifest.model
     name = model.model if model else (results.cells[0].model if results.cells else "the model")
     sources = sorted({cell.source for cell in results.cells})
-    trained = f", trained with {listed(sources)} on {data.title or data.name}," if sources else ""
+    trained = f", trained with {listed(sources)} on {data.name}," if sources else ""
     counts = [f"{count} {verdict.value}" for verdict, count in verdict_counts(results).items()]
     blocks: list[Note | Paragraph | Answers] = []
     if data.synthetic:
@@ -49,7 +49,8 @@ def synthetic_note(results: Results) -> Note:
     data = results.manifest.data
     return Note(
         "Synthetic data",
-        f"{data.title or data.name} are made by a formula, not observed. Comparisons between runtimes hold for any data; "
+        f"The data of this report are made by a formula, not observed: {data.title or data.name}. "
+        "Comparisons between runtimes hold for any data; "
         "accuracy, kappa and F1 below say nothing about real crops, sensors or regions.",
     )
 

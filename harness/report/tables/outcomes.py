@@ -172,7 +172,7 @@ def _errors_row(cell: CellResult, against: str, comparison: RuntimeComparison) -
     return row | {
         "cell": cell_label(cell),
         "against": against,
-        "range": f"{significant(row['output_min'])} … {significant(row['output_max'])}",
+        "range": f"{significant(row['output_min'])}\u00a0…\u00a0{significant(row['output_max'])}",
         "head": cell.head,
         "probe": cell.probe_sha256,
     }

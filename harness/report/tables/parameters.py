@@ -97,5 +97,5 @@ def parameter_findings(results: Results) -> Table:
         "Parameters that are unequal, permuted, missing or extra.",
         table.columns,
         rows,
-        empty="Every parameter of every target that was loaded is equal, or folded within one ULP.",
+        empty="Every parameter of every target that was loaded is equal, or folded within its limits.",
     )

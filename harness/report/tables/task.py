@@ -199,6 +199,15 @@ def _of_class(measure: str, index: int) -> Callable[[NDArray[Any]], NDArray[np.f
     return metric
 
 
+def group_label(results: Results, task: TaskResults, group: Group) -> str:
+    """A short name of a group, for legends: its letter where there are several, one runtime, and how many others."""
+    others = len(group.runners) - 1
+    name = results.display(group.runners[0].name)
+    if len(task.groups) == 1:
+        return f"all {len(group.runners)} runtimes" if others else name
+    return f"{group.letter}: {name}" + (f" and {counted(others, 'other')}" if others else "")
+
+
 def group_notes(results: Results, task: TaskResults) -> tuple[str, ...]:
     """Which runtimes predict the same class for every sample, in words."""
     if len(task.groups) == 1:

@@ -1,0 +1,32 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from fixture import write_results
+
+from harness.report.build import ReportFiles, build_report
+from harness.report.results import Results, read_results
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Result files of the made-up scenario with a cell of every verdict; tests only read them."""
+    return write_results(tmp_path_factory.mktemp("written") / "unit-test")
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A copy of these result files, to be spoilt by a test."""
+    return Path(shutil.copytree(written, tmp_path / "unit-test"))
+
+
+@pytest.fixture(scope="session")
+def results(written: Path) -> Results:
+    """The same result files as they are read."""
+    return read_results(written)
+
+
+@pytest.fixture(scope="session")
+def report(written: Path, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
+    """Their report; tests only read it."""
+    return build_report(Path(shutil.copytree(written, tmp_path_factory.mktemp("report") / "unit-test")))
