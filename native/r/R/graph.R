@@ -161,20 +161,35 @@ check_attribute <- function(value, kind, name, what) {
   value
 }
 
-# Integers beyond 2^53 are not exact in a double. As a bound ("to the end") in
-# an index operator that does not matter; anywhere else the file is refused.
-saturating_operators <- c("Slice", "Shape", "Identity", "Constant")
+# Integers beyond 2^53 are not exact in a double. As a bound of Slice ("to the
+# end") that does not matter, and operators that only move values may pass them
+# on to it; any other operator on them is refused.
+moving_operators <- c(
+  "Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose", "Concat", "Split", "Expand", "Tile", "Gather"
+)
 
 check_large_integers <- function(graph) {
-  large <- vapply(graph$tensors, function(x) {
-    x$dtype %in% c("int64", "uint64") && length(x$data) > 0L && max(abs(x$data)) > 2^53
-  }, NA)
-  for (slot in which(large)) {
-    for (node in graph$nodes) {
-      if (slot %in% node$input_slots && !node$operator %in% saturating_operators) {
-        stop_unsupported("operator ", node$operator, " (node ", node$label, ") on the integers of '",
-                         graph$names[slot], "' beyond 2^53 is not supported")
-      }
+  for (slot in seq_along(graph$tensors)) refuse_large_integers(graph, slot, graph$tensors[[slot]])
+  for (node in graph$nodes) {
+    if (node$operator == "Constant" && node$output_slots[1L] > 0L) {
+      refuse_large_integers(graph, node$output_slots[1L], op_constant(list(), node))
+    }
+  }
+}
+
+refuse_large_integers <- function(graph, slot, x) {
+  if (!x$dtype %in% c("int64", "uint64") || length(x$data) == 0L || max(abs(x$data)) <= 2^53) return(invisible())
+  large <- slot
+  for (node in graph$nodes) {
+    reads <- which(node$input_slots %in% large)
+    if (length(reads) == 0L || node$operator %in% c("Shape", "Size")) next
+    if (node$operator == "Slice") {
+      if (1L %in% reads) large <- c(large, node$output_slots)
+    } else if (node$operator %in% moving_operators) {
+      large <- c(large, node$output_slots)
+    } else {
+      stop_unsupported("operator ", node$operator, " (node ", node$label, ") on the integers of '",
+                       graph$names[slot], "' beyond 2^53 is not supported")
     }
   }
 }

@@ -227,12 +227,14 @@ typed_bytes <- function(bytes, fields, dtype) {
     if (any(lengths(parts) %% wide != 0)) stop_corrupt("floats that end within a number")
     return(if (length(parts)) do.call(c, parts) else raw())
   }
+  if (dtype %in% c("int64", "uint64") && all(fields$wire[at] == 2L)) {
+    parts <- lapply(at, function(k) packed_varint_words(bytes, fields$start[k], fields$end[k]))
+    return(if (length(parts)) do.call(c, parts) else raw())
+  }
   values <- unlist(lapply(at, function(k) varints_of(bytes, fields, k)))
   if (is.null(values)) return(raw())
-  if (dtype == "uint64") {
-    # Scanned as signed; what is beyond 2^63 is exact again modulo 2^64 only where a double holds it.
-    values <- ifelse(values < 0, values + 2^64, values)
-  }
+  # One by one they were read as doubles.
+  if (dtype %in% c("int64", "uint64")) exact_integer(values, dtype)
   if (dtype %in% c("float16", "bfloat16")) {
     return(writeBin(as.integer(values), raw(), 2L, endian = "little"))
   }

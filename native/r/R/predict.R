@@ -121,6 +121,7 @@ check_inputs <- function(graph, inputs) {
   if (length(unknown)) stop_bad_input("the model has no input named ", quoted(unknown), "; it takes ", quoted(expected))
   absent <- setdiff(expected, names(inputs))
   if (length(absent)) stop_bad_input("the input ", quoted(absent), " is missing")
+  for (name in names(inputs)) refuse_large_integers(graph, match(name, graph$names), inputs[[name]])
   sizes <- list()
   for (info in infos) {
     x <- inputs[[info$name]]

@@ -118,7 +118,22 @@ read_varint <- function(window, index) {
 #' All varints of a packed field, as doubles
 #' @noRd
 packed_varints <- function(bytes, from, to) {
-  if (to < from) return(double())
+  parts <- packed_varint_parts(bytes, from, to)
+  negative <- parts$high >= 16384
+  parts$high[negative] <- parts$high[negative] - 32768
+  parts$low + parts$high * 562949953421312
+}
+
+#' All varints of a packed field as 8-byte little-endian integers, every bit kept
+#' @noRd
+packed_varint_words <- function(bytes, from, to) {
+  parts <- packed_varint_parts(bytes, from, to)
+  word_bytes(rbind(parts$low %% 2^32, parts$low %/% 2^32 + parts$high * 2^17))
+}
+
+# The lowest 49 and the highest 15 bits of each, both without a sign.
+packed_varint_parts <- function(bytes, from, to) {
+  if (to < from) return(list(low = double(), high = double()))
   values <- as.integer(bytes[from:to])
   ends <- which(values < 128L)
   if (length(ends) == 0L || ends[length(ends)] != length(values)) {
@@ -140,10 +155,7 @@ packed_varints <- function(bytes, from, to) {
       high[which_long] <- high[which_long] + digit * 128^(k - 7L)
     }
   }
-  high <- high %% 32768
-  negative <- high >= 16384
-  high[negative] <- high[negative] - 32768
-  low + high * 562949953421312
+  list(low = low, high = high %% 32768)
 }
 
 # Bytes `from` to `to`, also when there are none.

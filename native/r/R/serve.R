@@ -113,7 +113,7 @@ answer_describe <- function(request) {
 blas_threads <- function() {
   told <- Sys.getenv(c("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
   told <- told[grepl("^[0-9]+$", told)]
-  list(r = 1L, blas = if (length(told)) as.integer(told[[1L]]))
+  c(list(r = 1L), if (length(told)) list(blas = as.integer(told[[1L]])))
 }
 
 argument <- function(request, name, check = is.character) {

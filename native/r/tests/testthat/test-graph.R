@@ -57,6 +57,32 @@ test_that("large integers are bounds to Slice and refused elsewhere", {
                "operator Add .* beyond 2\\^53", class = "onnx_unsupported")
 })
 
+test_that("a large integer may be moved on its way to Slice, but not computed with", {
+  nodes <- list(onnx_node("Unsqueeze", c("end", "zero"), "ends"), onnx_node("Slice", c("x", "starts", "ends"), "y"))
+  values <- list(onnx_tensor("end", 2^63, "int64", scalar = TRUE), onnx_tensor("zero", 0, "int64"), onnx_tensor("starts", 2, "int64"))
+  expect_equal(predict(read_model(nodes, x, y, values), matrix(1:6, 3)), matrix(c(3, 6), 1))
+  nodes <- c(nodes, list(onnx_node("Equal", c("ends", "starts"), "same")))
+  expect_error(read_model(nodes, x, y, values), "operator Equal", class = "onnx_unsupported")
+})
+
+test_that("a large integer that comes as an input is refused as well", {
+  model <- read_model(list(onnx_node("Equal", c("x", "x"), "y")), list(onnx_value("x", "int64", list(1))), list(onnx_value("y", "bool")))
+  expect_error(predict(model, 2^60), "operator Equal .* beyond 2\\^53", class = "onnx_unsupported")
+  expect_true(as.vector(predict(model, 2^53)))
+})
+
+test_that("typed 64-bit integers keep every bit", {
+  patterns <- list(as.raw(c(1, 2, 3, 4, 5, 6, 7, 8)), as.raw(rep(255, 8)), as.raw(c(254, rep(255, 6), 127)), as.raw(c(0:6, 128)))
+  varint <- function(bytes) {
+    bits <- as.integer(rawToBits(bytes))
+    digits <- vapply(0:9, function(k) sum(c(bits, rep(0, 6))[k * 7 + 1:7] * 2^(0:6)), 0)
+    as.raw(digits + c(rep(128, 9), 0))
+  }
+  tensor <- c(wire_number(1, 4), wire_number(2, 7), wire_text(8, "w"), wire_bytes(7, do.call(c, lapply(patterns, varint))))
+  parsed <- plainonnx:::parse_tensor(tensor, 1, length(tensor), NULL)
+  expect_identical(parsed$bytes, do.call(c, patterns))
+})
+
 test_that("typed tensor fields hold the same values as raw bytes", {
   float_data <- c(wire_number(1, 2), wire_number(2, 1), wire_text(8, "w"),
                   wire_bytes(4, writeBin(c(1.5, -2), raw(), 4, endian = "little")))
