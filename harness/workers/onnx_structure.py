@@ -13,9 +13,6 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoP
 
 from harness.workers.onnx_file import dtype_name, metadata_of, shape_of
 
-#: Tensor attributes of up to this many elements are written with their values.
-SMALL = 16
-
 
 def structure(model: ModelProto, path: Path) -> dict[str, Any]:
     """Nodes, initializers, inputs, outputs and versions of a model read from ``path``."""
@@ -92,17 +89,6 @@ def _small_values(tensor: TensorProto) -> dict[str, Any]:
     if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
         return {}
     return {"values": array.ravel().tolist()}
-
-
-def _values(tensor: TensorProto) -> dict[str, Any]:
-    """The values of a small constant, flat: what decides of a graph (a mode, an axis, a shape) rather than a weight."""
-    count = int(np.prod(tensor.dims, dtype=np.int64))
-    if count > SMALL or tensor.data_type == TensorProto.STRING:
-        return {}
-    array = onnx.numpy_helper.to_array(tensor).reshape(-1)
-    if array.dtype.kind not in "biuf":
-        array = array.astype(np.float64)
-    return {"values": _plain(array.tolist())}
 
 
 def _sha256(tensor: TensorProto) -> str:

@@ -14,7 +14,7 @@ from conftest import random_parameters  # noqa: E402
 
 from harness.models import tempcnn  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
-from harness.workers.pytorch_model import build, canonical_state  # noqa: E402
+from harness.workers.pytorch_model import build, canonical_state, widened  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 X = np.random.default_rng(1).standard_normal((9, 3, 8)).astype(np.float32)
@@ -28,7 +28,7 @@ def by_hand(x: np.ndarray, weights: dict[str, np.ndarray], convolutions: int) ->
     def normalised(values: np.ndarray, name: str) -> np.ndarray:
         over = (1, -1) + (1,) * (values.ndim - 2)
         mean, variance = held[f"{name}.running_mean"].reshape(over), held[f"{name}.running_var"].reshape(over)
-        scaled = (values - mean) / np.sqrt(variance + 1e-5)
+        scaled = (values - mean) / np.sqrt(variance + float(np.float32(1e-5)))
         return scaled * held[f"{name}.weight"].reshape(over) + held[f"{name}.bias"].reshape(over)
 
     for index in range(1, convolutions + 1):
@@ -175,6 +175,16 @@ def test_a_bad_precision_is_refused(source: Path, ask: Callable[[str], Any]) -> 
         "bad-input", "load", path=source / "weights.safetensors", precision="float16"
     )
     assert "float32 or float64" in message
+
+
+def test_an_oracle_has_the_attributes_that_a_file_can_store(small_spec: ModelSpec) -> None:
+    module = torch.nn.Sequential(build(small_spec), torch.nn.LeakyReLU(0.3))
+    wide = widened(module)
+    assert wide[1].negative_slope == float(np.float32(0.3))
+    assert wide[0].norm1.eps == float(np.float32(1e-5))
+    assert {value.dtype for value in canonical_state(wide).values()} == {torch.float64}
+    assert module[1].negative_slope == 0.3
+    assert module[0].norm1.eps == 1e-5
 
 
 def test_a_state_dict_fits_without_the_harness(source: Path, small_spec: ModelSpec) -> None:
