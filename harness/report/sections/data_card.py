@@ -117,7 +117,7 @@ def model_section(results: Results) -> Section:
     for key, value in sorted(training.items()):
         if key not in ("seconds", "versions") and value is not None:
             items.append(
-                (f"Training: {key.replace('_', ' ')}", _pairs(value) if isinstance(value, dict) else str(value))
+                (f"Training: {key.replace('_', ' ')}", _pairs(value) if isinstance(value, dict) else _plain(value))
             )
     return Section("model", "Model", (Definitions(tuple(items)),))
 
@@ -128,11 +128,12 @@ def _tensor(tensor: Any) -> str:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    def show(value: Any) -> str:
-        if isinstance(value, float):
-            return significant(value)
-        if isinstance(value, list | tuple):
-            return "[" + ", ".join(show(item) for item in value) + "]"
-        return str(value)
+    return ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in sorted(values.items()))
 
-    return ", ".join(f"{key.replace('_', ' ')} {show(value)}" for key, value in sorted(values.items()))
+
+def _plain(value: Any) -> str:
+    if isinstance(value, float):
+        return significant(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_plain(item) for item in value) + "]"
+    return str(value)

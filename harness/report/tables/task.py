@@ -211,8 +211,7 @@ def group_label(results: Results, task: TaskResults, group: Group) -> str:
 def group_notes(results: Results, task: TaskResults) -> tuple[str, ...]:
     """Which runtimes predict the same class for every sample, in words."""
     if len(task.groups) == 1:
-        everyone = "; ".join(results.display(runner.name) for runner in task.runners)
-        return (f"All runtimes predict the same class for every sample: {everyone}.",)
+        return (f"All {len(task.runners)} runtimes predict the same class for every sample.",)
     return tuple(
         f"{group.letter}: {'; '.join(results.display(runner.name) for runner in group.runners)}."
         for group in task.groups
@@ -286,7 +285,12 @@ def confusion_page_table(results: Results, task: TaskResults, group: Group) -> T
         {"truth": name, **{str(column): int(count) for column, count in enumerate(group.confusion[index])}}
         for index, name in enumerate(task.class_names)
     )
-    who = "; ".join(results.display(runner.name) for runner in group.runners)
+    everyone = len(task.groups) == 1 and len(group.runners) > 1
+    who = (
+        f"all {len(group.runners)} runtimes"
+        if everyone
+        else "; ".join(results.display(one.name) for one in group.runners)
+    )
     return Table(
         f"confusion_{group.letter}",
         f"Confusion, true classes down and predicted ones across: {who}.",

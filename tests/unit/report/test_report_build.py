@@ -235,7 +235,7 @@ def test_figures_and_tables_of_an_earlier_report_do_not_stay(folder):
         (folder / name).unlink()
     write_results(folder, (Verdict.FAILED, Verdict.UNAVAILABLE))
     files = build_report(folder)
-    assert {path for path in (folder / "figures").iterdir()} == set(files.figures)
+    assert set((folder / "figures").iterdir()) == set(files.figures)
     with (folder / "tables" / "metrics.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) == 1
 

@@ -1,5 +1,6 @@
 """The pages: self-contained, well-formed, accessible, escaped, the verdict first, and no two questions in one table."""
 
+import itertools
 import re
 import shutil
 from html.parser import HTMLParser
@@ -91,7 +92,7 @@ def test_page_is_accessible(html, page):
             assert attributes["aria-labelledby"] in identities
     levels = [int(name[1]) for name in re.findall(r"<(h[1-6])[ >]", html)]
     assert levels[0] == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in itertools.pairwise(levels))
 
 
 def test_rows_of_tables_are_as_long_as_their_heads(html):
@@ -209,7 +210,7 @@ def test_findings_hints_and_install_commands_are_there(page, markdown):
 def test_tables_of_markdown_are_whole(markdown):
     lines = markdown.splitlines()
     found = 0
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         if re.fullmatch(r"\|( (---|---:) \|)+", line):
             found += 1
             width = line.count("|")
