@@ -114,7 +114,9 @@ print.onnx_model <- function(x, ...) {
   describe_values(x$graph$inputs, "input")
   describe_values(x$graph$outputs, "output")
   classes <- class_names(x)
-  if (length(classes)) cat(strwrap(paste(classes, collapse = ", "), initial = "  classes ", prefix = "          "), sep = "\n")
+  if (length(classes)) {
+    cat(strwrap(paste(classes, collapse = ", "), initial = "  classes ", prefix = "          "), sep = "\n")
+  }
   cat("  ", length(x$graph$nodes), " nodes, opset ", x$graph$opset, ", computed in double, outputs as ",
       if (x$precision == "float64") "float64" else "declared", "\n", sep = "")
   invisible(x)

@@ -14,7 +14,9 @@ op_slice <- function(inputs, node) {
   steps <- part(5L, "steps")
   axes <- if (is.null(axes)) seq_along(starts) - 1 else resolve_axis(axes, rank)
   if (is.null(steps)) steps <- rep(1, length(starts))
-  if (any(lengths(list(starts, ends, axes)) != length(steps))) stop_bad_input("starts, ends, axes and steps differ in length")
+  if (any(lengths(list(starts, ends, axes)) != length(steps))) {
+    stop_bad_input("starts, ends, axes and steps differ in length")
+  }
   if (any(steps == 0)) stop_bad_input("a step of 0")
   if (any(axes >= rank)) stop_bad_input("more axes are sliced than the tensor has")
   places <- lapply(x$shape, seq_len)

@@ -91,7 +91,10 @@ op_layer_normalization <- function(inputs, node) {
   data <- as.vector(standard$values) * trailing_parameter(inputs[[2L]], x, axis)
   if (length(inputs) > 2L && !is.null(inputs[[3L]])) data <- data + trailing_parameter(inputs[[3L]], x, axis)
   kept <- ifelse(seq_along(x$shape) > axis, 1, x$shape)
-  list(tensor(data, x$shape, x$dtype), tensor(standard$mean, kept, "float32"), tensor(standard$inverse, kept, "float32"))
+  list(
+    tensor(data, x$shape, x$dtype), tensor(standard$mean, kept, "float32"),
+    tensor(standard$inverse, kept, "float32")
+  )
 }
 
 op_rms_normalization <- function(inputs, node) {

@@ -49,17 +49,17 @@ op_resize <- function(inputs, node) {
     sizes <- floor(x$shape[axes + 1] * scales)
   }
   element_count(replace(x$shape, axes + 1, sizes), "the resized tensor")
+  transformation <- attributes$coordinate_transformation_mode
   outside <- lapply(x$shape, function(length) logical(length))
   for (k in seq_along(axes)) {
     length <- x$shape[axes[k] + 1]
     crop <- if (!is.null(region)) region[c(k, length(axes) + k)] else c(0, 1)
-    unchanged <- scales[k] == 1 && sizes[k] == length && attributes$coordinate_transformation_mode != "tf_crop_and_resize"
-    if (unchanged) next
-    at <- original_coordinate(attributes$coordinate_transformation_mode, sizes[k], length, scales[k], crop)
+    if (scales[k] == 1 && sizes[k] == length && transformation != "tf_crop_and_resize") next
+    at <- original_coordinate(transformation, sizes[k], length, scales[k], crop)
     outside[[axes[k] + 1]] <- at < 0 | at > length - 1
     x <- interpolate_axis(x, axes[k], at, scales[k], attributes)
   }
-  if (attributes$coordinate_transformation_mode == "tf_crop_and_resize" && any(unlist(outside))) {
+  if (transformation == "tf_crop_and_resize" && any(unlist(outside))) {
     beyond <- 0
     for (axis in rev(outside)) beyond <- as.vector(outer(beyond, axis, `+`))
     x$data[beyond > 0] <- attributes$extrapolation_value

@@ -30,7 +30,9 @@ op_flatten <- function(inputs, node) {
   x <- inputs[[1L]]
   axis <- node$attributes$axis
   if (axis < 0) axis <- axis + length(x$shape)
-  if (axis < 0 || axis > length(x$shape)) stop_bad_input("axis ", axis, " is outside a tensor of rank ", length(x$shape))
+  if (axis < 0 || axis > length(x$shape)) {
+    stop_bad_input("axis ", node$attributes$axis, " is outside a tensor of rank ", length(x$shape))
+  }
   leading <- seq_along(x$shape) <= axis
   with_shape(x, c(prod(x$shape[leading]), prod(x$shape[!leading])))
 }

@@ -127,7 +127,8 @@ check_inputs <- function(graph, inputs) {
     x <- inputs[[info$name]]
     if (is.null(info$shape)) next
     wrong <- function() {
-      stop_bad_input("input '", info$name, "' has shape ", shape_text(x$shape), "; the model takes ", shape_of_info(info))
+      stop_bad_input("input '", info$name, "' has shape ", shape_text(x$shape), "; the model takes ",
+                     shape_of_info(info))
     }
     if (length(x$shape) != length(info$shape)) wrong()
     for (k in seq_along(info$shape)) {

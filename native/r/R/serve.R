@@ -169,7 +169,8 @@ answer_parameters <- function(request) {
 answer_structure <- function(request) {
   path <- path_argument(request, "path")
   description <- model_structure(path)
-  text <- jsonlite::toJSON(description, auto_unbox = TRUE, digits = NA, null = "null", na = "null", json_verbatim = TRUE)
+  text <- jsonlite::toJSON(description, auto_unbox = TRUE, digits = NA, null = "null", na = "null",
+                           json_verbatim = TRUE)
   write_beside(path_argument(request, "outputs"), function(connection) {
     writeBin(charToRaw(enc2utf8(as.character(text))), connection)
   })

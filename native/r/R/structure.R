@@ -42,7 +42,8 @@ opsets_json <- function(opsets) {
 describe_node <- function(node) {
   list(
     name = node$name, operator = node$operator, domain = node$domain, inputs = as.list(node$inputs),
-    outputs = as.list(node$outputs), attributes = json_object(Map(describe_attribute, node$attributes, names(node$attributes) %in% node$repeated))
+    outputs = as.list(node$outputs),
+    attributes = json_object(Map(describe_attribute, node$attributes, names(node$attributes) %in% node$repeated))
   )
 }
 
