@@ -4,18 +4,19 @@ The onnx package publishes each node case at one opset. Here every case is resta
 operators' schemas are the same, rewritten where :mod:`tests.conformance.older_opsets` knows how, and otherwise left
 out *with its reason*. The tolerances are the suite's own.
 
-On disk: ``<folder>/<opset>/<case>/`` with ``model.onnx``, ``inputs.safetensors``, ``outputs.safetensors`` and
-``case.json``; ``<folder>/index.json`` lists the cases and ``<folder>/excluded.json`` counts what was left out.
-
 As a program, for the author of a runtime::
 
     python -m tests.conformance.cases --out FOLDER --operators Conv,Gemm --opsets 7-22
+
+writes ``FOLDER/<opset>/<case>/`` with ``model.onnx``, ``inputs.safetensors``, ``outputs.safetensors`` and
+``case.json``, and counts in ``FOLDER/excluded.json`` what was left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -27,7 +28,6 @@ import numpy as np
 import onnx
 from onnx import defs, helper, numpy_helper, shape_inference
 
-from harness.workers.tensors import write_tensors
 from tests.conformance.legality import MEANING_CHANGED, check_schema, nested_nodes, signature, subgraph_nodes
 from tests.conformance.older_opsets import ADAPTERS, Array, Draft, NoVariant
 
@@ -321,81 +321,6 @@ def legal_draft(
     return draft
 
 
-# ------------------------------------------------------------------------------------------------------- files
-
-
-def write_cases(
-    folder: Path, operators: frozenset[str] | None = None, opsets: Iterable[int] | None = None
-) -> list[dict[str, Any]]:
-    """Write the cases and return the index.
-
-    Args:
-        folder: where to write; made if missing.
-        operators: only cases all of whose operators are among these; None for all.
-        opsets: the opsets that are wanted; None for all from 7 to the newest.
-
-    Returns:
-        One record per variant: ``case``, ``opset``, ``folder`` (relative), ``operators``, ``since``, ``inputs``,
-        ``outputs`` (names in order), ``rtol``, ``atol``, ``changes``, ``first_of_signature``.
-    """
-    wanted = sorted(opsets) if opsets is not None else list(range(OLDEST_OPSET, NEWEST_OPSET + 1))
-    exclusions = Exclusions()
-    index: list[dict[str, Any]] = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for case in published_cases(exclusions, wanted, operators):
-        written: dict[tuple[int, str], Path] = {}
-        for variant in variants(case, wanted, exclusions):
-            index.append(write_variant(folder, variant, written))
-    write_json(
-        folder / "excluded.json",
-        {
-            "pairs": sum(exclusions.by_reason.values()),
-            "by_reason": dict(exclusions.by_reason.most_common()),
-            "by_case": exclusions.by_case,
-        },
-    )
-    write_json(folder / "index.json", {"onnx": onnx.__version__, "opsets": wanted, "cases": index})
-    return index
-
-
-def write_variant(folder: Path, variant: Variant, written: dict[tuple[int, str], Path]) -> dict[str, Any]:
-    """Write one variant; arrays that a variant shares with an earlier one are hard-linked."""
-    relative = Path(str(variant.opset)) / variant.case.name
-    place = folder / relative
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "model.onnx").write_bytes(variant.model.SerializeToString())
-    for name, arrays in (("inputs", variant.inputs), ("outputs", variant.outputs)):
-        target = place / f"{name}.safetensors"
-        key = (id(arrays), name)
-        if key not in written:
-            write_tensors(target, arrays)
-            written[key] = target
-        elif not target.exists():
-            target.hardlink_to(written[key])
-    record = {
-        "case": variant.case.name,
-        "opset": variant.opset,
-        "folder": relative.as_posix(),
-        "operators": list(variant.case.operators),
-        "since": variant.since,
-        "inputs": list(variant.inputs),
-        "outputs": list(variant.outputs),
-        "rtol": variant.case.rtol,
-        "atol": variant.case.atol,
-        "changes": list(variant.changes),
-        "first_of_signature": variant.first_of_signature,
-    }
-    (place / "case.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return record
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON document complete or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    beside.replace(path)
-
-
 def parse_opsets(text: str) -> list[int]:
     """``7-22`` or ``9,13,17-20`` as a list of numbers."""
     found: set[int] = set()
@@ -413,12 +338,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--opsets", type=parse_opsets, help=f"e.g. 7-22; default {OLDEST_OPSET}-{NEWEST_OPSET}")
     given = parser.parse_args(arguments)
     chosen = frozenset(given.operators.split(",")) if given.operators else None
-    index = write_cases(given.out, chosen, given.opsets)
-    per_opset = Counter(record["opset"] for record in index)
-    excluded = json.loads((given.out / "excluded.json").read_text(encoding="utf-8"))
+    from tests.conformance.pack import Pack
+
+    with tempfile.TemporaryDirectory() as scratch:
+        pack = Pack.make(Path(scratch), chosen, given.opsets)
+        for record in pack.records:
+            pack.place(record, given.out / record["folder"])
+            (given.out / record["folder"] / "case.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    excluded = pack.excluded
+    (given.out / "excluded.json").write_text(json.dumps(excluded, indent=1), encoding="utf-8")
+    per_opset = Counter(record["opset"] for record in pack.records)
     for opset, count in sorted(per_opset.items()):
         print(f"opset {opset:2d}: {count} cases")
-    print(f"{len(index)} cases written to {given.out}; {excluded['pairs']} left out:")
+    print(f"{len(pack.records)} cases written to {given.out}; {excluded['pairs']} left out:")
     for reason, count in list(excluded["by_reason"].items())[:20]:
         print(f"  {count:6d}  {reason}")
 

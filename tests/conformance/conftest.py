@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,10 +15,20 @@ from harness.runtimes.registry import RUNTIMES, availability
 from tests.conformance.running import Bench, Tally
 from tests.conformance.schedule import MARKER, Done, Schedule
 
+try:
+    import onnx
+except ImportError:
+    onnx = None
+
+if TYPE_CHECKING:
+    from tests.conformance.pack import Pack
+
 HERE = Path(__file__).parent
-GENERATORS = ("cases.py", "legality.py", "older_opsets.py")
+GENERATORS = ("cases.py", "legality.py", "older_opsets.py", "pack.py")
 #: Runtimes that load ONNX files; a new row of the registry is picked up by itself.
 ONNX_RUNTIMES = [name for name, row in RUNTIMES.items() if "onnx" in row.reads]
+#: From 7 to the newest of the installed onnx package; one that stands for all where there is none.
+OPSETS = range(7, onnx.defs.onnx_opset_version() + 1) if onnx is not None else [7]
 
 TALLIES = pytest.StashKey[dict[str, Tally]]()
 
@@ -51,8 +60,6 @@ def ending_order(key: str) -> int:
 
 def generator_key() -> str:
     """Changes with the onnx package and with the code that makes the cases."""
-    import onnx
-
     digest = hashlib.sha256(onnx.__version__.encode())
     for name in GENERATORS:
         digest.update((HERE / name).read_bytes())
@@ -60,21 +67,21 @@ def generator_key() -> str:
 
 
 @pytest.fixture(scope="session")
-def suite(request: pytest.FixtureRequest) -> tuple[Path, list[dict[str, Any]]]:
-    """The folder of the cases and the record of each, generated when the generator or onnx is another."""
+def pack(request: pytest.FixtureRequest) -> Pack:
+    """The cases, generated when the generator or the onnx package is another."""
     pytest.importorskip("onnx", reason="the node cases come from the onnx package: pip install onnx")
-    from tests.conformance.cases import write_cases
+    from tests.conformance.pack import Pack
 
     store = request.config.cache.mkdir("onnx-node-cases")
     folder = store / generator_key()
-    if not (folder / "index.json").is_file():
+    if not folder.is_dir():
         for old in store.iterdir():
             shutil.rmtree(old, ignore_errors=True)
         beside = store / f".{os.getpid()}.part"
-        write_cases(beside)
+        beside.mkdir()
+        Pack.make(beside)
         beside.rename(folder)
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    return folder, index["cases"]
+    return Pack(folder)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +112,7 @@ def bench_of(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.T
 @pytest.fixture(scope="session")
 def schedule(
     request: pytest.FixtureRequest,
-    suite: tuple[Path, list[dict[str, Any]]],
+    pack: Pack,
     benches: dict[str, Bench],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Schedule]:
@@ -114,7 +121,7 @@ def schedule(
     def installed_bench(runtime: str) -> Bench | None:
         return bench_of(runtime, benches, tmp_path_factory) if availability(RUNTIMES[runtime]).installed else None
 
-    made = Schedule(request.session.items, *suite, installed_bench)
+    made = Schedule(request.session.items, pack, installed_bench)
     yield made
     made.end()
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import yaml
@@ -16,7 +16,9 @@ from harness.errors import UnsupportedError, WorkerError
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import Runtime
 from harness.workers.tensors import read_tensors
-from tests.conformance.cases import parse_opsets
+
+if TYPE_CHECKING:
+    from tests.conformance.pack import Pack
 
 Outcome = Literal["passed", "refused", "wrong", "failed"]
 
@@ -73,13 +75,19 @@ def known_deviations(path: Path, runtime: str) -> list[Deviation]:
         Deviation(
             runtime=row["runtime"],
             cases=tuple([row["cases"]] if isinstance(row["cases"], str) else row["cases"]),
-            opsets=frozenset(parse_opsets(str(row["opsets"]))),
+            opsets=frozenset(opset_range(str(row["opsets"]))),
             outcome=row["outcome"],
             reason=row["reason"],
         )
         for row in rows
         if row["runtime"] == runtime
     ]
+
+
+def opset_range(text: str) -> range:
+    """``9-13`` or ``8`` as a range of opsets, both ends included."""
+    low, _, high = text.partition("-")
+    return range(int(low), int(high or low) + 1)
 
 
 @dataclass
@@ -127,22 +135,22 @@ class Bench:
         """The runtime's operator table: operator name to since-versions; None where it has none of its own."""
         return self.worker.request("describe", timeout=120.0).get("operators")
 
-    def load(self, folder: Path, record: dict[str, Any]) -> Ending | None:
+    def load(self, pack: Pack, record: dict[str, Any]) -> Ending | None:
         """Load the model of a case. Returns None where that went well."""
         name, opset = record["case"], record["opset"]
+        pack.place(record, self.scratch)
         try:
-            self.worker.request("load", path=str(folder / "model.onnx"), precision="float32", timeout=CASE_LIMIT)
+            self.worker.request("load", path=str(self.scratch / "model.onnx"), precision="float32", timeout=CASE_LIMIT)
         except UnsupportedError as error:
             return Ending(name, opset, "refused", error.what)
         except WorkerError as error:
             return Ending(name, opset, "failed", f"load: {error.what}")
         return None
 
-    def run(self, root: Path, record: dict[str, Any]) -> Ending:
+    def run(self, pack: Pack, record: dict[str, Any]) -> Ending:
         """Load a case, predict, and compare with the suite's tolerances; dtype and shape exactly."""
-        folder = root / record["folder"]
         name, opset = record["case"], record["opset"]
-        ending = self.load(folder, record)
+        ending = self.load(pack, record)
         if ending is not None:
             return ending
         results = self.scratch / "results.safetensors"
@@ -150,14 +158,14 @@ class Bench:
         try:
             self.worker.request(
                 "predict",
-                inputs=str(folder / "inputs.safetensors"),
+                inputs=str(self.scratch / "inputs.safetensors"),
                 outputs=str(results),
                 batch_size=None,
                 timeout=CASE_LIMIT,
             )
         except WorkerError as error:
             return Ending(name, opset, "failed", f"predict: {error.what}")
-        found, expected = read_tensors(results), read_tensors(folder / "outputs.safetensors")
+        found, expected = read_tensors(results), read_tensors(self.scratch / "outputs.safetensors")
         difference = compare(found, expected, record["rtol"], record["atol"])
         return Ending(name, opset, "wrong", difference) if difference else Ending(name, opset, "passed")
 

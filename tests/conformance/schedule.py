@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conformance.running import Bench, Ending
 
+if TYPE_CHECKING:
+    from tests.conformance.pack import Pack
+
 #: Picks from all records those that a test is about, given the operator table of the runtime and the test's opset.
 Select = Callable[[list[dict[str, Any]], dict[str, list[int]] | None, int | None], list[dict[str, Any]]]
 #: What is done with each.
-Act = Callable[[Bench, Path, dict[str, Any]], Ending]
+Act = Callable[[Bench, "Pack", dict[str, Any]], Ending]
 
 MARKER = "node_cases"
 
@@ -39,12 +41,10 @@ class Schedule:
     def __init__(
         self,
         items: Iterable[pytest.Item],
-        root: Path,
-        records: list[dict[str, Any]],
+        pack: Pack,
         bench_of: Callable[[str], Bench | None],
     ) -> None:
-        self._root = root
-        self._records = records
+        self._pack = pack
         self._queues: dict[str, ThreadPoolExecutor] = {}
         self._futures: dict[str, Future[Done]] = {}
         self._ended = False
@@ -65,10 +65,10 @@ class Schedule:
     def _work(self, bench: Bench, select: Select, act: Act, opset: int | None) -> Done:
         started = time.monotonic()
         endings = []
-        for record in select(self._records, bench.operators, opset):
+        for record in select(self._pack.records, bench.operators, opset):
             if self._ended:
                 break
-            endings.append((record, act(bench, self._root, record)))
+            endings.append((record, act(bench, self._pack, record)))
         return Done(endings, time.monotonic() - started)
 
     def result(self, nodeid: str) -> Done:

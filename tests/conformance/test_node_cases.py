@@ -12,17 +12,17 @@ this project's code, and has no rest.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conformance.cases import NEWEST_OPSET, OLDEST_OPSET
-from tests.conformance.conftest import HERE, ONNX_RUNTIMES
+from tests.conformance.conftest import HERE, ONNX_RUNTIMES, OPSETS
 from tests.conformance.running import Bench, Ending, Tally, claimed, known_deviations, unclaimed_names
 from tests.conformance.schedule import Done
 
-Suite = tuple[Path, list[dict[str, Any]]]
+if TYPE_CHECKING:
+    from tests.conformance.pack import Pack
+
 Table = dict[str, list[int]] | None
 
 DEVIATIONS = HERE / "known_deviations.yaml"
@@ -30,7 +30,7 @@ DEVIATIONS = HERE / "known_deviations.yaml"
 SHOWN = 25
 
 runtimes = pytest.mark.parametrize("runtime", ONNX_RUNTIMES)
-opsets = pytest.mark.parametrize("opset", range(OLDEST_OPSET, NEWEST_OPSET + 1))
+opsets = pytest.mark.parametrize("opset", OPSETS)
 
 
 def quick(records: list[dict[str, Any]], operators: Table, opset: int | None) -> list[dict[str, Any]]:
@@ -64,14 +64,14 @@ def not_claimed(records: list[dict[str, Any]], operators: Table, _: int | None) 
     return [record for record in records if record["first_of_signature"] and not claimed(record, operators)]
 
 
-def run(bench: Bench, root: Path, record: dict[str, Any]) -> Ending:
+def run(bench: Bench, pack: Pack, record: dict[str, Any]) -> Ending:
     """Load, predict and compare."""
-    return bench.run(root, record)
+    return bench.run(pack, record)
 
 
-def refusal(bench: Bench, root: Path, record: dict[str, Any]) -> Ending:
+def refusal(bench: Bench, pack: Pack, record: dict[str, Any]) -> Ending:
     """Load only; ``refused`` if that names an operator which is not claimed."""
-    ending = bench.load(root / record["folder"], record)
+    ending = bench.load(pack, record)
     if ending is None:
         return Ending(record["case"], record["opset"], "failed", "was loaded")
     if ending.outcome == "refused" and not any(n in ending.detail for n in unclaimed_names(record, bench.operators)):
@@ -135,9 +135,8 @@ def test_operators_that_are_not_claimed_are_refused_by_name(
 
 
 @runtimes
-def test_every_known_deviation_speaks_of_a_case(runtime: str, suite: Suite) -> None:
-    _, records = suite
-    pairs = [(record["case"], record["opset"]) for record in records]
+def test_every_known_deviation_speaks_of_a_case(runtime: str, pack: Pack) -> None:
+    pairs = [(record["case"], record["opset"]) for record in pack.records]
     idle = [d for d in known_deviations(DEVIATIONS, runtime) if not any(d.covers(*pair) for pair in pairs)]
     assert not idle, f"entries that cover no case: {idle}"
 
