@@ -39,6 +39,11 @@ _UNSUPPORTED = (
     "Type 'tensor(double)'",
 )
 
+#: Dtypes that pass between NumPy and ONNX Runtime; bfloat16 and those of under a byte do not.
+_NUMPY_DTYPES = {"bool", "string", "complex64", "complex128", "float16", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+
 
 def _options(level: Any = None) -> Any:
     options = onnxruntime.SessionOptions()
@@ -80,6 +85,11 @@ class RuntimeModel(LoadedModel):
         self._file_names = {tensor.name for tensor in model.graph.initializer}
         self.inputs: list[TensorInfo] = inputs_of(model)
         self.outputs: list[TensorInfo] = outputs_of(model)
+        for info in (*self.inputs, *self.outputs):
+            if not self.widened and info.dtype not in _NUMPY_DTYPES:
+                raise Unsupported(
+                    f"'{info.name}' is {info.dtype}, which onnxruntime's Python interface cannot hand over"
+                )
         self._session = _session(self._source, _options())
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
 

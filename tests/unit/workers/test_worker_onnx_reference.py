@@ -288,6 +288,13 @@ def test_onnxruntime_refuses_double_kernels_it_does_not_have(tmp_path: Path, ask
     assert "Conv" in message
 
 
+def test_onnxruntime_refuses_dtypes_it_cannot_hand_over(tmp_path: Path, ask: Callable[[str], Any]) -> None:
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16)
+    made = model([node], outputs=[("y", TensorProto.BFLOAT16, ("n", 4))])
+    message = ask("python/onnxruntime").refused("unsupported", "load", path=saved(made, tmp_path))
+    assert "'y' is bfloat16" in message
+
+
 def test_onnxruntime_computes_in_double_where_it_can(tmp_path: Path, ask: Callable[[str], Any]) -> None:
     made = model([helper.make_node("MatMul", ["x", "w"], ["y"])], weights={"w": np.float32(np.eye(4) / 3)})
     asked = ask("python/onnxruntime")
