@@ -123,20 +123,23 @@ prepare_node <- function(node, position, opset, precision) {
   if (length(since) == 0L || opset > row$until) {
     stop_unsupported(what(" does not exist in that opset"))
   }
-  unknown <- setdiff(names(node$attributes), names(row$attributes))
-  if (length(unknown)) stop_unsupported(what(": attribute ", quoted(unknown), " is not supported"))
+  given <- names(node$attributes)
+  if (!all(given %in% names(row$attributes))) {
+    unknown <- setdiff(given, names(row$attributes))
+    stop_unsupported(what(": attribute ", quoted(unknown), " is not supported"))
+  }
   if (length(node$inputs) < row$inputs[1L] || length(node$inputs) > row$inputs[2L]) {
     stop_bad_input(what(" has ", length(node$inputs), " inputs; it takes ",
                         paste(unique(row$inputs), collapse = " to ")))
   }
-  if (any(!nzchar(node$inputs[seq_len(row$inputs[1L])]))) stop_bad_input(what(" leaves out a required input"))
+  if (!all(nzchar(node$inputs[seq_len(row$inputs[1L])]))) stop_bad_input(what(" leaves out a required input"))
   attributes <- row$attributes
-  given <- names(node$attributes)
   for (name in given) {
     attributes[name] <- list(check_attribute(node$attributes[[name]], row$kinds[[name]], name, what))
   }
-  absent <- setdiff(row$required, given)
-  if (length(absent)) stop_bad_input(what(" lacks the attribute ", quoted(absent)))
+  if (!all(row$required %in% given)) {
+    stop_bad_input(what(" lacks the attribute ", quoted(setdiff(row$required, given))))
+  }
   prepared <- list(
     name = node$name, operator = node$operator, label = label, inputs = node$inputs, outputs = node$outputs,
     attributes = attributes, since = max(since), opset = opset, precision = precision,
