@@ -14,16 +14,15 @@ from numpy.typing import NDArray
 from harness.compare.decisions import compare_decisions
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
-from harness.compare.records import CellResult, Finding, Floor, Verdict
+from harness.compare.records import CellResult, Finding, Floor
 from harness.compare.structure import compare_structure, summarise
 from harness.compare.verdict import combine, describe_failure
+from harness.execution import Failure
 from harness.models.spec import ModelSpec
 from harness.plan import Cell
 from harness.steps import model_file
 
 Array = NDArray[Any]
-#: Verdict, words, hint and log tail of a step that has no artifact.
-StepFailure = tuple[Verdict, str, str | None, list[str]]
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def only_output(path: Path, name: str) -> Array:
 
 
 def evaluate(
-    cell: Cell, source: Source, folders: dict[str, Path], failures: dict[str, StepFailure], framework: str
+    cell: Cell, source: Source, folders: dict[str, Path], failures: dict[str, Failure], framework: str
 ) -> CellResult:
     """Compare one cell, or say why it could not be compared."""
     named: dict[str, Any] = {
@@ -115,14 +114,13 @@ def evaluate(
     # The target's own failure says more of this cell than a missing oracle does.
     broken = failures.get(cell.step) or (None if oracles else failures[cell.oracles[0]])
     if broken is not None:
-        verdict, error, hint, log_tail = broken
         return CellResult(
             **named,
-            verdict=verdict,
-            sentence=describe_failure(verdict, error, hint),
-            error=error,
-            hint=hint,
-            log_tail=log_tail,
+            verdict=broken.verdict,
+            sentence=describe_failure(broken.verdict, broken.error, broken.hint),
+            error=broken.error,
+            hint=broken.hint,
+            log_tail=[*broken.log_tail],
         )
     oracle, others = oracles[0], oracles[1:]
     target = folders[cell.step]

@@ -202,7 +202,7 @@ def _print_table(table: Any) -> None:
     from rich.console import Console
 
     # A pipe has no width of its own; a fixed one keeps lines whole for grep and for logs.
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
 
 
 def _print_cells(title: str, cells: list[CellResult]) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from harness.run import Listener
+from harness.execution import Listener
 
 
 class _Quiet:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from harness.cells import Source, StepFailure, evaluate, export_record, load_arrays, only_output
+from harness.cells import Source, evaluate, export_record, load_arrays, only_output
 from harness.compare.metrics import probabilities
 from harness.compare.records import CellResult, Verdict
 from harness.errors import WorkerError
+from harness.execution import Finished
 from harness.plan import Cell, Plan
 from harness.provenance import hardware, harness_version, library_versions, lock_hash
 from harness.runtimes.registry import RUNTIMES, Availability
@@ -32,17 +33,20 @@ TIMINGS = ("iterations_per_second", "seconds")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: the folder or the failure of every step, and what the manifest needs to know."""
+    """What a run left, and what the manifest needs to know of it."""
 
     scenario: Scenario
     text: str
     plan: Plan
     keys: dict[str, str]
-    folders: dict[str, Path]
-    failures: dict[str, StepFailure]
+    finished: Finished
     availability: dict[str, Availability]
-    seconds: dict[str, Any]
     identity: str
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The folder of every step that was done."""
+        return self.finished.folders
 
 
 def finished_run(folder: Path, identity: str) -> list[CellResult] | None:
@@ -66,12 +70,13 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
     from harness.report.build import build_report
 
     for step in ("train", "source"):
-        if step in outcome.failures:
-            _, error, hint, log_tail = outcome.failures[step]
-            raise WorkerError(error, where=f"step '{step}'", hint=hint, log_tail=log_tail)
+        if (failure := outcome.finished.failures.get(step)) is not None:
+            raise WorkerError(failure.error, where=f"step '{step}'", hint=failure.hint, log_tail=[*failure.log_tail])
     source = Source(outcome.folders["data"], outcome.folders["train"], outcome.folders["source"])
     framework = outcome.scenario.source.framework
-    cells = [evaluate(cell, source, outcome.folders, outcome.failures, framework) for cell in outcome.plan.cells]
+    cells = [
+        evaluate(cell, source, outcome.folders, outcome.finished.failures, framework) for cell in outcome.plan.cells
+    ]
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "manifest.json").unlink(missing_ok=True)
@@ -186,7 +191,7 @@ def _seconds(outcome: Outcome) -> dict[str, Any]:
                     for name in ("seconds", "cpu_seconds")
                 },
             }
-    return {**outcome.seconds, "targets": targets}
+    return {**outcome.finished.seconds, "targets": targets}
 
 
 def _manifest(outcome: Outcome, source: Source, cells: list[CellResult]) -> dict[str, Any]:

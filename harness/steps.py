@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.errors import HarnessError, StoreError, WorkerError
+from harness.errors import StoreError, WorkerError
 from harness.plan import Step
 from harness.provenance import library_versions, sources
 from harness.runtimes.process import Worker
-from harness.runtimes.registry import RUNTIMES, availability, framework_runtime
+from harness.runtimes.registry import RUNTIMES, availability
 from harness.scenario import DataSection, LimitsSection, ModelSection, RouteSection
 from harness.store import to_json, write_atomically
 
@@ -79,16 +79,14 @@ def _disk_full(error: WorkerError) -> StoreError | None:
 
 @dataclass
 class Context:
-    """What a step may use: the folders of the steps it needs, its own folder and record, workers, limits."""
+    """What a step may use: its own folder, the folders of the steps it needs, workers and their limits."""
 
     step: Step
     folder: Path
-    record: dict[str, Any]
     needs: dict[str, Path]
     workers: Workers
     limits: LimitsSection
     progress: Progress | None = None
-    versions: dict[str, str] = field(default_factory=dict)
 
     def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
         """Ask the worker of the step's runtime, within the limit of a request."""
@@ -278,14 +276,3 @@ _KINDS: dict[str, Callable[[Context], None]] = {
     "oracle": _oracle,
     "target": _target,
 }
-
-
-def trainer_installed(framework: str) -> HarnessError | None:
-    """The error to end with where the source's own framework is missing: without a source there is no cell."""
-    row = framework_runtime(framework)
-    here = availability(row)
-    if here.installed:
-        return None
-    return HarnessError(
-        f"the source cannot be trained: {here.reason}", where=row.name, hint=f"install it with: {here.install}"
-    )

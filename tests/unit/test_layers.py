@@ -19,6 +19,7 @@ LAYERS = (
     ("harness.run",),
     ("harness.results",),
     ("harness.cells",),
+    ("harness.execution",),
     ("harness.steps",),
     ("harness.plan",),
     ("harness.scenario",),

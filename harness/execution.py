@@ -1,0 +1,208 @@
+"""Does the steps of a plan in order: what is finished is kept, what fails costs only what needs it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.compare.records import Verdict
+from harness.errors import HarnessError, UnavailableError, UnsupportedError, WorkerError
+from harness.plan import Plan, Step
+from harness.runtimes.registry import RUNTIMES, Availability, availability
+from harness.scenario import LimitsSection
+from harness.steps import Context, Workers, carry_out, fingerprint
+from harness.store import Store, content_hash
+
+#: Kinds of steps that make the source: without it there is nothing to compare with, and the run cannot go on.
+_SOURCE = ("train", "source", "export")
+
+
+class Listener(Protocol):
+    """What a run tells while it goes on; the command line draws it."""
+
+    def planned(self, steps: int) -> None:
+        """The number of steps there are."""
+
+    def began(self, step: str) -> None:
+        """A step begins."""
+
+    def progressed(self, progress: dict[str, Any]) -> None:
+        """A worker's progress: ``done``, ``total``, ``text``."""
+
+    def ended(self, step: str, state: str, seconds: float) -> None:
+        """A step ended: ``done``, ``kept`` (made before), ``unavailable``, ``unsupported`` or ``failed``."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a step has no artifact, as the verdict and the words its cells get."""
+
+    verdict: Verdict
+    error: str
+    hint: str | None = None
+    log_tail: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, error: WorkerError) -> Failure:
+        """From the error that a worker's request ended with."""
+        verdict = Verdict.FAILED
+        if isinstance(error, UnsupportedError):
+            verdict = Verdict.UNSUPPORTED
+        elif isinstance(error, UnavailableError):
+            verdict = Verdict.UNAVAILABLE
+        what = f"{error.where}: {error.what}" if error.where else error.what
+        # A refusal by name explains itself; the log helps where something broke.
+        return cls(verdict, what, error.hint, tuple(error.log_tail) if verdict is Verdict.FAILED else ())
+
+
+@dataclass
+class Finished:
+    """What the steps left: the folder or the failure of each, and the seconds they took."""
+
+    folders: dict[str, Path] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    seconds: dict[str, Any] = field(default_factory=dict)
+
+
+def availabilities(plan: Plan) -> dict[str, Availability]:
+    """Whether each runtime of a plan is installed, by name."""
+    names = sorted({step.runtime for step in plan.steps if step.runtime})
+    return {name: availability(RUNTIMES[name]) for name in names}
+
+
+def step_keys(plan: Plan) -> dict[str, str]:
+    """The key of every step: its kind, runtime and parameters, what it depends on outside, and the keys it needs."""
+    keys: dict[str, str] = {}
+    for step in plan.steps:
+        keys[step.id] = content_hash(
+            {
+                "kind": step.kind,
+                "runtime": step.runtime,
+                "parameters": step.parameters,
+                "outside": fingerprint(step),
+                "needs": [keys[name] for name in step.needs],
+            }
+        )
+    return keys
+
+
+class Execution:
+    """One pass over the steps of a plan.
+
+    Raises HarnessError from :meth:`all_steps` for what concerns the whole run: bad data, a full disk, a source whose own
+    framework is missing. A worker's failure becomes a Failure of its step and of those that need it.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        keys: dict[str, str],
+        states: dict[str, Availability],
+        store: Store,
+        listener: Listener,
+        *,
+        limits: LimitsSection,
+        threads: int,
+    ) -> None:
+        self._plan = plan
+        self._keys = keys
+        self._states = states
+        self._store = store
+        self._listener = listener
+        self._limits = limits
+        self._threads = threads
+        self._finished = Finished()
+
+    def all_steps(self) -> Finished:
+        """Do every step that is not finished; returns what all of them left."""
+        self._check_source()
+        began = time.perf_counter()
+        seconds: dict[str, float] = {}
+        # One more than the steps: comparing and reporting comes after them.
+        self._listener.planned(len(self._plan.steps) + 1)
+        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+            workers = Workers(Path(scratch), self._threads)
+            try:
+                for step in self._plan.steps:
+                    started = time.perf_counter()
+                    state = self._one_step(step, workers)
+                    elapsed = time.perf_counter() - started
+                    if state != "kept":
+                        seconds[step.id] = elapsed
+                    self._listener.ended(step.id, state, elapsed)
+            finally:
+                workers.close()
+        self._finished.seconds = {
+            "steps": seconds,
+            "worker_start": workers.start_seconds,
+            "worker_busy": workers.busy_seconds,
+            "wall": time.perf_counter() - began,
+        }
+        return self._finished
+
+    def _check_source(self) -> None:
+        for step in self._plan.steps:
+            if step.kind not in _SOURCE or step.runtime is None or self._has(step):
+                continue
+            here = self._states[step.runtime]
+            if not here.installed:
+                raise HarnessError(
+                    f"step '{step.id}' cannot be done: {here.reason}",
+                    where=step.runtime,
+                    hint=f"install it with: {here.install}",
+                )
+
+    def _has(self, step: Step) -> bool:
+        return self._store.has(step.kind, self._keys[step.id])
+
+    def _one_step(self, step: Step, workers: Workers) -> str:
+        """Do one step and note its folder or its failure; returns what the listener is told."""
+        finished, key = self._finished, self._keys[step.id]
+        if self._has(step):
+            finished.folders[step.id] = self._store.folder(step.kind, key)
+            return "kept"
+        failure = self._in_the_way(step)
+        if failure is None:
+            self._listener.began(step.id)
+            with self._store.lock(step.kind, key):
+                if self._has(step):  # another run made it while this one waited
+                    finished.folders[step.id] = self._store.folder(step.kind, key)
+                    return "kept"
+                failure = self._make(step, workers)
+        if failure is not None:
+            finished.failures[step.id] = failure
+            return failure.verdict.value
+        finished.folders[step.id] = self._store.folder(step.kind, key)
+        return "done"
+
+    def _in_the_way(self, step: Step) -> Failure | None:
+        """Why a step need not be tried: a step it needs failed, or its runtime is not installed."""
+        for name in step.needs:
+            if name in self._finished.failures:
+                return self._finished.failures[name]
+        if step.runtime is not None and not self._states[step.runtime].installed:
+            here = self._states[step.runtime]
+            return Failure(Verdict.UNAVAILABLE, f"{step.runtime}: {here.reason}", f"install it with: {here.install}")
+        return None
+
+    def _make(self, step: Step, workers: Workers) -> Failure | None:
+        try:
+            with self._store.making(step.kind, self._keys[step.id], resume=step.kind == "train") as (folder, record):
+                record |= {"step": step.id, "runtime": step.runtime, "parameters": step.parameters}
+                record["needs"] = {name: self._keys[name] for name in step.needs}
+                carry_out(
+                    Context(
+                        step=step,
+                        folder=folder,
+                        needs={name: self._finished.folders[name] for name in step.needs},
+                        workers=workers,
+                        limits=self._limits,
+                        progress=self._listener.progressed,
+                    )
+                )
+        except WorkerError as error:
+            return Failure.of(error)
+        return None
