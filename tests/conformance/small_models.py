@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -32,6 +33,7 @@ def write_model(
         initializers: name to value, stored bit for bit.
         metadata: ``metadata_props``.
     """
+    pytest.importorskip("onnx", reason="the models are written with the onnx package: pip install onnx")
     from onnx import TensorProto, helper
 
     def info(name: str, dtype: Any, shape: Sequence[int | str]) -> Any:
