@@ -9,8 +9,6 @@ recognised by its content, and described by what its authors say of it; nothing 
 
 from __future__ import annotations
 
-import hashlib
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.data.checks import first_not_finite
 from harness.data.dataset import Band, Dataset, DatasetInfo, DataSource, Part, Series
+from harness.data.locate import ENVIRONMENT_VARIABLE, find, sha256
+from harness.data.split import held_out
 from harness.errors import DataError
-
-ENVIRONMENT_VARIABLE = "HARNESS_DATA"
 
 #: SHA-256 of train_dataset.csv and test_dataset.csv as published in the folder example/ of the paper's code.
 FORMOSAT2_SAMPLE = (
@@ -119,24 +117,6 @@ class Table:
     values: NDArray[np.float32]
 
 
-def find(name: str, base: str | None) -> Path:
-    """The file of a name: absolute, or below ``base``, or below the folder of HARNESS_DATA, or the current folder.
-
-    Raises DataError, with the place that was looked at, where it does not exist.
-    """
-    path = Path(name).expanduser()
-    folder = base or os.environ.get(ENVIRONMENT_VARIABLE) or "."
-    found = path if path.is_absolute() else Path(folder).expanduser() / path
-    if found.is_file():
-        return found
-    hint = None
-    if not path.is_absolute() and base is None:
-        hint = (
-            f"set the environment variable {ENVIRONMENT_VARIABLE}, or the option base, to the folder that holds {name}"
-        )
-    raise DataError("the file does not exist", where=str(found), hint=hint)
-
-
 def read_table(path: Path, bands: int) -> Table:
     """Read a file. Raises DataError, with file and line, on rows of different lengths and on what is not a number."""
     try:
@@ -210,32 +190,6 @@ def _explained(path: Path, error: ValueError) -> DataError:
     return DataError(f"cannot be read ({error})", where=str(path))
 
 
-def validation_rows(
-    classes: NDArray[np.int64], polygons: NDArray[np.int64], fraction: float, seed: int
-) -> NDArray[np.bool_]:
-    """Which rows (row,) go to validation: whole polygons, about ``fraction`` of every class, at random by ``seed``.
-
-    A polygon counts for the class that most of its rows have. Of every class one polygon at least stays for training,
-    so that a class of a single polygon has none in validation.
-    """
-    random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x53495453])))
-    names, row_polygon, sizes = np.unique(polygons, return_inverse=True, return_counts=True)
-    labels, row_class = np.unique(classes, return_inverse=True)
-    votes = np.zeros((len(names), len(labels)), dtype=np.int64)
-    np.add.at(votes, (row_polygon, row_class), 1)
-    owner = votes.argmax(axis=1)
-    chosen = np.zeros(len(names), dtype=bool)
-    for label in range(len(labels)):
-        candidates = random.permutation(np.flatnonzero(owner == label))
-        wanted = fraction * sizes[candidates].sum()
-        for polygon in candidates[:-1]:
-            if sizes[chosen & (owner == label)].sum() >= wanted:
-                break
-            chosen[polygon] = True
-    selected: NDArray[np.bool_] = chosen[row_polygon]
-    return selected
-
-
 def _series(table: Table, rows: NDArray[np.bool_], labels: NDArray[np.int64]) -> Series:
     values = table.values[rows]
     count, dates, bands = values.shape
@@ -279,10 +233,10 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
             where=str(test_path),
             hint="pixels of one polygon must not straddle a split: they are near copies of one another",
         )
-    known = (_sha256(train_path), _sha256(test_path)) == FORMOSAT2_SAMPLE
+    known = (sha256(train_path), sha256(test_path)) == FORMOSAT2_SAMPLE
     names = _class_names(options, known, np.union1d(train.classes, test.classes), train_path)
     numbers = np.array(list(names), dtype=np.int64)
-    valid_rows = validation_rows(train.classes, train.polygons, options.valid_fraction, seed)
+    valid_rows = held_out(train.classes, train.polygons, options.valid_fraction, seed)
     if not valid_rows.any():
         raise DataError("no class has a second polygon to validate on", where=str(train_path))
     train_labels, test_labels = (np.searchsorted(numbers, table.classes) for table in (train, test))
@@ -316,13 +270,8 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
     return Dataset(info=info, parts=parts, dates=dates, normalisation="percentile", extras=extras)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _fingerprint(options: Options) -> str:
-    return " ".join(_sha256(find(name, options.base)) for name in (options.train, options.test))
+    return " ".join(sha256(find(name, options.base)) for name in (options.train, options.test))
 
 
 SOURCE = DataSource(

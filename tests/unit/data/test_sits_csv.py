@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import write_csv
-from hypothesis import given
-from hypothesis import strategies as st
 
+from harness.data.locate import ENVIRONMENT_VARIABLE
 from harness.data.prepare import DataConfig, fingerprint, prepare
 from harness.data.sources import source
-from harness.data.sources.sits_csv import ENVIRONMENT_VARIABLE, FORMOSAT2_CLASSES, validation_rows
+from harness.data.sources.sits_csv import FORMOSAT2_CLASSES
 from harness.errors import DataError
 
 
@@ -38,31 +37,6 @@ def test_a_row_is_dates_of_bands(tmp_path):
             found = series.values[series.offsets[sample] : series.offsets[sample + 1]]
             assert found.tolist() == np.reshape(values, (3, 2)).tolist()
     assert dataset.parts["test"].regions.tolist() == ["test"]
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 30)), min_size=1, max_size=150),
-    st.floats(0.01, 0.9),
-    st.integers(0, 2**32),
-)
-def test_no_polygon_straddles_the_validation_split(rows, fraction, seed):
-    # A polygon of several classes is allowed.
-    classes, polygons = (np.array(column) for column in zip(*rows, strict=True))
-    chosen = validation_rows(classes, polygons, fraction, seed)
-    assert not set(polygons[chosen]) & set(polygons[~chosen])
-    assert (~chosen).any()
-    assert np.array_equal(chosen, validation_rows(classes, polygons, fraction, seed))
-
-
-def test_the_validation_split_is_stratified_and_leaves_every_class_in_training():
-    classes = np.repeat(np.arange(4), 60)
-    polygons = np.arange(240) // 6
-    chosen = validation_rows(classes, polygons, 0.2, 3)
-    assert np.bincount(classes[chosen]).tolist() == [12, 12, 12, 12]
-    assert not np.array_equal(chosen, validation_rows(classes, polygons, 0.2, 4))
-    lonely = validation_rows(np.array([0, 0, 1, 1]), np.array([5, 5, 6, 7]), 0.5, 0)
-    assert not lonely[:2].any()
-    assert lonely[2:].sum() == 1
 
 
 def test_a_polygon_in_both_files_is_refused(csv_files, tmp_path):
