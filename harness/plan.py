@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.runtimes.registry import RUNTIMES, framework_runtime
-from harness.scenario import RouteSection, Scenario
+from harness.scenario import Scenario
 
-StepKind = Literal["data", "inputs", "train", "source", "export", "oracle", "target"]
+StepKind = Literal[
+    "data", "inputs", "train", "source", "export", "oracle", "target", "given", "structure", "probe", "reference"
+]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Cell:
 
     id: str
     label: str
-    route: RouteSection
+    route: str
+    route_label: str
     target: str
     export: str
     oracles: tuple[str, ...]
@@ -50,9 +53,9 @@ class Plan:
         return next(step for step in self.steps if step.id == identity)
 
 
-def oracle_runtimes(route: RouteSection) -> tuple[str, ...]:
-    """Runtimes that compute a route's output in float64 from the exported file, the first one preferred."""
-    return tuple(name for name, row in RUNTIMES.items() if row.oracle and route.writes in row.reads)
+def oracle_runtimes(file_format: str) -> tuple[str, ...]:
+    """Runtimes that compute the output of a file of a format in float64, the first one preferred."""
+    return tuple(name for name, row in RUNTIMES.items() if row.oracle and file_format in row.reads)
 
 
 def make_plan(scenario: Scenario) -> Plan:
@@ -85,7 +88,7 @@ def make_plan(scenario: Scenario) -> Plan:
             export = f"export {route.label}"
             steps.append(Step(export, "export", trainer, {"route": route.model_dump(mode="json")}, ("train",)))
         oracles = []
-        for runtime in oracle_runtimes(route):
+        for runtime in oracle_runtimes(route.writes):
             identity = f"oracle {route.label} {runtime}"
             steps.append(Step(identity, "oracle", runtime, running, ("data", export)))
             oracles.append(identity)
@@ -95,5 +98,6 @@ def make_plan(scenario: Scenario) -> Plan:
             identity = f"target {route.label} {target}"
             steps.append(Step(identity, "target", target, running, ("data", "inputs", export)))
             name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
-            cells.append(Cell(name, f"{target} via {route.label}", route, target, export, tuple(oracles), identity))
+            label = f"{target} via {route.label}"
+            cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity))
     return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)))

@@ -71,16 +71,18 @@ def sources(*rooms: str) -> str:
         if room.startswith("native:"):
             parts.append(source_hash(native_folder() / room.removeprefix("native:")))
         elif (path := _PACKAGE / room).is_file():
-            parts.append(_file_hash(path))
+            parts.append(file_hash(path))
         else:
             parts.append(source_hash(path, (".py", ".j2", ".html", ".md", ".css")))
     return parts[0] if len(parts) == 1 else _text_hash("\n".join(parts))
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
     import hashlib
 
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text_hash(text: str) -> str:
@@ -92,4 +94,4 @@ def _text_hash(text: str) -> str:
 def lock_hash() -> str | None:
     """SHA-256 of the lock file, where the harness runs from a checkout that has one."""
     lock = _PACKAGE.parent / "requirements.lock"
-    return _file_hash(lock) if lock.is_file() else None
+    return file_hash(lock) if lock.is_file() else None

@@ -201,7 +201,7 @@ def _manifest(outcome: Outcome, source: Source, cells: list[CellResult]) -> dict
     exports = {}
     for cell in outcome.plan.cells:
         if cell.export in outcome.folders and (record := export_record(outcome.folders[cell.export])) is not None:
-            exports[cell.route.label] = record
+            exports[cell.route_label] = record
     return {
         "identity": outcome.identity,
         "scenario": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import StoreError, WorkerError
+from harness.errors import ModelError, StoreError, WorkerError
 from harness.plan import Step
-from harness.provenance import library_versions, sources
+from harness.provenance import file_hash, library_versions, sources
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.scenario import DataSection, LimitsSection, ModelSection, RouteSection
@@ -115,6 +116,8 @@ def fingerprint(step: Step) -> dict[str, Any]:
         versions = library_versions()
         outside = of_data(data_config(step.parameters["data"])) if step.kind == "data" else ""
         return {"sources": sources("data"), "versions": [versions["numpy"], versions["h5py"]], "outside": outside}
+    if step.kind in ("given", "probe"):
+        return {"sources": sources("steps.py", "data")}
     row = RUNTIMES[step.runtime or ""]
     if row.host == "rscript":
         code = sources("native:r")
@@ -241,30 +244,77 @@ def model_file(export: Path) -> Path:
     return onnx if onnx.exists() else export / "weights.safetensors"
 
 
-def _model_folder(context: Context) -> Path:
-    return next(path for name, path in context.needs.items() if name.partition(" ")[0] in ("export", "train"))
+def _model(context: Context) -> Path:
+    """The model file of whichever step made or was given it."""
+    kinds = ("export", "train", "given")
+    return model_file(next(path for name, path in context.needs.items() if name.partition(" ")[0] in kinds))
+
+
+def _probe_file(context: Context) -> Path:
+    """The probe: drawn with the data, or given."""
+    kinds = ("data", "probe")
+    folder = next(path for name, path in context.needs.items() if name.partition(" ")[0] in kinds)
+    return folder / "probe.safetensors"
 
 
 def _oracle(context: Context) -> None:
-    model = model_file(_model_folder(context))
+    model = _model(context)
     context.ask("load", path=str(model), precision="float64")
-    probe = context.needed("data") / "probe.safetensors"
-    _predict(context, probe, "probe.float64.safetensors", context.step.parameters["batch_size"])
+    _predict(context, _probe_file(context), "probe.float64.safetensors", context.step.parameters["batch_size"])
     if model.suffix == ".onnx":
         context.ask("structure", path=str(model), outputs=str(context.folder / "structure.json"))
 
 
 def _target(context: Context) -> None:
-    model = model_file(_model_folder(context))
     batch_size = context.step.parameters["batch_size"]
     described = context.ask("describe")
     described.pop("operators", None)
+    loaded = context.ask("load", path=str(_model(context)), precision="float32")
+    context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
+    record = {"describe": described, "load": loaded}
+    record["probe"] = _predict(context, _probe_file(context), "probe.float32.safetensors", batch_size)
+    if "inputs" in context.needs:
+        test = context.needed("inputs") / "test.safetensors"
+        record["test"] = _predict(context, test, "test.float32.safetensors", batch_size)
+    write_atomically(context.folder / "target.json", to_json(record))
+
+
+def _given(context: Context) -> None:
+    """A copy of the user's model file, so that it cannot change while it is compared."""
+    given = Path(context.step.parameters["path"])
+    shutil.copyfile(given, context.folder / "model.onnx")
+    if file_hash(context.folder / "model.onnx") != context.step.parameters["sha256"]:
+        raise ModelError("changed while it was being read", where=str(given), hint="run the same command again")
+
+
+def _structure(context: Context) -> None:
+    model = _model(context)
+    context.ask("structure", path=str(model), outputs=str(context.folder / "structure.json"))
     loaded = context.ask("load", path=str(model), precision="float32")
     context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
-    probe = _predict(context, context.needed("data") / "probe.safetensors", "probe.float32.safetensors", batch_size)
-    test = _predict(context, context.needed("inputs") / "test.safetensors", "test.float32.safetensors", batch_size)
-    record = {"describe": described, "load": loaded, "probe": probe, "test": test}
-    write_atomically(context.folder / "target.json", to_json(record))
+    write_atomically(context.folder / "load.json", to_json(loaded))
+
+
+def _probe(context: Context) -> None:
+    """The user's arrays under the names of the model's inputs."""
+    from safetensors.numpy import save_file
+
+    from harness.data.probe import hash_of, read_probe
+
+    parameters = context.step.parameters
+    inputs = json.loads((context.needed("structure") / "load.json").read_text())["inputs"]
+    arrays = read_probe({name: Path(path) for name, path in parameters["arrays"].items()}, inputs)
+    save_file(arrays, context.folder / "probe.safetensors")
+    samples = len(next(iter(arrays.values())))
+    record = {"sha256": hash_of(arrays), "samples": samples}
+    write_atomically(context.folder / "probe.json", to_json(record))
+
+
+def _reference(context: Context) -> None:
+    """A given graph has no source: its own float32 run in the reference implementation gives the noise floor."""
+    context.ask("load", path=str(_model(context)), precision="float32")
+    batch_size = context.step.parameters["batch_size"]
+    _predict(context, _probe_file(context), "probe.float32.safetensors", batch_size)
 
 
 _KINDS: dict[str, Callable[[Context], None]] = {
@@ -275,4 +325,8 @@ _KINDS: dict[str, Callable[[Context], None]] = {
     "export": _export,
     "oracle": _oracle,
     "target": _target,
+    "given": _given,
+    "structure": _structure,
+    "probe": _probe,
+    "reference": _reference,
 }

@@ -130,7 +130,7 @@ def test_the_schema_describes_what_is_accepted() -> None:
 
 def test_the_plan_is_the_product_of_routes_and_targets_that_fit(tmp_path: Path) -> None:
     plan = make_plan(read_scenario(written(tmp_path, TEXT)))
-    pairs = {(cell.route.label, cell.target) for cell in plan.cells}
+    pairs = {(cell.route_label, cell.target) for cell in plan.cells}
     assert ("safetensors", "python/pytorch") in pairs
     assert ("safetensors", "r/base") not in pairs
     assert ("torch-script-opset17-unfolded", "r/base") in pairs
