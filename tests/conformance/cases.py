@@ -28,8 +28,9 @@ import numpy as np
 import onnx
 from onnx import defs, helper, numpy_helper, shape_inference
 
+from tests.conformance.draft import Array, Draft, NoVariant
 from tests.conformance.legality import MEANING_CHANGED, check_schema, nested_nodes, signature, subgraph_nodes
-from tests.conformance.older_opsets import ADAPTERS, Array, Draft, NoVariant
+from tests.conformance.older_opsets import ADAPTERS
 
 OLDEST_OPSET = 7
 NEWEST_OPSET = defs.onnx_opset_version()

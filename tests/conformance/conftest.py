@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.conformance.pack import Pack
 
 HERE = Path(__file__).parent
-GENERATORS = ("cases.py", "legality.py", "older_opsets.py", "pack.py")
+GENERATORS = ("cases.py", "draft.py", "legality.py", "older_opsets.py", "pack.py")
 #: Runtimes that load ONNX files; a new row of the registry is picked up by itself.
 ONNX_RUNTIMES = [name for name, row in RUNTIMES.items() if "onnx" in row.reads]
 #: From 7 to the newest of the installed onnx package; one that stands for all where there is none.

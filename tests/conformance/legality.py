@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import defs
 
-from tests.conformance.older_opsets import Draft, NoVariant, argument, attributes, remove_attribute
+from tests.conformance.draft import Draft, NoVariant, argument, attributes, remove_attribute
 
 OPTIONAL = defs.OpSchema.FormalParameterOption.Optional
 VARIADIC = defs.OpSchema.FormalParameterOption.Variadic
