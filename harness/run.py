@@ -15,7 +15,8 @@ from harness.errors import ExitCode
 from harness.execution import Execution, Listener, availabilities, step_keys
 from harness.plan import make_plan
 from harness.provenance import sources
-from harness.results import Outcome, finished_run, write_results
+from harness.result_files import finished_run
+from harness.results import Outcome, write_results
 from harness.scenario import Scenario, read_scenario
 from harness.store import Store, content_hash, exclusive
 

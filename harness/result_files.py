@@ -1,0 +1,169 @@
+"""How result files are written: tables from arrays, parts of the manifest, and the order that keeps a folder whole."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from harness.compare.metrics import predict, probabilities
+from harness.compare.records import CellResult, Verdict
+from harness.execution import Finished
+from harness.models.spec import Head
+from harness.plan import Plan
+from harness.provenance import hardware, harness_version, library_versions, lock_hash
+from harness.runtimes.registry import RUNTIMES, Availability
+from harness.store import explained, to_json, write_atomically
+
+Array = NDArray[Any]
+Rows = Iterable[Sequence[Any]]
+
+
+def finished_run(folder: Path, identity: str) -> list[CellResult] | None:
+    """The cells of a finished run of that identity; None where there is none or a cell is to be tried again."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if manifest["identity"] != identity or not (folder / "report.html").exists():
+            return None
+        cells = [CellResult.model_validate(cell) for cell in json.loads((folder / "cells.json").read_text())]
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None
+    return None if any(cell.verdict is Verdict.FAILED for cell in cells) else cells
+
+
+def publish(
+    folder: Path,
+    cells: Sequence[CellResult],
+    manifest: Mapping[str, Any],
+    seconds: Mapping[str, Any],
+    tables: Mapping[str, Rows],
+    *,
+    pdf: bool,
+) -> None:
+    """Write the result files and the report made from them.
+
+    ``tables``: rows by file name, compressed where it ends in ``.gz``. The manifest gets its identity last, so that a
+    folder whose manifest names a run is whole.
+    """
+    from harness.report.build import build_report
+
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "manifest.json").unlink(missing_ok=True)
+    write_atomically(folder / "cells.json", to_json([cell.model_dump(mode="json") for cell in cells]))
+    for name, rows in tables.items():
+        text = as_csv(rows)
+        # No time stamp and no name inside: equal rows give equal bytes.
+        content = gzip.compress(text.encode(), compresslevel=6, mtime=0) if name.endswith(".gz") else text
+        write_atomically(folder / name, content)
+    write_atomically(folder / "seconds.json", to_json(seconds))
+    whole = {**manifest, "cells": {cell.cell: cell.verdict.value for cell in cells}}
+    write_atomically(folder / "manifest.json", to_json({**whole, "identity": "being written"}))
+    build_report(folder, pdf=pdf)
+    write_atomically(folder / "manifest.json", to_json(whole))
+
+
+def as_csv(rows: Rows) -> str:
+    """Rows as CSV with plain line ends."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def prediction_rows(
+    regions: Sequence[str],
+    ids: Sequence[int],
+    truth: Sequence[str],
+    class_names: Sequence[str],
+    head: Head,
+    outputs: Iterable[tuple[str, Array]],
+) -> Iterator[list[str]]:
+    """Per sample: region, id, truth, and what everybody made of it. ``outputs``: name and array (sample, class)."""
+    header = ["region", "id", "truth"]
+    columns: list[Sequence[str]] = [regions, [str(number) for number in ids], truth]
+    for who, array in outputs:
+        if array.shape != (len(truth), len(class_names)):
+            continue
+        header += [f"{who}.prediction", f"{who}.confidence", f"{who}.margin"]
+        header += [f"{who}.p.{name}" for name in class_names]
+        columns += _prediction_columns(array, class_names, head)
+    yield header
+    for row in zip(*columns, strict=True):
+        yield list(row)
+
+
+def _prediction_columns(outputs: Array, class_names: Sequence[str], head: Head) -> list[list[str]]:
+    usable: NDArray[np.bool_] = np.isfinite(outputs).all(axis=1)
+    # A row that is not finite has no decision; it is left empty rather than given the first class.
+    found = predict(np.where(usable[:, None], outputs, 0.0), head)
+    shares = probabilities(np.where(usable[:, None], outputs, 0.0), head)
+
+    def shown(values: NDArray[np.float64]) -> list[str]:
+        return [f"{value:.6g}" if good else "nan" for value, good in zip(values, usable, strict=True)]
+
+    prediction = [class_names[index] if good else "" for index, good in zip(found.label, usable, strict=True)]
+    return [prediction, shown(found.confidence), shown(found.margin), *(shown(column) for column in shares.T)]
+
+
+def probe_rows(
+    cells: Iterable[tuple[str, Array, Array, Array]], ids: Sequence[int], class_names: Sequence[str]
+) -> Iterator[list[str]]:
+    """Per cell, probe sample and class: target, route oracle and source oracle, each (sample, class)."""
+    yield ["cell", "sample", "id", "class", "target", "route_oracle", "source_oracle"]
+    for cell, target, route, source in cells:
+        if not target.shape == route.shape == source.shape == (len(ids), len(class_names)):
+            continue
+        for sample, identity in enumerate(ids):
+            for index, name in enumerate(class_names):
+                values = (target[sample, index], route[sample, index], source[sample, index])
+                yield [cell, str(sample), str(identity), name, *(_number(value) for value in values)]
+
+
+def _number(value: Any) -> str:
+    """Shortest decimal that gives the float32 or float64 back."""
+    return np.format_float_positional(value, unique=True, trim="0") if np.isfinite(value) else str(value)
+
+
+def cell_seconds(plan: Plan, finished: Finished) -> dict[str, Any]:
+    """Timings of this run and, per target, those its worker measured around the framework's own calls."""
+    targets = {}
+    for cell in plan.cells:
+        if cell.step not in finished.folders:
+            continue
+        record = json.loads((finished.folders[cell.step] / "target.json").read_text())
+        targets[cell.id] = {"load": record["load"].get("seconds")} | {
+            f"{part}_{name}": record[part].get(name)
+            for part in ("probe", "test")
+            if part in record
+            for name in ("seconds", "cpu_seconds")
+        }
+    return {**finished.seconds, "targets": targets}
+
+
+def surroundings(states: Mapping[str, Availability], keys: Mapping[str, str], threads: int) -> dict[str, Any]:
+    """The parts of a manifest that say where and with what: versions, hardware, runtimes, artifacts."""
+    return {
+        "harness": harness_version(),
+        "hardware": hardware(),
+        "python": library_versions(),
+        "lock": lock_hash(),
+        "threads": threads,
+        "runtimes": {
+            name: {
+                "installed": state.installed,
+                "versions": state.versions,
+                "reason": state.reason,
+                "install": RUNTIMES[name].install,
+            }
+            for name, state in states.items()
+        },
+        "artifacts": dict(sorted(keys.items())),
+    }
