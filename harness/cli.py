@@ -72,22 +72,56 @@ def run(
 
     with listener(quiet=as_json) as listening:
         result = run_scenario(scenario, output=output, store=store, listener=listening, pdf=pdf)
-    if as_json:
-        _print_json(
-            {
-                "scenario": result.scenario.scenario,
-                "folder": str(result.folder),
-                "fresh": result.fresh,
-                "exit_code": int(result.exit_code),
-                "cells": [cell.model_dump(mode="json") for cell in result.cells],
-            }
+    code = int(result.exit_code)
+    title = result.scenario.title
+    _print_outcome(title, result.folder, result.cells, fresh=result.fresh, code=code, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    model: Annotated[Path, typer.Argument(help="An .onnx file, in one piece.")],
+    to: Annotated[str, typer.Option("--to", help="Runtimes to open it in, with commas between them.")],
+    probe: Annotated[
+        list[str], typer.Option("--probe", help="X.npy, axis 0 the sample; NAME=X.npy for each of several inputs.")
+    ],
+    labels: Annotated[Path | None, typer.Option("--labels", help="y.npy: classes of the samples, from 0.")] = None,
+    ids: Annotated[Path | None, typer.Option("--ids", help="ids.npy: whole numbers that name the samples.")] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
+    expect: Annotated[str, typer.Option("--expect", help="The worst verdict that exits with 0.")] = "equivalent",
+    output: Output = Path("results"),
+    store: StoreFolder = Path("exported"),
+    pdf: Pdf = False,
+    as_json: Json = False,
+) -> None:
+    """Compare a model you have: open one file in several runtimes, on your own probe. No scenario is needed."""
+    from harness.compare.records import Verdict
+    from harness.compare.verdict import exit_code
+    from harness.errors import ScenarioError
+    from harness.given import Given
+    from harness.given_results import compare_given
+    from harness.progress import listener
+
+    if expect not in [verdict.value for verdict in Verdict]:
+        raise ScenarioError(
+            f"there is no verdict '{expect}'", where="--expect", hint="e.g. identical, equivalent, drifted"
         )
-    else:
-        _print_cells(result.scenario.title, result.cells)
-        if not result.fresh:
-            typer.echo("All of this was finished before.")
-        typer.echo(f"Report: {result.folder / 'report.html'}")
-    raise typer.Exit(int(result.exit_code))
+    named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
+    given = Given(
+        model=model,
+        targets=tuple(dict.fromkeys(part.strip() for part in to.split(","))),
+        probe={name: Path(path) for name, _, path in named},
+        labels=labels,
+        ids=ids,
+        batch_size=batch_size,
+        threads=threads,
+    )
+    with listener(quiet=as_json) as listening:
+        folder, cells, fresh = compare_given(given, output=output, store=store, listener=listening, pdf=pdf)
+    code = exit_code(cells, Verdict(expect))
+    _print_outcome(model.name, folder, cells, fresh=fresh, code=int(code), as_json=as_json)
+    raise typer.Exit(int(code))
 
 
 @app.command()
@@ -145,14 +179,25 @@ def data_list(as_json: Json = False) -> None:
 @data_app.command("get")
 def data_get(
     name: Annotated[str, typer.Argument(help="A data source, see `harness data list`.")],
-    folder: Annotated[Path, typer.Option("--folder", help="Where its files go.")] = Path("data"),
+    folder: Annotated[Path, typer.Option("--folder", help="Where its files go, in a folder of its name.")] = Path(
+        "data"
+    ),
+    region: Annotated[list[str] | None, typer.Option("--region", help="A region to fetch; may be given again.")] = None,
+    level: Annotated[str | None, typer.Option("--level", help="Processing level: L1C or L2A.")] = None,
+    shapefile: Annotated[bool, typer.Option(help="Fetch the outlines of the parcels too.")] = True,
+    base_url: Annotated[str | None, typer.Option("--base-url", help="Address of a mirror of published data.")] = None,
+    any_size: Annotated[bool, typer.Option("--any-size", help="Take files of other sizes than published.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of a synthetic source.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Put the files of a data source into a folder, or say how to come by them."""
+    """Put the files of a data source into a folder, or say how to come by them. Goes on where it was interrupted."""
+    from harness.data.dataset import Wanted
     from harness.data.files import get
+    from harness.data.progress import download_progress
 
-    written = get(name, folder / name, seed)
+    wanted = Wanted(tuple(region or ()), level, shapefile, base_url, any_size)
+    with download_progress(quiet=as_json) as progress:
+        written = get(name, folder / name, seed, wanted, progress)
     if as_json:
         _print_json({"source": name, "folder": str(folder / name), "files": [str(path) for path in written]})
         return
@@ -205,6 +250,17 @@ def _print_table(table: Any) -> None:
     Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
 
 
+def _print_outcome(title: str, folder: Path, cells: list[CellResult], *, fresh: bool, code: int, as_json: bool) -> None:
+    if as_json:
+        rows = [cell.model_dump(mode="json") for cell in cells]
+        _print_json({"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows})
+        return
+    _print_cells(title, cells)
+    if not fresh:
+        typer.echo("All of this was finished before.")
+    typer.echo(f"Report: {folder / 'report.html'}")
+
+
 def _print_cells(title: str, cells: list[CellResult]) -> None:
     typer.echo(title)
     table = _table("target", "route", "verdict", "error / floor", "in one sentence")
@@ -241,6 +297,11 @@ def main() -> NoReturn:
         # The reader of a pipe went away, as `| head` does: not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
+    except Exception as error:
+        if debug:
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        _fail(f"internal error: {what}; run it again with --debug and report what it prints", ExitCode.CELL_FAILED)
     if code == ExitCode.INTERRUPTED:
         _fail("interrupted; the same command goes on from the steps that are finished", ExitCode.INTERRUPTED)
     sys.exit(code or ExitCode.OK)

@@ -79,14 +79,28 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a user wants of a published data set, in the words of `harness data get`."""
+
+    regions: tuple[str, ...] = ()
+    level: str | None = None
+    shapefile: bool = True
+    #: Address of a mirror.
+    base_url: str | None = None
+    #: Whether files of other sizes than the published ones are taken.
+    any_size: bool = False
+
+
+@dataclass(frozen=True)
 class DataSource:
     """A data source: its name, its options (a pydantic model; unknown keys are errors) and how it is read.
 
     ``read(options, folder, seed)`` returns a Dataset; ``folder`` is a scratch folder that the embedded sources may
     write their files into, removed afterwards. ``fingerprint(options)`` hashes whatever the result depends on outside
     of the options (contents, or sizes and modification times, of files), so that a changed file is read anew.
-    ``write(folder, seed)`` puts the source's own files into a folder, where the source makes them itself; elsewhere
-    ``obtain`` says in one sentence how a user comes by them.
+    ``write(folder, seed)`` puts the source's own files into a folder, where the source makes them itself;
+    ``download(folder, wanted, progress)`` fetches published ones, telling a :class:`harness.data.transfer.Progress`, and
+    returns them; elsewhere ``obtain`` says in one sentence how a user comes by them.
     """
 
     name: str
@@ -95,4 +109,5 @@ class DataSource:
     read: Callable[[Any, Path, int], Dataset]
     fingerprint: Callable[[Any], str] = lambda options: ""
     write: Callable[[Path, int], None] | None = None
+    download: Callable[[Path, Wanted, Any], list[Path]] | None = None
     obtain: str = ""

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.data.checks import first_not_finite
-from harness.data.dataset import PARTS, Band, Dataset, DatasetInfo, DataSource, Part, Series
+from harness.data.dataset import PARTS, Band, Dataset, DatasetInfo, DataSource, Part, Series, Wanted
 from harness.data.draw import draw
 from harness.errors import DataError
 
@@ -421,11 +421,18 @@ def _fingerprint(options: Options) -> str:
     return repr(stats)
 
 
+def _download(folder: Path, wanted: Wanted, progress: Any) -> list[Path]:
+    from harness.data.breizhcrops_published import obtain
+
+    return obtain(folder, wanted, progress)
+
+
 SOURCE = DataSource(
     name="breizhcrops",
     title="BreizhCrops: Sentinel-2 series of field parcels in Brittany, nine crop classes",
     options=Options,
     read=_read,
     fingerprint=_fingerprint,
-    obtain="load it once with the Python package breizhcrops (github.com/dl4sits/BreizhCrops) and name its folder as root",
+    download=_download,
+    obtain="fetch it with `harness data get breizhcrops --region frh04` and name its folder as root",
 )
