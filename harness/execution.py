@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -206,3 +208,12 @@ class Execution:
         except WorkerError as error:
             return Failure.of(error)
         return None
+
+
+@contextmanager
+def phase(listener: Listener, name: str) -> Iterator[None]:
+    """Tell the listener of work that is no step: it is done anew whenever anything was."""
+    listener.began(name)
+    started = time.perf_counter()
+    yield
+    listener.ended(name, "done", time.perf_counter() - started)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,11 @@ from harness.compare.records import (
     RuntimeComparison,
     Verdict,
 )
-from harness.compare.structure import summarise
+from harness.compare.structure import head_of, summarise
 from harness.compare.verdict import combine, describe_failure
 from harness.errors import DataError, ModelError, ScenarioError
 from harness.execution import Failure, Finished
+from harness.models.spec import Head
 from harness.plan import Cell, Plan, Step, oracle_runtimes
 from harness.provenance import file_hash
 from harness.runtimes.registry import RUNTIMES, runtime
@@ -134,6 +135,12 @@ class Yardstick:
         return str(self.structure["outputs"][0]["name"])
 
     @property
+    def head(self) -> Head:
+        """What the file says of its head, else what its last operators tell."""
+        stated = self.metadata.get("harness.head")
+        return stated if stated in get_args(Head) else head_of(self.structure)  # type: ignore[return-value]
+
+    @property
     def class_names(self) -> list[str]:
         """Names of the classes where the file has them, else their numbers; empty where there are no classes."""
         first = self.float64[self.output]
@@ -205,7 +212,7 @@ def evaluate_given(given: Given, cell: Cell, yardstick: Yardstick, finished: Fin
         "route": cell.route,
         "route_label": cell.route_label,
         "target": cell.target,
-        "head": yardstick.metadata.get("harness.head", "as given"),
+        "head": yardstick.head,
         "probe_sha256": yardstick.probe_sha256,
         "probe_samples": yardstick.samples,
     }

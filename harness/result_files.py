@@ -101,7 +101,7 @@ def prediction_rows(
 
 
 def _prediction_columns(outputs: Array, class_names: Sequence[str], head: Head) -> list[list[str]]:
-    usable: NDArray[np.bool_] = np.isfinite(outputs).all(axis=1)
+    usable = np.asarray(np.isfinite(outputs).all(axis=1))
     # A row that is not finite has no decision; it is left empty rather than given the first class.
     found = predict(np.where(usable[:, None], outputs, 0.0), head)
     shares = probabilities(np.where(usable[:, None], outputs, 0.0), head)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.compare.records import CellResult, Verdict
 from harness.compare.verdict import exit_code
 from harness.errors import ExitCode
-from harness.execution import Execution, Listener, availabilities, step_keys
+from harness.execution import Execution, Listener, availabilities, phase, step_keys
 from harness.plan import make_plan
 from harness.provenance import sources
 from harness.result_files import finished_run
@@ -67,7 +64,7 @@ def run(path: Path, *, output: Path, store: Path, listener: Listener, pdf: bool 
             availability=states,
             identity=identity,
         )
-        with _phase(listener, "comparisons and report"):
+        with phase(listener, "comparisons and report"):
             cells = write_results(outcome, folder, pdf=pdf)
     return RunResult(scenario, folder, cells, _exit_code(scenario, cells), fresh=True)
 
@@ -75,14 +72,6 @@ def run(path: Path, *, output: Path, store: Path, listener: Listener, pdf: bool 
 def _exit_code(scenario: Scenario, cells: list[CellResult]) -> ExitCode:
     expected = {cell.cell: Verdict(scenario.expected(cell.target)) for cell in cells}
     return exit_code(cells, expected, scenario.require)
-
-
-@contextmanager
-def _phase(listener: Listener, name: str) -> Iterator[None]:
-    listener.began(name)
-    started = time.perf_counter()
-    yield
-    listener.ended(name, "done", time.perf_counter() - started)
 
 
 def rebuild_report(folder: Path, *, pdf: bool = False) -> list[CellResult]:

@@ -303,7 +303,7 @@ def _probe(context: Context) -> None:
 
     parameters = context.step.parameters
     inputs = json.loads((context.needed("structure") / "load.json").read_text())["inputs"]
-    arrays = read_probe({name: Path(path) for name, path in parameters["arrays"].items()}, inputs)
+    arrays = read_probe({name: Path(array["path"]) for name, array in parameters["arrays"].items()}, inputs)
     save_file(arrays, context.folder / "probe.safetensors")
     samples = len(next(iter(arrays.values())))
     record = {"sha256": hash_of(arrays), "samples": samples}

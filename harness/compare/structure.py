@@ -173,6 +173,12 @@ def _compare_shape(side: str, tensor: TensorSpec, entry: Mapping[str, Any]) -> I
             yield _note(f"axis {axis.name} of {side} '{name}' is fixed to {size} in the graph, free in the model")
 
 
+def head_of(structure: Mapping[str, Any]) -> Head:
+    """The head that the first output of a graph comes from, as far as its last operators tell."""
+    graph = Graph(structure, {})
+    return _head(graph, graph.outputs[0])[0]
+
+
 def _has_classes(spec: ModelSpec) -> bool:
     return any(axis.name == "class" for axis in spec.outputs[0].axes)
 

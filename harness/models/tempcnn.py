@@ -50,9 +50,7 @@ class Hyperparameters(BaseModel):
         if any(filters <= 0 for filters in self.filters):
             raise ValueError(f"filters must be positive, not {list(self.filters)}")
         if any(kernel <= 0 or kernel % 2 == 0 for kernel in self.kernels):
-            raise ValueError(
-                f"kernels must be odd, so that the length of the series is kept, not {list(self.kernels)}"
-            )
+            raise ValueError(f"kernels must be odd, so that the length of the series is kept, not {list(self.kernels)}")
         if any(not 0 <= dropout < 1 for dropout in self.dropouts):
             raise ValueError(f"dropouts must lie in [0, 1), not {list(self.dropouts)}")
         return self
@@ -102,9 +100,7 @@ def build(
     if preset is not None and preset not in PRESETS:
         raise ModelError(f"tempcnn has no preset '{preset}'", hint=f"choose one of {', '.join(PRESETS)}")
     try:
-        sizes = Hyperparameters.model_validate(
-            {**(PRESETS[preset] if preset else {}), **(hyperparameters or {})}
-        )
+        sizes = Hyperparameters.model_validate({**(PRESETS[preset] if preset else {}), **(hyperparameters or {})})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "hyperparameters"
@@ -129,9 +125,7 @@ def build(
             ),
         ),
         outputs=(
-            TensorSpec(
-                name=head.replace("-", "_"), axes=(Axis(name="sample"), Axis(name="class", size=classes))
-            ),
+            TensorSpec(name=head.replace("-", "_"), axes=(Axis(name="sample"), Axis(name="class", size=classes))),
         ),
         head=head,
         decision="argmax",

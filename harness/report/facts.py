@@ -73,7 +73,9 @@ def training_samples(results: Results) -> str:
 def line(results: Results, *, samples: str = "", with_versions: bool = False) -> str:
     """One line of all of this, for captions; ``samples``: the number of samples, where others than the probe's count."""
     parts = [samples] if samples else []
-    parts += [probe(results), f"seed {seed(results)}", f"head {heads(results)}"]
+    # A given model was drawn by no seed of ours.
+    drawn = [f"seed {seed(results)}"] if results.manifest.seeds != {} else []
+    parts += [probe(results), *drawn, f"head {heads(results)}"]
     if with_versions and (text := versions(results)):
         parts.append(text)
     if results.manifest.data.synthetic:

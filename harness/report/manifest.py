@@ -94,3 +94,7 @@ class Manifest(_Part):
     artifacts: dict[str, Any] = {}
     probe: ProbePart = ProbePart()
     cells: dict[str, str] = {}
+    #: Whether test samples with known classes were predicted; a probe that a user gives may have none.
+    labelled: bool = True
+    #: ``trained``: the harness trained the source. ``file``: a file was given, and is itself the yardstick.
+    source: str = "trained"

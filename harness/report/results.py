@@ -106,7 +106,9 @@ def read_results(folder: Path) -> Results:
         cells=tuple(sorted(cells, key=lambda cell: cell.cell)),
         training=_training(folder / "training.csv", manifest, ["epoch", "loss"]) if manifest.training else None,
         training_seconds=_training(folder / "training_seconds.csv", manifest, ["epoch"]) if manifest.training else None,
-        predictions=_predictions(folder / "predictions.csv.gz", manifest, cells) if compared else None,
+        predictions=_predictions(folder / "predictions.csv.gz", manifest, cells)
+        if compared and manifest.labelled
+        else None,
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared else None,
         seconds=_json_object(folder / "seconds.json"),
     )

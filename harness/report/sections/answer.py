@@ -26,6 +26,8 @@ def answer_section(results: Results) -> Section:
     name = model.model if model else (results.cells[0].model if results.cells else "the model")
     sources = sorted({cell.source for cell in results.cells})
     trained = f", trained with {listed(sources)} on {data.name}," if sources else ""
+    if results.manifest.source == "file":
+        trained = ", as it was given,"
     counts = [f"{count} {verdict.value}" for verdict, count in verdict_counts(results).items()]
     blocks: list[Note | Paragraph | Answers] = []
     if data.synthetic:
@@ -64,7 +66,14 @@ def comparisons_section(results: Results) -> Section:
         if compared
         else ""
     )
-    blocks = (
+    given = results.manifest.source == "file"
+    words = tuple((f"{VERDICT_MARKS[verdict]} {verdict.value}", text) for verdict, text in _MEANINGS.items())
+    blocks = (*(_given_comparisons(gates) if given else _comparisons(gates)), Definitions(words))
+    return Section("comparisons", "What was compared with what", blocks)
+
+
+def _comparisons(gates: str) -> tuple[Paragraph, Paragraph]:
+    return (
         Paragraph(
             "Three comparisons are made and never merged, so that no candidate can spoil its own yardstick. "
             "Parameters: what the target really holds after loading, against the source's canonical parameters, bit for bit; "
@@ -78,6 +87,20 @@ def comparisons_section(results: Results) -> Section:
             f"oracle over the probe: at 1× a target is as exact as the source itself.{gates} A cell's verdict is the worst "
             "of its comparisons."
         ),
-        Definitions(tuple((f"{VERDICT_MARKS[verdict]} {verdict.value}", text) for verdict, text in _MEANINGS.items())),
     )
-    return Section("comparisons", "What was compared with what", blocks)
+
+
+def _given_comparisons(gates: str) -> tuple[Paragraph, Paragraph]:
+    return (
+        Paragraph(
+            "The file was given, and what it was made from is not known here: whether an exporter changed the model is not "
+            "asked. The file itself is the yardstick. Parameters: what the target really holds after loading, against the "
+            "tensors of the file, bit for bit. Runtime: the target's float32 outputs against the file's graph in float64 "
+            "(the route oracle, which stands for the source oracle too); implementations of that graph in float64 must agree."
+        ),
+        Paragraph(
+            "Runtime errors are multiples of the noise floor, which is the float32 error of the ONNX reference "
+            f"implementation against the graph in float64 over the probe.{gates} A cell's verdict is the worst of its "
+            "comparisons."
+        ),
+    )

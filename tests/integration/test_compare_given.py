@@ -1,0 +1,149 @@
+"""A model one already has: compared without a scenario, and everything that can be wrong with what is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.integration.conftest import ROOT, needs_r
+
+#: Makes a network that this project has no specification of: an image patch, LeakyReLU, pooling, softmax.
+MAKE = """
+import sys, torch
+torch.manual_seed(0)
+class Patch(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.norm = torch.nn.Conv2d(4, 8, 3, padding=1), torch.nn.BatchNorm2d(8)
+        self.dense = torch.nn.Linear(8, 5)
+    def forward(self, image):
+        hidden = torch.nn.functional.leaky_relu(self.norm(self.convolution(image)), 0.02)
+        hidden = torch.nn.functional.max_pool2d(hidden, 2)
+        return torch.softmax(self.dense(hidden.mean((2, 3))), 1)
+axes = {"image": {0: "n"}, "share": {0: "n"}}
+torch.onnx.export(Patch().eval(), (torch.zeros(2, 4, 8, 8),), sys.argv[1], dynamo=False, opset_version=13,
+                  input_names=["image"], output_names=["share"], dynamic_axes=axes)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("given")
+    subprocess.run([sys.executable, "-c", MAKE, str(folder / "patch.onnx")], check=True, capture_output=True)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(80, 4, 8, 8)).astype(np.float32)
+    np.save(folder / "x.npy", x)
+    np.save(folder / "wide.npy", x.astype(np.float64))
+    np.save(folder / "turned.npy", np.moveaxis(x, 1, -1))
+    x[3, 1, 2, 0] = np.nan
+    np.save(folder / "nan.npy", x)
+    np.save(folder / "objects.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(folder / "y.npy", random.integers(0, 5, 80))
+    np.save(folder / "y9.npy", np.full(80, 9))
+    np.save(folder / "ids.npy", np.arange(1000, 1080))
+    (folder / "cut.onnx").write_bytes((folder / "patch.onnx").read_bytes()[:700])
+    (folder / "cut.npy").write_bytes((folder / "x.npy").read_bytes()[:5000])
+    (folder / "noise.onnx").write_bytes(bytes(range(256)) * 8)
+    return folder
+
+
+def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness", "compare", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@needs_r
+def test_a_foreign_model_is_compared_without_a_scenario(folder: Path) -> None:
+    done = compare(
+        folder,
+        *("patch.onnx", "--to", "r/base,python/onnxruntime", "--probe", "x.npy"),
+        *("--labels", "y.npy", "--ids", "ids.npy", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    cells = {cell["target"]: cell for cell in json.loads(done.stdout)["cells"]}
+    assert set(cells) == {"r/base", "python/onnxruntime"}
+    for cell in cells.values():
+        assert cell["verdict"] == "equivalent"
+        assert cell["head"] == "softmax"
+        assert cell["parameters"]["verdict"] == "identical"
+        assert cell["probe_samples"] == 80
+    # The reference and plain R agree in float64, or there would be no yardstick.
+    assert cells["r/base"]["route_comparison"]["oracle_agreement"] < 1e-10
+    results = folder / "results" / "compare_patch"
+    page = (results / "report.md").read_text()
+    assert "as it was given" in page
+    assert "trained with" not in page
+    assert (results / "predictions.csv.gz").exists()
+    again = compare(
+        folder,
+        *("patch.onnx", "--to", "r/base,python/onnxruntime", "--probe", "x.npy"),
+        *("--labels", "y.npy", "--ids", "ids.npy", "--json"),
+    )
+    assert not json.loads(again.stdout)["fresh"]
+
+
+def test_without_labels_there_are_no_scores(folder: Path) -> None:
+    done = compare(
+        folder, "patch.onnx", "--to", "python/onnxruntime", "--probe", "image=x.npy", "--output", "unlabelled"
+    )
+    assert done.returncode == 0, done.stderr
+    results = folder / "unlabelled" / "compare_patch"
+    assert not (results / "predictions.csv.gz").exists()
+    assert (results / "report.html").exists()
+
+
+def test_expecting_more_than_there_is_ends_with_code_1(folder: Path) -> None:
+    arguments = ("patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--expect", "identical")
+    assert compare(folder, *arguments).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("nix.onnx", "--to", "r/base", "--probe", "x.npy"), "nix.onnx: no such file"),
+        (("x.npy", "--to", "r/base", "--probe", "x.npy"), "is .npy, not .onnx"),
+        (("patch.onnx", "--to", "r/bass", "--probe", "x.npy"), "did you mean 'r/base'?"),
+        (("patch.onnx", "--to", "python/pytorch", "--probe", "x.npy"), "does not read .onnx files"),
+        (("patch.onnx", "--to", "r/base", "--probe", "nix.npy"), "nix.npy: no such file"),
+        (("patch.onnx", "--to", "r/base", "--probe", "picture=x.npy"), "no input 'picture'; it has image"),
+        (("patch.onnx", "--to", "r/base", "--probe", "wide.npy"), "holds float64, the input 'image' takes float32"),
+        (
+            ("patch.onnx", "--to", "r/base", "--probe", "turned.npy"),
+            "80 x 8 x 8 x 4, the input 'image' takes n x 4 x 8 x 8",
+        ),
+        (("patch.onnx", "--to", "r/base", "--probe", "nan.npy"), "not finite at [3, 1, 2, 0]"),
+        (("patch.onnx", "--to", "r/base", "--probe", "objects.npy"), "cut short or not a .npy file of numbers"),
+        (("patch.onnx", "--to", "r/base", "--probe", "cut.npy"), "cut short or not a .npy file of numbers"),
+        (("cut.onnx", "--to", "r/base", "--probe", "x.npy"), "not an ONNX file, or a truncated one"),
+        (("noise.onnx", "--to", "r/base", "--probe", "x.npy"), "not an ONNX file, or a truncated one"),
+        (
+            ("patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--labels", "y9.npy"),
+            "holds the class 9, the model has 5",
+        ),
+        (
+            ("patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--labels", "x.npy"),
+            "save whole numbers (sample,)",
+        ),
+        (("patch.onnx", "--to", "r/base", "--probe", "x.npy", "--expect", "good"), "there is no verdict 'good'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_used_gets_one_line(folder: Path, arguments: tuple[str, ...], expected: str) -> None:
+    done = compare(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("harness: ")
+    assert expected in line
