@@ -93,18 +93,27 @@ def fetch(url: str, target: Path, check: Callable[[Path], None], progress: Progr
         part, stamp = _part(target), _stamp(target)
         try:
             with _alone(part) as file:
-                _until_whole(url, file, stamp, target.name, progress)
-                file.flush()
                 try:
-                    check(part)
-                except DataError:
-                    part.unlink()
+                    _until_whole(url, file, stamp, target.name, progress)
+                    file.flush()
+                    _checked(check, part, file)
+                    part.replace(target)
                     stamp.unlink(missing_ok=True)
-                    raise
-                part.replace(target)
+                finally:
+                    if part.exists() and part.stat().st_size == 0:
+                        part.unlink()
+                        stamp.unlink(missing_ok=True)
         finally:
             progress.ended()
-        stamp.unlink(missing_ok=True)
+
+
+def _checked(check: Callable[[Path], None], part: Path, file: IO[bytes]) -> None:
+    try:
+        check(part)
+    except DataError:
+        # What is wrong once is not continued.
+        file.truncate(0)
+        raise
 
 
 def _part(target: Path) -> Path:

@@ -159,6 +159,7 @@ def test_without_a_network_one_line_says_so(mirror, tmp_path, monkeypatch):
     def unknown(*arguments, **named):
         raise socket.gaierror(-2, "Name or service not known")
 
+    assert left_in(tmp_path) == set()
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(DataError, match="is there a network"):
         fetch("http://host.invalid/data", tmp_path / "x", anything, Silent())
@@ -184,6 +185,7 @@ def test_two_processes_do_not_write_one_file(mirror, tmp_path):
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="another process is fetching this file"):
             get(mirror, tmp_path)
+        assert left_in(tmp_path) == {"data.bin.part"}
 
 
 def test_a_full_disk_is_told_before_and_while_writing(mirror, tmp_path, monkeypatch):
