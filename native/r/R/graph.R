@@ -9,9 +9,10 @@ last_opset <- 28
 #'
 #' @param model what `parse_model()` returns.
 #' @param precision `"float32"` or `"float64"`, see [onnx_read()].
+#' @param table the operators, see operator_table(); `runtime` who refuses what is not in it.
 #' @return list(inputs, outputs, initializers, values, nodes, slots, constants).
 #' @noRd
-build_graph <- function(model, precision) {
+build_graph <- function(model, precision, table = operator_table(), runtime = "r/base") {
   graph <- model$graph
   opset <- check_opsets(model)
   initializer_names <- vapply(graph$initializers, `[[`, "", "name")
@@ -46,7 +47,7 @@ build_graph <- function(model, precision) {
   output_slots <- relist_flat(match(unlist(output_lists), names, 0L), output_lists)
   nodes <- vector("list", length(graph$nodes))
   for (k in seq_along(graph$nodes)) {
-    node <- prepare_node(graph$nodes[[k]], k, opset, precision)
+    node <- prepare_node(graph$nodes[[k]], k, opset, precision, table, runtime)
     slots <- input_slots[[k]]
     unmade <- nzchar(node$inputs) & slots == 0L
     if (any(unmade)) {
@@ -111,14 +112,14 @@ check_value_type <- function(info) {
 }
 
 # Finds the node in the operator table, or refuses it.
-prepare_node <- function(node, position, opset, precision) {
+prepare_node <- function(node, position, opset, precision, table, runtime) {
   label <- if (nzchar(node$name)) paste0("'", node$name, "'") else paste("number", position)
   what <- function(...) paste0("operator ", node$operator, " (opset ", opset, ", node ", label, ")", ...)
   if (nzchar(node$domain)) {
     stop_unsupported("operator ", node$operator, " of domain '", node$domain, "' (node ", label, ") is not supported")
   }
-  row <- find_operator(node$operator)
-  if (is.null(row)) stop_unsupported(what(" is not supported by r/base"))
+  row <- table[[node$operator, exact = TRUE]]
+  if (is.null(row)) stop_unsupported(what(" is not supported by ", runtime))
   since <- row$since[row$since <= opset]
   if (length(since) == 0L || opset > row$until) {
     stop_unsupported(what(" does not exist in that opset"))

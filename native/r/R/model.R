@@ -22,12 +22,17 @@
 #' predict(m, x, type = "prob")
 #' @export
 onnx_read <- function(path, precision = c("float32", "float64")) {
-  precision <- match.arg(precision)
+  read_model(path, match.arg(precision))
+}
+
+# For any engine: `table` and `runtime` see build_graph().
+read_model <- function(path, precision, table = operator_table(), runtime = "r/base") {
   parsed <- parse_file(path)
   structure(
     list(
       path = path, precision = precision, metadata = parsed$metadata, producer = parsed$producer,
-      ir_version = parsed$ir_version, opsets = parsed$opsets, graph = build_graph(parsed, precision)
+      ir_version = parsed$ir_version, opsets = parsed$opsets,
+      graph = build_graph(parsed, precision, table, runtime)
     ),
     class = "onnx_model"
   )

@@ -55,8 +55,6 @@ operator_table <- function() {
   table_cache$rows
 }
 
-find_operator <- function(name) operator_table()[[name, exact = TRUE]]
-
 build_operator_table <- function() {
   list(
     # Windows

@@ -18,13 +18,16 @@ longest_line <- 2^20
 #' `describe`, `load`, `parameters`, `structure`, `predict`, `activations` and
 #' `shutdown`.
 #'
+#' @param engine what computes: `"base"`, plain R arrays, or `"torch"`, see
+#'   [as_nn_module()].
 #' @param line one request, as JSON text.
 #' @return `handle()` returns the answer as JSON text of one line, `serve()`
 #'   nothing.
 #' @examples
 #' handle('{"id": 1, "request": "describe"}')
 #' @export
-serve <- function() {
+serve <- function(engine = "base") {
+  find_engine(engine)
   requests <- open_descriptor("HARNESS_REQUESTS_FD", "rb")
   answers <- open_descriptor("HARNESS_ANSWERS_FD", "wb")
   on.exit({
@@ -34,7 +37,7 @@ serve <- function() {
   repeat {
     line <- readLines(requests, n = 1L, warn = FALSE, encoding = "UTF-8")
     if (length(line) == 0L) break
-    writeLines(enc2utf8(handle(line)), answers, useBytes = TRUE)
+    writeLines(enc2utf8(handle(line, engine)), answers, useBytes = TRUE)
     flush(answers)
     if (isTRUE(session$ended)) break
   }
@@ -50,10 +53,11 @@ open_descriptor <- function(variable, mode) {
 
 #' @rdname serve
 #' @export
-handle <- function(line) {
+handle <- function(line, engine = "base") {
   id <- NULL
   answer <- tryCatch(
     {
+      session$engine <- find_engine(engine)
       if (nchar(line, "bytes") > longest_line) stop_bad_input("the line is longer than 1 MiB")
       request <- tryCatch(jsonlite::fromJSON(line, simplifyVector = FALSE), error = function(e) NULL)
       if (!is.list(request) || is.null(names(request))) stop_bad_input("the line is not a JSON object")
@@ -65,6 +69,29 @@ handle <- function(line) {
   )
   as.character(jsonlite::toJSON(answer, auto_unbox = TRUE, digits = NA, null = "null", na = "null"))
 }
+
+# An engine is a list made by a function named engine_*, called once:
+#
+#   name                            the part of the runtime's name after the slash;
+#   operators                       its operator table, or NULL where it has none of its own;
+#   versions(), threads()           named lists, for `describe`;
+#   read(path, precision)           a model, refused here if it cannot be run; its `graph` holds `inputs` and
+#                                   `outputs`, and it has `metadata` and `precision`;
+#   parameters(model)               stored tensors, see read_stored_tensors();
+#   predict(model, path, batch_size)    list(tensors = stored, seconds, cpu_seconds, batches);
+#   activations(model, path, names)     stored tensors.
+engine_cache <- new.env(parent = emptyenv())
+
+find_engine <- function(name) {
+  if (is.null(engine_cache[[name]])) {
+    make <- get0(paste0("engine_", name), envir = topenv(), mode = "function", inherits = FALSE)
+    if (is.null(make)) stop_unsupported("there is no engine '", name, "'")
+    assign(name, make(), envir = engine_cache)
+  }
+  engine_cache[[name]]
+}
+
+runtime_name <- function() paste0("r/", session$engine$name)
 
 failure <- function(id, kind, message) {
   list(id = id, ok = FALSE, error = list(kind = kind, message = message))
@@ -86,7 +113,7 @@ answer_request <- function(request) {
   name <- request$request
   if (!is.character(name) || length(name) != 1L) stop_bad_input("the request does not say what it requests")
   handler <- handlers[[name, exact = TRUE]]
-  if (is.null(handler)) stop_unsupported("request '", name, "' is not supported by r/base")
+  if (is.null(handler)) stop_unsupported("request '", name, "' is not supported by ", runtime_name())
   handler(request)
 }
 
@@ -96,24 +123,23 @@ json_object <- function(values = list()) {
 }
 
 answer_describe <- function(request) {
-  list(
-    runtime = "r/base", language = "r", engine = "base",
-    versions = list(
-      R = as.character(getRversion()), plainonnx = as.character(utils::packageVersion("plainonnx")),
-      jsonlite = as.character(utils::packageVersion("jsonlite")), BLAS = extSoftVersion()[["BLAS"]]
+  engine <- session$engine
+  c(
+    list(
+      runtime = runtime_name(), language = "r", engine = engine$name,
+      host = Sys.getenv("HARNESS_HOST", "rscript"),
+      versions = c(
+        list(
+          R = as.character(getRversion()), plainonnx = as.character(utils::packageVersion("plainonnx")),
+          jsonlite = as.character(utils::packageVersion("jsonlite"))
+        ),
+        engine$versions()
+      ),
+      threads = json_object(engine$threads()), requests = as.list(names(request_handlers())),
+      precisions = list("float32", "float64")
     ),
-    threads = json_object(blas_threads()),
-    requests = as.list(names(request_handlers())),
-    precisions = list("float32", "float64"),
-    operators = lapply(operator_table(), function(row) as.list(row$since))
+    if (!is.null(engine$operators)) list(operators = lapply(engine$operators, function(row) as.list(row$since)))
   )
-}
-
-# R itself computes in one thread; what the BLAS was told, as far as it can be known.
-blas_threads <- function() {
-  told <- Sys.getenv(c("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
-  told <- told[grepl("^[0-9]+$", told)]
-  c(list(r = 1L), if (length(told)) list(blas = as.integer(told[[1L]])))
 }
 
 argument <- function(request, name, check = is.character) {
@@ -150,7 +176,7 @@ answer_load <- function(request) {
   # The old model goes first: two large ones need not fit at once.
   session$model <- NULL
   began <- proc.time()
-  session$model <- onnx_read(path, precision)
+  session$model <- session$engine$read(path, precision)
   seconds <- proc.time() - began
   graph <- session$model$graph
   list(
@@ -160,10 +186,9 @@ answer_load <- function(request) {
 }
 
 answer_parameters <- function(request) {
-  initializers <- loaded_model()$graph$initializers
-  names(initializers) <- vapply(initializers, `[[`, "", "name")
-  write_stored_tensors(initializers, path_argument(request, "outputs"))
-  list(count = length(initializers))
+  stored <- session$engine$parameters(loaded_model())
+  write_stored_tensors(stored, path_argument(request, "outputs"))
+  list(count = length(stored))
 }
 
 answer_structure <- function(request) {
@@ -177,53 +202,20 @@ answer_structure <- function(request) {
   list(nodes = length(description$nodes))
 }
 
-# Inputs in the dtypes that the model declares; a double model also takes doubles.
-read_inputs <- function(path, model) {
-  infos <- model$graph$inputs
-  names(infos) <- vapply(infos, `[[`, "", "name")
-  stored <- read_stored_tensors(path)
-  lapply(stats::setNames(nm = names(stored)), function(name) {
-    x <- decode_tensor(stored[[name]])
-    declared <- infos[[name]]$dtype
-    if (is.null(declared) || x$dtype == declared) return(x)
-    if (model$precision == "float64" && x$dtype == "float64" && is_floating(declared)) {
-      x$dtype <- declared
-      return(x)
-    }
-    stop_bad_input("input '", name, "' is ", x$dtype, "; the model takes ", declared)
-  })
-}
-
-write_results <- function(results, path) {
-  stored <- Map(encode_tensor, results, names(results))
-  write_stored_tensors(stored, path)
-}
-
 answer_predict <- function(request) {
-  model <- loaded_model()
-  inputs <- read_inputs(path_argument(request, "inputs"), model)
+  inputs <- path_argument(request, "inputs")
   outputs <- path_argument(request, "outputs")
-  batch_size <- request$batch_size
-  began <- proc.time()
-  results <- run_batches(model$graph, inputs, batch_size)
-  spent <- proc.time() - began
-  write_results(results, outputs)
-  samples <- if (length(inputs) && length(inputs[[1L]]$shape)) inputs[[1L]]$shape[1L] else 1
-  list(
-    seconds = spent[["elapsed"]], cpu_seconds = sum(spent[c("user.self", "sys.self")]),
-    batches = if (is.null(batch_size)) 1 else max(ceiling(samples / batch_size), 1)
-  )
+  done <- session$engine$predict(loaded_model(), inputs, request$batch_size)
+  write_stored_tensors(done$tensors, outputs)
+  done[c("seconds", "cpu_seconds", "batches")]
 }
 
 answer_activations <- function(request) {
-  model <- loaded_model()
   names <- unlist(request$names)
   if (!is.character(names) || length(names) == 0L) stop_bad_input("the request 'activations' lacks 'names'")
-  inputs <- read_inputs(path_argument(request, "inputs"), model)
-  check_inputs(model$graph, inputs)
-  results <- lapply(run_graph(model$graph, inputs, unique(names)), round_output, model$precision)
-  write_results(results, path_argument(request, "outputs"))
-  list(count = length(results))
+  stored <- session$engine$activations(loaded_model(), path_argument(request, "inputs"), unique(names))
+  write_stored_tensors(stored, path_argument(request, "outputs"))
+  list(count = length(stored))
 }
 
 answer_shutdown <- function(request) {

@@ -131,3 +131,10 @@ test_that("the loop answers line by line over two pipes and ends with the reques
 })
 
 unlink(folder, recursive = TRUE)
+
+test_that("an engine that does not exist is refused by name", {
+  answer <- jsonlite::fromJSON(handle('{"id": 1, "request": "describe"}', engine = "abacus"))
+  expect_false(answer$ok)
+  expect_equal(answer$error$kind, "unsupported")
+  expect_match(answer$error$message, "'abacus'")
+})

@@ -1,0 +1,58 @@
+# The engine r/base of the serve loop: plain R arrays, see find_engine().
+
+engine_base <- function() {
+  list(
+    name = "base", operators = operator_table(), versions = function() list(BLAS = extSoftVersion()[["BLAS"]]),
+    threads = blas_threads, read = onnx_read, parameters = base_parameters, predict = base_predict,
+    activations = base_activations
+  )
+}
+
+# R itself computes in one thread; what the BLAS was told, as far as it can be known.
+blas_threads <- function() {
+  told <- Sys.getenv(c("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"))
+  told <- told[grepl("^[0-9]+$", told)]
+  c(list(r = 1L), if (length(told)) list(blas = as.integer(told[[1L]])))
+}
+
+base_parameters <- function(model) {
+  initializers <- model$graph$initializers
+  stats::setNames(initializers, vapply(initializers, `[[`, "", "name"))
+}
+
+# Inputs in the dtypes that the model declares; a double model also takes doubles.
+read_inputs <- function(path, model) {
+  infos <- model$graph$inputs
+  names(infos) <- vapply(infos, `[[`, "", "name")
+  stored <- read_stored_tensors(path)
+  lapply(stats::setNames(nm = names(stored)), function(name) {
+    x <- decode_tensor(stored[[name]])
+    declared <- infos[[name]]$dtype
+    if (is.null(declared) || x$dtype == declared) return(x)
+    if (model$precision == "float64" && x$dtype == "float64" && is_floating(declared)) {
+      x$dtype <- declared
+      return(x)
+    }
+    stop_bad_input("input '", name, "' is ", x$dtype, "; the model takes ", declared)
+  })
+}
+
+base_predict <- function(model, path, batch_size) {
+  inputs <- read_inputs(path, model)
+  began <- proc.time()
+  results <- run_batches(model$graph, inputs, batch_size)
+  spent <- proc.time() - began
+  samples <- if (length(inputs) && length(inputs[[1L]]$shape)) inputs[[1L]]$shape[1L] else 1
+  list(
+    tensors = Map(encode_tensor, results, names(results)), seconds = spent[["elapsed"]],
+    cpu_seconds = sum(spent[c("user.self", "sys.self")]),
+    batches = if (is.null(batch_size)) 1 else max(ceiling(samples / batch_size), 1)
+  )
+}
+
+base_activations <- function(model, path, names) {
+  inputs <- read_inputs(path, model)
+  check_inputs(model$graph, inputs)
+  results <- lapply(run_graph(model$graph, inputs, names), round_output, model$precision)
+  Map(encode_tensor, results, names(results))
+}
