@@ -210,36 +210,42 @@ def _decompressed(path: Path) -> bytes:
 def _reader() -> Any:
     """The package's parser, with limits of our own: raises DataError where the package is not installed.
 
-    The package trusts every length that a file states. Here arrays and strings must lie within the file, compact
-    sequences are bounded, and compiled code, for which it would reserve memory by a number in the file, is refused.
+    The package trusts every length that a file states. Here arrays and strings must lie within the file, and objects,
+    compact sequences and the table that compiled code asks for are bounded.
     """
     try:
-        from rdata.parser import DEFAULT_ALTREP_MAP
+        from rdata.parser import DEFAULT_ALTREP_MAP, RObjectInfo, RObjectType
         from rdata.parser._xdr import ParserXDR
     except ImportError as error:
         raise DataError("R data files are read by the package rdata, version 1.1", hint=_INSTALL) from error
 
     class Reader(ParserXDR):  # type: ignore[misc, unused-ignore]
         def __init__(self, data: memoryview) -> None:
-            super().__init__(data, expand_altrep=True, altrep_constructor_dict=self._bounded())
+            super().__init__(data, expand_altrep=True, altrep_constructor_dict=self._expanding())
             self._size, self._objects, self._expanded = len(data), 0, 0
 
-        def _bounded(self) -> dict[bytes, Callable[[Any], Any]]:
-            def bounded(build: Callable[[Any], Any], state: Any) -> Any:
-                self._expanded += abs(int(state.value[0]))
+        def _expanding(self) -> dict[bytes, Callable[[Any], Any]]:
+            # Built here, since the package (1.1.0) loses two numbers of a descending sequence such as -1:-40.
+            def sequence(state: Any, kind: Any, dtype: Any) -> tuple[Any, NDArray[Any]]:
+                count, start, step = (float(value) for value in state.value)
+                self._expanded += abs(int(count))
                 if self._expanded > LONGEST_SEQUENCES:
                     raise _Refused(f"holds compact sequences of more than {LONGEST_SEQUENCES} numbers")
-                return build(state)
+                info = RObjectInfo(type=kind, object=False, attributes=False, tag=False, gp=0, reference=0)
+                return info, (start + step * np.arange(int(count))).astype(dtype)
 
-            return {
-                name: functools.partial(bounded, build) if name.startswith(b"compact_") else build
-                for name, build in DEFAULT_ALTREP_MAP.items()
+            return dict(DEFAULT_ALTREP_MAP) | {
+                b"compact_intseq": functools.partial(sequence, kind=RObjectType.INT, dtype=np.int32),
+                b"compact_realseq": functools.partial(sequence, kind=RObjectType.REAL, dtype=np.float64),
             }
 
-        def parse_R_object(self, *arguments: Any, **named: Any) -> Any:
-            self._objects += 1
+        def _count(self, objects: int) -> None:
+            self._objects += abs(objects)
             if self._objects > MOST_OBJECTS:
                 raise _Refused(f"holds more than {MOST_OBJECTS} objects")
+
+        def parse_R_object(self, *arguments: Any, **named: Any) -> Any:
+            self._count(1)
             return super().parse_R_object(*arguments, **named)
 
         def _within(self, size: int) -> None:
@@ -254,8 +260,12 @@ def _reader() -> Any:
             self._within(length)
             return bytes(super().parse_string(length))
 
-        def _parse_bytecode(self, *arguments: Any, **named: Any) -> Any:
-            raise _Refused("holds compiled R code")
+        def _parse_bytecode(self, references: Any, repeated: list[Any] | None = None) -> Any:
+            if repeated is None:
+                count = self.parse_int()
+                self._count(count)
+                repeated = [None] * count
+            return super()._parse_bytecode(references, repeated)
 
     return Reader
 

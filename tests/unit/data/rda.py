@@ -68,10 +68,10 @@ def frame(columns: dict[str, bytes], classes: tuple[str, ...] = ("tbl_df", "tbl"
     )
 
 
-def compact_sequence(count: int) -> bytes:
+def compact_sequence(count: int, start: int = 1, step: int = 1) -> bytes:
     """1:count as R writes it since 3.5: three numbers, whatever the count."""
     info = number(2) + symbol("compact_intseq") + number(2) + symbol("base") + NIL
-    return number(238) + info + reals([count, 1, 1]) + NIL
+    return number(238) + info + reals([count, start, step]) + NIL
 
 
 def save(path: Path, objects: dict[str, bytes], *, compress: bool = True) -> Path:

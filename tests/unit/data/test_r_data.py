@@ -34,6 +34,7 @@ def test_columns_are_read_in_order_and_by_kind(tmp_path, compress):
         "day": rda.dates([11213, -1]),
         "series": rda.items([rda.frame({"v": rda.reals([1])}), rda.frame({"v": rda.reals([2, 3])})]),
         "sequence": rda.compact_sequence(2),
+        "falling": rda.compact_sequence(2, -1, -1),
     }
     frame = read(tmp_path, rda.frame(columns), compress=compress)
     assert list(frame.columns) == list(columns)
@@ -45,6 +46,7 @@ def test_columns_are_read_in_order_and_by_kind(tmp_path, compress):
     assert frame.column("day").dates().astype(str).tolist() == ["2000-09-13", "1969-12-31"]
     assert [one.column("v").numbers().tolist() for one in frame.column("series").frames()] == [[1], [2, 3]]
     assert frame.column("sequence").numbers().tolist() == [1, 2]
+    assert frame.column("falling").numbers().tolist() == [-1, -2]
 
 
 def test_one_object_of_several_is_chosen_by_name(tmp_path):
@@ -61,6 +63,7 @@ ENVIRONMENT = rda.number(4) + rda.number(0) + rda.number(253) + rda.NIL * 3
 POINTER = rda.number(22) + rda.NIL * 2
 CALL = rda.number(6) + rda.symbol("system") + rda.number(2) + rda.texts(["touch pwned"]) + rda.NIL
 BYTECODE = rda.number(21) + rda.number(2**31 - 1)
+COMPILED = rda.number(21) + rda.number(1) + rda.integers([12, 1]) + rda.number(1) + rda.number(14) + rda.reals([1])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +73,7 @@ BYTECODE = rda.number(21) + rda.number(2**31 - 1)
         (ENVIRONMENT, "x.rda:x: an environment, not a data frame"),
         (POINTER, "x.rda:x: an external pointer, not a data frame"),
         (CALL, "x.rda:x: R code, not a data frame"),
-        (BYTECODE, "x.rda: holds compiled R code"),
+        (BYTECODE, "x.rda: holds more than 4000000 objects"),
         (rda.reals([1, 2]), "x.rda:x: a numeric vector, not a data frame"),
         (rda.items([rda.reals([1])], {"names": rda.texts(["v"])}), "x.rda:x: a list, not a data frame"),
         (rda.items([rda.reals([1])], {"class": rda.texts(["data.frame"])}), "whose columns are not named"),
@@ -89,7 +92,7 @@ def test_what_is_not_plain_data_is_refused_by_name(tmp_path, value, message):
         read(tmp_path, value)
 
 
-@pytest.mark.parametrize("value", [CLOSURE, ENVIRONMENT, POINTER, CALL])
+@pytest.mark.parametrize("value", [CLOSURE, ENVIRONMENT, POINTER, CALL, COMPILED])
 def test_code_beside_the_data_stays_unread(tmp_path, value):
     frame = read(tmp_path, rda.frame({"f": rda.items([value]), "v": rda.reals([4])}))
     assert frame.column("v").numbers().tolist() == [4]
