@@ -42,7 +42,7 @@ def main() -> None:
                     batch_size=SAMPLES,
                 )
                 times[runtime].append(done["seconds"])
-        blas = workers["r/base"].request("describe")["versions"].get("blas", "unknown")
+        blas = workers["r/base"].request("describe")["versions"].get("BLAS", "unknown")
         for worker in workers.values():
             worker.close()
     for runtime in names:

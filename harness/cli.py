@@ -67,11 +67,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a scenario: train, export, reopen, compare, report. Goes on from what is finished."""
+    from harness.scenario import read_scenario
+
+    # Read before anything heavy is imported: a bad scenario is told at once.
+    asked = read_scenario(scenario)
     from harness.progress import listener
     from harness.run import run as run_scenario
 
     with listener(quiet=as_json) as listening:
-        result = run_scenario(scenario, output=output, store=store, listener=listening, pdf=pdf)
+        result = run_scenario(asked, scenario, output=output, store=store, listener=listening, pdf=pdf)
     code = int(result.exit_code)
     title = result.scenario.title
     _print_outcome(title, result.folder, result.cells, fresh=result.fresh, code=code, as_json=as_json)

@@ -14,7 +14,7 @@ from harness.plan import make_plan
 from harness.provenance import sources
 from harness.result_files import finished_run
 from harness.results import Outcome, write_results
-from harness.scenario import Scenario, read_scenario
+from harness.scenario import Scenario
 from harness.store import Store, content_hash, exclusive
 
 
@@ -29,12 +29,13 @@ class RunResult:
     fresh: bool
 
 
-def run(path: Path, *, output: Path, store: Path, listener: Listener, pdf: bool = False) -> RunResult:
-    """Run a scenario file and write its results below ``output/<scenario>/``.
+def run(
+    scenario: Scenario, path: Path, *, output: Path, store: Path, listener: Listener, pdf: bool = False
+) -> RunResult:
+    """Run a scenario that was read from ``path`` and write its results below ``output/<scenario>/``.
 
     Raises HarnessError for everything that concerns the whole run. A worker's failure costs its cells only.
     """
-    scenario = read_scenario(path)
     plan = make_plan(scenario)
     states = availabilities(plan)
     keys = step_keys(plan)
