@@ -5,10 +5,10 @@
 #
 # * `samples`, in the function's environment, is a tibble of class "sits". Bands, labels and dates of the model are
 #   those of the samples: bands the columns of the first series, labels sorted, the number of dates that of the first.
-# * `model` is what sits_model_export() gives. `train_samples` has the predictors' names after its first two columns,
-#   and sits names the columns of a cube's pixels after them. `stats` must not be there: it marks models of old versions.
+# * `model` is what sits_model_export() gives. `train_samples` has the predictors' names after its first two columns, and
+#   sits names the columns of a cube's pixels after them. `stats` must not be there: it marks models of old versions.
 # * values come as a data frame or a matrix with a row for each pixel: all dates of the first band, then of the second.
-#   Columns are called band and number of the date, NDVI1, NDVI2, ...
+#   Columns are named after the band and the number of the date: NDVI1, NDVI2, ...
 # * probabilities go back as a matrix with a column for each label, in the order of the labels, for a cube's layers are
 #   named by position. From 1.5.1 on sits puts the scores of a "torch_model" through a softmax, and takes those of any
 #   other class as probabilities; before, it took all as probabilities.
@@ -247,8 +247,8 @@ given_limits <- function(limits, stored_bands, order, dates) {
   lapply(stats::setNames(nm = c("q02", "q98")), function(name) {
     values <- limits[[name]]
     if (!is.numeric(values) || length(values) != length(stored_bands) * dates || !all(is.finite(values))) {
-      stop_bad_input("normalise$", name, " must hold ", length(stored_bands) * dates, " finite numbers, one for each of ",
-                     dates, " dates of the bands ", quoted(stored_bands))
+      stop_bad_input("normalise$", name, " must hold ", length(stored_bands) * dates, " finite numbers, one for each ",
+                     "of ", dates, " dates of the bands ", quoted(stored_bands))
     }
     values <- matrix(values, dates)
     if (any(values != rep(values[1L, ], each = dates))) {
@@ -339,7 +339,7 @@ placeholder_dates <- function(model, axes, timeline) {
 sits_columns_of_samples <- c("longitude", "latitude", "start_date", "end_date", "label", "time_series")
 
 check_sits_samples <- function(samples, bands, classes) {
-  if (!is.data.frame(samples) || !nrow(samples)) stop_bad_input("samples must be a tibble of sits with at least one row")
+  if (!is.data.frame(samples) || !nrow(samples)) stop_bad_input("samples must be a tibble of sits with rows")
   if (inherits(samples, "sits_base")) stop_bad_input("samples with base data (class sits_base) are not supported")
   absent <- setdiff(sits_columns_of_samples, names(samples))
   if (length(absent)) stop_bad_input("samples lack the column ", quoted(absent))

@@ -127,7 +127,8 @@ test_that("the normalisation of sits is the 2 % and 98 % quantiles of all sample
   values <- values_of(data, bands)
   limits <- lapply(values, quantile, c(0.02, 0.98), names = FALSE)
   expect_equal(environment(f)$ml_stats,
-               list(q02 = rep(c(limits$NDVI[1], limits$EVI[1]), each = 4), q98 = rep(c(limits$NDVI[2], limits$EVI[2]), each = 4)))
+               list(q02 = rep(c(limits$NDVI[1], limits$EVI[1]), each = 4),
+                    q98 = rep(c(limits$NDVI[2], limits$EVI[2]), each = 4)))
   scaled <- Map(function(v, l) pmin(pmax((v - l[1]) / (l[2] - l[1]), 0.0001), 1), values, limits)
   expect_true(any(unlist(scaled) == 0.0001) && any(unlist(scaled) == 1))
   found <- as.matrix(sits_classify_series(data, f)[-1])
@@ -219,9 +220,11 @@ test_that("a model that does not take series of pixels is refused", {
   on.exit(unlink(bare))
   refused(as_sits_model(bare, data, normalise = "none"), "harness.axes")
   model <- series_model()
-  refused(as_sits_model(model, data, normalise = "none", axes = c("sample", "time", "row")), "axes 'sample', 'time', 'row'")
+  refused(as_sits_model(model, data, normalise = "none", axes = c("sample", "time", "row")),
+          "axes 'sample', 'time', 'row'")
   refused(as_sits_model(model, data, normalise = "none", axes = c("band", "sample", "time")), "must be 'sample'")
-  refused(as_sits_model(model, data, normalise = "none", bands = c("A", "B", "C")), "2 bands \\('NDVI', 'EVI'\\), not 3")
+  refused(as_sits_model(model, data, normalise = "none", bands = c("A", "B", "C")),
+          "2 bands \\('NDVI', 'EVI'\\), not 3")
   refused(as_sits_model(series_model(head = NULL), data, normalise = "none"), "harness.head")
   refused(as_sits_model(series_model(samples = 7), data, normalise = "none"), "exactly 7 samples")
   refused(as_sits_model(series_model(names = NULL), data, normalise = "none"), "harness.bands")
@@ -258,7 +261,8 @@ test_that("a file that says enough needs no samples, and names can be those of t
   refused(as_sits_model(series_model(), data, normalise = "none", timeline = dates), "not both")
   refused(as_sits_model(series_model(), normalise = "none", timeline = rev(dates)), "earliest first")
   refused(as_sits_model(series_model(free_time = TRUE), normalise = "none"), "give samples or timeline")
-  expect_equal(sits_contract(as_sits_model(series_model(free_time = TRUE), normalise = "none", timeline = dates))$dates, 4)
+  free <- as_sits_model(series_model(free_time = TRUE), normalise = "none", timeline = dates)
+  expect_equal(sits_contract(free)$dates, 4)
 })
 
 test_that("batches give what the whole gives, for sits too", {
@@ -278,7 +282,8 @@ test_that("the function travels to another process", {
   parallel::clusterCall(cluster, .libPaths, .libPaths())
   pixels <- sits_predictors(data, bands, 4)
   expect_equal(parallel::clusterCall(cluster, f, pixels)[[1]], f(pixels))
-  expect_setequal(ls(environment(f)), c("model", "samples", "labels", "bands", "n_times", "ml_stats", "train_samples", "layout"))
+  expect_setequal(ls(environment(f)),
+                  c("model", "samples", "labels", "bands", "n_times", "ml_stats", "train_samples", "layout"))
 })
 
 modis <- function(name) {
@@ -327,10 +332,11 @@ test_that("sits itself takes the model", {
   dates <- nrow(samples$time_series[[1]])
   labels <- sits::sits_labels(samples)
   w <- weights(1, dates, length(labels)) / 4
-  f <- as_sits_model(series_model(w, names = "NDVI", classes = rev(labels)), samples, normalise = sits::sits_stats(samples))
+  f <- as_sits_model(series_model(w, names = "NDVI", classes = rev(labels)), samples,
+                     normalise = sits::sits_stats(samples))
   expect_equal(sits::sits_bands(f), "NDVI")
   expect_equal(sits::sits_labels(f), labels)
-  some <- samples[seq(1, nrow(samples), length.out = 20), ]
+  some <- samples[round(seq(1, nrow(samples), length.out = 20)), ]
   found <- sits::sits_classify(some, f, multicores = 1, progress = FALSE)
   predictors <- sits::sits_pred_normalize(sits::sits_predictors(some), sits::sits_stats(samples))
   expected <- written_out(list(as.matrix(sits::sits_pred_features(predictors))), stored(w), rev(labels))
