@@ -123,6 +123,10 @@ class LoadedModel(ABC):
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
         """Outputs by name for checked inputs; only the framework's own call runs under ``watch``."""
 
+    def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
+        """The framework's own call on checked inputs, converted beforehand, to be repeated and timed."""
+        return lambda: self.run(feeds, Stopwatch())
+
     @abstractmethod
     def parameters(self) -> dict[str, Array]:
         """The parameters the runtime really holds, under the file's own names, in the file's dtypes and bits."""
@@ -192,7 +196,7 @@ def _is_floating(dtype: str) -> bool:
     return dtype.startswith(("float", "bfloat"))
 
 
-def _check_batch(batch: dict[str, Array], expected: list[TensorInfo]) -> None:
+def check_batch(batch: dict[str, Array], expected: list[TensorInfo]) -> None:
     """Sizes that only a batch can settle: a fixed axis 0, and dimensions that share a name."""
     named: dict[str, tuple[int, str]] = {}
     for info in expected:
@@ -221,7 +225,7 @@ def predict(model: LoadedModel, inputs: dict[str, Array], batch_size: int | None
     inputs = checked_inputs(inputs, model)
     watch = Stopwatch()
     if batch_size is None:
-        _check_batch(inputs, model.inputs)
+        check_batch(inputs, model.inputs)
         outputs = model.run(inputs, watch)
         return Prediction(outputs, watch.seconds, watch.cpu_seconds, 1)
     if batch_size < 1:
@@ -234,7 +238,7 @@ def predict(model: LoadedModel, inputs: dict[str, Array], batch_size: int | None
     starts = range(0, total, batch_size) if total else [0]
     for start in starts:
         batch = {name: array[start : start + batch_size] for name, array in inputs.items()}
-        _check_batch(batch, model.inputs)
+        check_batch(batch, model.inputs)
         size = min(batch_size, total - start)
         for name, array in model.run(batch, watch).items():
             if array.ndim == 0 or array.shape[0] != size:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,6 +101,11 @@ class RuntimeModel(LoadedModel):
         with watch:
             found = self._session.run(names, feeds)
         return dict(zip(names, found, strict=True))
+
+    def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
+        """See LoadedModel."""
+        names = [info.name for info in self.outputs]
+        return functools.partial(self._session.run, names, feeds)
 
     def parameters(self) -> dict[str, Array]:
         """What a session holds: the file as onnxruntime itself writes it back without any optimisation."""

@@ -50,6 +50,12 @@ class PytorchModel(LoadedModel):
         found = found if isinstance(found, tuple) else (found,)
         return {info.name: value.numpy() for info, value in zip(self.outputs, found, strict=True)}
 
+    def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
+        """See LoadedModel."""
+        tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
+        call: Callable[[], object] = torch.inference_mode()(functools.partial(self.module, **tensors))
+        return call
+
     def parameters(self) -> dict[str, Array]:
         """The state under canonical names; parameters widened to float64 are narrowed again, which is exact."""
         return state_arrays(self.module)

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from harness.workers import timing
 from harness.workers.engine import (
     BadInput,
     Engine,
     LoadedModel,
     Precision,
     Progress,
+    Stopwatch,
     checked_inputs,
     predict,
 )
@@ -40,6 +42,8 @@ class Requests:
             "structure": self.structure,
             "predict": self.predict,
             "activations": self.activations,
+            "time": self.time,
+            "echo": self.echo,
         }
         return shared | self.engine.requests(progress)
 
@@ -102,6 +106,33 @@ class Requests:
         found = model.activations(feeds, names)
         write_tensors(output_file(outputs), found)
         return {"count": len(found)}
+
+    def time(
+        self, inputs: str, batch_sizes: list[int], seconds: float, repeats: int = timing.DEFAULT_SAMPLES
+    ) -> dict[str, Any]:
+        """Time the loaded model's own call, see harness.workers.timing."""
+        sizes, limit, most = timing.checked_request(batch_sizes, seconds, repeats)
+        model = self._loaded()
+        measured = timing.measure(model, read_tensors(existing_file(inputs)), sizes, limit, most)
+        return {
+            "batches": measured,
+            "resident_peak_bytes": timing.resident_peak(),
+            "threads": self.engine.threads(),
+        }
+
+    def echo(self, inputs: str, outputs: str) -> dict[str, Any]:
+        """Read a file of arrays and write it again: what it costs to hand arrays over."""
+        source, target = existing_file(inputs), output_file(outputs)
+        reading, writing = Stopwatch(), Stopwatch()
+        with reading:
+            arrays = read_tensors(source)
+        with writing:
+            write_tensors(target, arrays)
+        return {
+            "bytes": sum(array.nbytes for array in arrays.values()),
+            "read_seconds": reading.seconds,
+            "write_seconds": writing.seconds,
+        }
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:

@@ -4,7 +4,7 @@ engine_base <- function() {
   list(
     name = "base", operators = operator_table(), versions = function() list(BLAS = extSoftVersion()[["BLAS"]]),
     threads = blas_threads, read = onnx_read, parameters = base_parameters, predict = base_predict,
-    activations = base_activations
+    activations = base_activations, prepare = base_prepare
   )
 }
 

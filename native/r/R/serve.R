@@ -79,7 +79,9 @@ handle <- function(line, engine = "base") {
 #                                   `outputs`, and it has `metadata` and `precision`;
 #   parameters(model)               stored tensors, see read_stored_tensors();
 #   predict(model, path, batch_size)    list(tensors = stored, seconds, cpu_seconds, batches);
-#   activations(model, path, names)     stored tensors.
+#   activations(model, path, names)     stored tensors;
+#   prepare(model, path)            a function without arguments: the engine's own call on the inputs of a file, which
+#                                   are read beforehand; without it the request `time` is refused.
 engine_cache <- new.env(parent = emptyenv())
 
 find_engine <- function(name) {
@@ -104,7 +106,8 @@ kind_of_condition <- function(condition) {
 request_handlers <- function() {
   list(
     describe = answer_describe, load = answer_load, parameters = answer_parameters, structure = answer_structure,
-    predict = answer_predict, activations = answer_activations, shutdown = answer_shutdown
+    predict = answer_predict, activations = answer_activations, time = answer_time, echo = answer_echo,
+    shutdown = answer_shutdown
   )
 }
 

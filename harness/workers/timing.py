@@ -1,0 +1,156 @@
+"""How long a loaded model's own call takes: first call apart, calibrated inner loops, raw numbers.
+
+Nothing is summarised here: a worker hands over what it measured, and ``harness.compare.timing`` makes of it what can be
+said. The calibration is that of pyperf (https://pyperf.readthedocs.io/): calls are looped until one sample is long
+against the resolution of the clocks.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.workers.engine import Array, BadInput, LoadedModel, check_batch, checked_inputs
+
+#: A sample lasts at least this many times the resolution of the coarser clock: its error stays under 1 %.
+TICKS = 100
+#: Samples of a batch size are never fewer, however long a call takes.
+FEWEST_SAMPLES = 3
+#: Bounds that keep an answer inside one line of the contract.
+MOST_SAMPLES = 1000
+MOST_BATCH_SIZES = 16
+MOST_SECONDS = 600.0
+LARGEST_BATCH = 1 << 20
+DEFAULT_SAMPLES = 500
+
+_MOST_CALLS = 1_000_000
+
+Clock = Callable[[], float]
+
+
+def resolution(clock: Clock, tries: int = 5) -> float:
+    """The smallest step in seconds that a clock is seen to take, the cost of reading it included."""
+    steps = []
+    for _ in range(tries):
+        began = clock()
+        while (now := clock()) == began:
+            pass
+        steps.append(now - began)
+    return min(steps)
+
+
+def sample(call: Callable[[], object], calls: int) -> tuple[float, float]:
+    """Wall and CPU seconds (of all threads of the process) of ``calls`` calls in a row."""
+    loop = range(calls)
+    cpu = time.process_time()
+    wall = time.perf_counter()
+    for _ in loop:
+        call()
+    wall = time.perf_counter() - wall
+    cpu = time.process_time() - cpu
+    return wall, cpu
+
+
+def calibrate(call: Callable[[], object], shortest: float) -> int:
+    """How many calls make a sample of at least ``shortest`` wall seconds; warms up on the way."""
+    calls = 1
+    while calls < _MOST_CALLS:
+        wall, _ = sample(call, calls)
+        if wall >= shortest:
+            break
+        # A little more than a rule of three asks for, so that the next try is mostly the last.
+        needed = math.ceil(1.2 * calls * shortest / wall) if wall > 0 else 10 * calls
+        calls = min(max(needed, calls + 1), 10 * calls, _MOST_CALLS)
+    return calls
+
+
+def measure(
+    model: LoadedModel, inputs: dict[str, Array], batch_sizes: list[int], seconds: float, repeats: int
+) -> list[dict[str, Any]]:
+    """Per batch size: the first call apart, then samples until ``seconds`` are over or there are ``repeats``.
+
+    Each is ``batch_size``, ``first_seconds``, ``first_cpu_seconds``, ``calls`` (per sample) and the lists ``seconds``
+    and ``cpu_seconds``, both per call. Batches hold the first samples of ``inputs``, from the beginning again where
+    there are too few. Raises BadInput on wrong inputs.
+    """
+    given = checked_inputs(inputs, model)
+    shortest = TICKS * max(resolution(time.perf_counter), resolution(time.process_time))
+    batches = [(size, batch_of(given, size, model)) for size in batch_sizes]
+    return [{"batch_size": size} | _one_size(model, batch, shortest, seconds, repeats) for size, batch in batches]
+
+
+def batch_of(inputs: dict[str, Array], size: int, model: LoadedModel) -> dict[str, Array]:
+    """``size`` samples along axis 0 of every input. Raises BadInput where a model or its inputs have no such batch."""
+    batch = {}
+    for name, array in inputs.items():
+        if array.ndim == 0 or array.shape[0] == 0:
+            raise BadInput(f"input '{name}' has no samples along axis 0 to make batches of")
+        batch[name] = np.ascontiguousarray(np.take(array, np.arange(size) % array.shape[0], axis=0))
+    check_batch(batch, model.inputs)
+    return batch
+
+
+def _one_size(
+    model: LoadedModel, batch: dict[str, Array], shortest: float, seconds: float, repeats: int
+) -> dict[str, Any]:
+    call = model.prepared(batch)
+    gc.collect()
+    first, first_cpu = sample(call, 1)
+    calls = calibrate(call, shortest)
+    walls: list[float] = []
+    cpus: list[float] = []
+    deadline = time.perf_counter() + seconds
+    while len(walls) < repeats and (len(walls) < FEWEST_SAMPLES or time.perf_counter() < deadline):
+        wall, cpu = sample(call, calls)
+        # To the nanosecond, which is what the clocks count in.
+        walls.append(round(wall / calls, 9))
+        cpus.append(round(cpu / calls, 9))
+    return {
+        "calls": calls,
+        "first_seconds": first,
+        "first_cpu_seconds": first_cpu,
+        "seconds": walls,
+        "cpu_seconds": cpus,
+    }
+
+
+def resident_peak() -> int | None:
+    """The most memory in bytes that this process held at once since it began; None where it cannot be known.
+
+    ``VmHWM`` and not ``getrusage``, which on Linux begins with the peak of the process that started this one.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    if sys.platform == "darwin":
+        import resource
+
+        return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return None
+
+
+def checked_request(batch_sizes: Any, seconds: Any, repeats: Any) -> tuple[list[int], float, int]:
+    """The arguments of a ``time`` request. Raises BadInput."""
+    whole = isinstance(batch_sizes, list) and all(
+        isinstance(size, int) and not isinstance(size, bool) for size in batch_sizes
+    )
+    if not whole or not 1 <= len(batch_sizes) <= MOST_BATCH_SIZES or len(set(batch_sizes)) != len(batch_sizes):
+        raise BadInput(f"batch_sizes must be a list of 1 to {MOST_BATCH_SIZES} different integers, not {batch_sizes!r}")
+    if not all(1 <= size <= LARGEST_BATCH for size in batch_sizes):
+        raise BadInput(f"every batch size must be from 1 to {LARGEST_BATCH}, not {batch_sizes}")
+    number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not number or not 0 < seconds <= MOST_SECONDS:
+        raise BadInput(f"seconds must be a number over 0 and at most {MOST_SECONDS:g}, not {seconds!r}")
+    if not isinstance(repeats, int) or isinstance(repeats, bool) or not FEWEST_SAMPLES <= repeats <= MOST_SAMPLES:
+        raise BadInput(f"repeats must be an integer from {FEWEST_SAMPLES} to {MOST_SAMPLES}, not {repeats!r}")
+    return batch_sizes, float(seconds), repeats

@@ -1,0 +1,105 @@
+"""Calibration and sampling, on a model whose call takes a known time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.workers import timing
+from harness.workers.engine import Array, BadInput, LoadedModel, Stopwatch, TensorInfo
+
+
+class Sleeper(LoadedModel):
+    """A model whose call sleeps a while; the first one longer."""
+
+    def __init__(self, seconds: float, first: float = 0.0) -> None:
+        self.inputs = [TensorInfo("x", "float32", ("batch", 2))]
+        self.outputs = [TensorInfo("y", "float32", ("batch", 2))]
+        self.metadata = {}
+        self.calls = 0
+        self.sizes: set[int] = set()
+        self._seconds = seconds
+        self._first = first
+
+    def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
+        self.calls += 1
+        self.sizes.add(len(feeds["x"]))
+        with watch:
+            time.sleep(self._first if self.calls == 1 else self._seconds)
+        return {"y": feeds["x"]}
+
+    def parameters(self) -> dict[str, Array]:
+        return {}
+
+
+INPUTS = {"x": np.ones((3, 2), np.float32)}
+
+
+def measured(model: LoadedModel, **options: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"batch_sizes": [4], "seconds": 0.2, "repeats": 500} | options
+    return timing.measure(model, INPUTS, given["batch_sizes"], given["seconds"], given["repeats"])[0]
+
+
+def test_a_known_time_is_measured_and_the_first_call_kept_apart() -> None:
+    found = measured(Sleeper(0.004, first=0.08))
+    assert found["first_seconds"] >= 0.08
+    assert 0.004 <= float(np.median(found["seconds"])) < 0.012
+    assert max(found["seconds"]) < found["first_seconds"]
+    # Sleeping costs wall time and hardly any CPU time.
+    assert float(np.median(found["cpu_seconds"])) < 0.002
+
+
+def test_short_calls_are_looped_until_the_clock_resolves_them() -> None:
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+
+    chosen = timing.calibrate(call, 0.002)
+    assert chosen > 100
+    assert calls >= chosen
+    wall, _ = timing.sample(call, chosen)
+    assert wall > 0.0002
+
+
+def test_a_long_call_is_not_looped() -> None:
+    assert timing.calibrate(lambda: time.sleep(0.01), 0.002) == 1
+
+
+def test_samples_are_bounded_by_repeats_and_by_seconds_but_never_under_three() -> None:
+    assert len(measured(Sleeper(0.0005), seconds=5.0, repeats=7)["seconds"]) == 7
+    assert len(measured(Sleeper(0.03), seconds=0.001)["seconds"]) == timing.FEWEST_SAMPLES
+    began = time.perf_counter()
+    found = measured(Sleeper(0.002), seconds=0.1, repeats=1000)
+    assert time.perf_counter() - began < 2.0
+    assert 3 <= len(found["seconds"]) < 60
+
+
+def test_every_batch_has_its_size() -> None:
+    model = Sleeper(0.0005)
+    found = timing.measure(model, INPUTS, [1, 2, 5], 0.01, 10)
+    assert [batch["batch_size"] for batch in found] == [1, 2, 5]
+    assert model.sizes == {1, 2, 5}
+
+
+def test_inputs_without_samples_are_refused() -> None:
+    with pytest.raises(BadInput, match="no samples"):
+        timing.measure(Sleeper(0.0), {"x": np.ones((0, 2), np.float32)}, [1], 0.01, 10)
+
+
+def test_the_resolution_of_a_coarse_clock_is_seen() -> None:
+    ticks = iter(tick // 50 * 0.01 for tick in range(100_000))
+    assert timing.resolution(lambda: next(ticks)) == pytest.approx(0.01)
+
+
+def test_the_peak_of_memory_grows_with_what_is_held() -> None:
+    before = timing.resident_peak()
+    if before is None:
+        pytest.skip("this system does not tell")
+    block = np.ones(before + 50_000_000, np.uint8)
+    assert timing.resident_peak() > before + 10_000_000
+    del block
