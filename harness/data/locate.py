@@ -13,21 +13,28 @@ ENVIRONMENT_VARIABLE = "HARNESS_DATA"
 
 
 def find(name: str, base: str | None) -> Path:
-    """The file of a name: absolute, or below ``base``, or below the folder of HARNESS_DATA, or the current folder.
+    """The file of a name: absolute, or below ``base``; without a base, in the current folder or below HARNESS_DATA.
 
-    Raises DataError, with the place that was looked at, where it does not exist.
+    Raises DataError, with the place that was looked at last, where it does not exist.
     """
     path = Path(name).expanduser()
-    folder = base or os.environ.get(ENVIRONMENT_VARIABLE) or "."
-    found = path if path.is_absolute() else Path(folder).expanduser() / path
-    if found.is_file():
-        return found
+    if path.is_absolute():
+        folders = [Path("/")]
+    elif base is not None:
+        folders = [Path(base).expanduser()]
+    else:
+        # What lies here is meant before what lies in the folder of all data.
+        named = os.environ.get(ENVIRONMENT_VARIABLE)
+        folders = [Path(), *([Path(named).expanduser()] if named else [])]
+    for folder in folders:
+        if (folder / path).is_file():
+            return folder / path
     hint = None
     if not path.is_absolute() and base is None:
         hint = (
             f"set the environment variable {ENVIRONMENT_VARIABLE}, or the option base, to the folder that holds {name}"
         )
-    raise DataError("the file does not exist", where=str(found), hint=hint)
+    raise DataError("the file does not exist", where=str(folders[-1] / path), hint=hint)
 
 
 def sha256(path: Path) -> str:
