@@ -119,8 +119,8 @@ def fingerprint(step: Step) -> dict[str, Any]:
     if step.kind in ("given", "probe"):
         return {"sources": sources("steps.py", "data")}
     row = RUNTIMES[step.runtime or ""]
-    if row.host == "rscript":
-        code = sources("native:r")
+    if row.language == "r":
+        code = sources("native:r", "workers/rpy2_host.py")
     elif row.framework is not None:
         code = sources("workers", "models", "compare/metrics.py", f"native:{row.framework}")
     else:

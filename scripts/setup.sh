@@ -66,3 +66,15 @@ elif debian_install $r_packages; then
 else
   say "R is not here and could not be installed; its cells will be 'unavailable'. To have them: apt-get install $r_packages"
 fi
+
+# --- rpy2: R inside a Python process, the faster host of r/torch; Rscript is the other -------------------------------
+if .venv/bin/python -c 'import importlib.util; raise SystemExit(importlib.util.find_spec("rpy2") is None)'; then
+  say "rpy2 is there"
+elif ! command -v R >/dev/null; then
+  say "rpy2 is left out, as there is no R"
+elif RPY2_CFFI_MODE=API .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    torch==2.13.0 rpy2-rinterface==3.6.5 rpy2-robjects==3.6.6 >/dev/null 2>&1; then
+  say "rpy2 is installed"
+else
+  say "rpy2 could not be installed (it is compiled, and wants r-base-dev); r/torch will be hosted by Rscript"
+fi

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.errors import WorkerError
 from harness.native import native_folder
-from harness.runtimes.registry import Runtime
+from harness.runtimes.registry import Runtime, host_of
 
 
 def cache_folder() -> Path:
@@ -96,9 +96,12 @@ def _r_version(rscript: str) -> str:
 
 def command(row: Runtime) -> list[str]:
     """The command that starts a runtime's worker."""
-    if row.host == "python":
+    host = host_of(row)
+    if host == "python":
         return [sys.executable, "-m", "harness.workers.serve", row.name]
-    return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", "plainonnx::serve()"]
+    if host == "rpy2":
+        return [sys.executable, "-m", "harness.workers.rpy2_host", row.name]
+    return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", f"plainonnx::serve('{row.engine}')"]
 
 
 #: Variables by which thread pools take their size; every one is set, since a library may read any of them.
@@ -121,10 +124,13 @@ def environment(row: Runtime, threads: int) -> dict[str, str]:
     variables |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
     # Hash randomisation and user start-up files must not decide what a worker computes.
     variables |= {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
-    if row.host == "python":
+    host = host_of(row)
+    if host in ("python", "rpy2"):
         package = str(Path(__file__).resolve().parents[2])
         inherited = variables.get("PYTHONPATH")
         variables["PYTHONPATH"] = os.pathsep.join([package, inherited] if inherited else [package])
-    if row.host == "rscript":
-        variables["R_LIBS"] = str(r_library())
+    if row.language == "r":
+        variables |= {"R_LIBS": str(r_library()), "HARNESS_HOST": host}
+        # R torch would otherwise load libtorch twice, the first time in a child; and it must never download anything.
+        variables |= {"TORCH_VERIFY_LOAD": "FALSE", "TORCH_INSTALL": "0", "RPY2_CFFI_MODE": "API"}
     return variables

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -16,19 +17,24 @@ from harness.errors import ScenarioError
 
 Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors"]
+Host = Literal["python", "rscript", "rpy2"]
+
+#: Variable that names the host of the runtimes whose row says ``rpy2``: ``rpy2`` or ``rscript``.
+HOST_VARIABLE = "HARNESS_R_HOST"
 
 
 @dataclass(frozen=True)
 class Runtime:
     """One row: what executes a model file and how it is reached.
 
-    ``packages`` are the packages of its language it cannot do without; ``reads`` the file formats it loads;
-    ``framework`` names the framework it trains with, where it can train; ``oracle`` marks those that can serve as a
-    route oracle.
+    ``host`` is how it is reached; a row that says ``rpy2`` (R inside a Python process) can be reached by ``Rscript`` as
+    well, see :func:`host_of`. ``packages`` are the packages of its language it cannot do without; ``reads`` the file
+    formats it loads; ``framework`` names the framework it trains with, where it can train; ``oracle`` marks those that
+    can serve as a route oracle.
     """
 
     name: str
-    host: Literal["python", "rscript"]
+    host: Host
     packages: tuple[str, ...]
     reads: tuple[FileFormat, ...]
     install: str
@@ -93,8 +99,17 @@ RUNTIMES: dict[str, Runtime] = {
             install=_DEBIAN_R,
             oracle=True,
         ),
+        Runtime(
+            "r/torch",
+            host="rpy2",
+            packages=("jsonlite", "torch"),
+            reads=("onnx",),
+            install="Rscript -e \"install.packages('torch'); torch::install_torch()\"",
+        ),
     )
 }
+
+_INSTALL_RPY2 = "RPY2_CFFI_MODE=API pip install rpy2-rinterface==3.6.5 rpy2-robjects==3.6.6 (wants r-base-dev)"
 
 
 def runtime(name: str) -> Runtime:
@@ -116,8 +131,56 @@ def framework_runtime(framework: str) -> Runtime:
 
 
 def availability(row: Runtime) -> Availability:
-    """Whether a runtime's packages are there, found out without importing any of them."""
-    return _python_packages(row) if row.host == "python" else _r_packages(row)
+    """Whether a runtime's packages are there, found out without importing any of them into this process."""
+    if row.host == "python":
+        return _python_packages(row)
+    here = _r_packages(row)
+    if not here.installed or host_of(row) != "rpy2":
+        return here
+    if broken := _rpy2_broken():
+        return Availability(False, here.versions, broken, _INSTALL_RPY2)
+    return Availability(True, here.versions | {"rpy2-rinterface": importlib.metadata.version("rpy2-rinterface")})
+
+
+def host_of(row: Runtime) -> Host:
+    """The host that a runtime is started in here.
+
+    A row that says ``rpy2`` is hosted by rpy2 where that works, and by ``Rscript`` otherwise: both run the same R code.
+    ``HARNESS_R_HOST`` (``rpy2`` or ``rscript``) asks for one of them; its being broken then costs the runtime.
+    Raises ScenarioError on another value.
+    """
+    if row.host != "rpy2":
+        return row.host
+    asked = os.environ.get(HOST_VARIABLE, "")
+    if asked == "rpy2":
+        return "rpy2"
+    if asked == "rscript":
+        return "rscript"
+    if asked:
+        raise ScenarioError(f"{HOST_VARIABLE} is '{asked}'", hint="set it to rpy2 or rscript, or not at all")
+    return "rscript" if _rpy2_broken() else "rpy2"
+
+
+@cache
+def _rpy2_broken() -> str:
+    """Why rpy2 cannot be used, or nothing. A version that does not fit R only says so when it is loaded."""
+    if importlib.util.find_spec("rpy2") is None:
+        return "the Python package rpy2-rinterface is not installed"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "import rpy2.rinterface as r; r.initr()"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"RPY2_CFFI_MODE": "API"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"rpy2 does not start R: {error}"
+    if done.returncode == 0:
+        return ""
+    last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+    return f"rpy2 does not start R: {last}"
 
 
 def _python_packages(row: Runtime) -> Availability:
@@ -144,6 +207,8 @@ def _r_packages(row: Runtime) -> Availability:
     missing = [package for package in ("R", *row.packages) if package not in found]
     if missing:
         return Availability(False, found, f"R package {' and '.join(missing)} not installed", row.install)
+    if "torch" in row.packages and "libtorch" not in found:
+        return Availability(False, found, "R package torch has no libtorch here", 'Rscript -e "torch::install_torch()"')
     return Availability(True, found)
 
 
@@ -155,6 +220,8 @@ def _r_versions(rscript: str, packages: tuple[str, ...]) -> dict[str, str]:
         f"for (p in c({names})) if (nzchar(system.file(package = p)))"
         " cat(p, as.character(utils::packageVersion(p)), '\\n')"
     )
+    if "torch" in packages:
+        code += ";if (torch::torch_is_installed()) cat('libtorch', torch:::torch_version, '\\n')"
     try:
         done = subprocess.run(
             [rscript, "--vanilla", "-e", code],
@@ -162,6 +229,8 @@ def _r_versions(rscript: str, packages: tuple[str, ...]) -> dict[str, str]:
             text=True,
             timeout=60,
             stdin=subprocess.DEVNULL,
+            # Loading libtorch in a child of its own, to see whether it loads, takes a second and tells nothing here.
+            env=os.environ | {"TORCH_VERIFY_LOAD": "FALSE", "TORCH_INSTALL": "0"},
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}

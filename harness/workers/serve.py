@@ -15,7 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from harness.workers.requests import Requests
@@ -46,6 +46,15 @@ def pin_threads() -> None:
         os.environ.setdefault(name, count)
 
 
+class Handler(Protocol):
+    """What answers request lines."""
+
+    ended: bool
+
+    def handle(self, line: bytes) -> str:
+        """Answer one request line; never raises an Exception."""
+
+
 class Server:
     """Turns request lines into answer lines for one runtime.
 
@@ -65,20 +74,20 @@ class Server:
         identity: Any = None
         try:
             if len(line) > MAX_LINE:
-                return _error(None, "bad-input", f"a request line is at most {MAX_LINE} bytes")
+                return error_line(None, "bad-input", f"a request line is at most {MAX_LINE} bytes")
             try:
                 request = json.loads(line, parse_constant=_no_constant)
             except ValueError as error:
-                return _error(None, "bad-input", f"the request is not a line of JSON: {error}")
+                return error_line(None, "bad-input", f"the request is not a line of JSON: {error}")
             if not isinstance(request, dict) or not isinstance(request.get("request"), str):
-                return _error(None, "bad-input", "a request is a JSON object with 'id' and 'request'")
+                return error_line(None, "bad-input", "a request is a JSON object with 'id' and 'request'")
             identity = request.pop("id", None)
             if not isinstance(identity, int) or isinstance(identity, bool):
-                return _error(None, "bad-input", "the id of a request is an integer")
+                return error_line(None, "bad-input", "the id of a request is an integer")
             result = self._dispatch(request.pop("request"), request, identity)
             answer = json.dumps({"id": identity, "ok": True, "result": result}, allow_nan=False)
             if len(answer) > MAX_LINE:
-                return _error(identity, "failed", f"the answer is longer than {MAX_LINE} bytes")
+                return error_line(identity, "failed", f"the answer is longer than {MAX_LINE} bytes")
             return answer
         except Exception as error:
             return _refused(identity, error)
@@ -119,7 +128,8 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a finite number")
 
 
-def _error(identity: int | None, kind: str, message: str) -> str:
+def error_line(identity: int | None, kind: str, message: str) -> str:
+    """The answer that says what went wrong."""
     text = " ".join(message.split())
     text = text if len(text) <= 2000 else text[:2000] + " ..."
     return json.dumps({"id": identity, "ok": False, "error": {"kind": kind, "message": text}})
@@ -131,13 +141,13 @@ def _refused(identity: int | None, error: Exception) -> str:
     traceback.print_exception(error, file=sys.stderr)
     sys.stderr.flush()
     if isinstance(error, Refusal):
-        return _error(identity, error.kind, str(error))
+        return error_line(identity, error.kind, str(error))
     if isinstance(error, MemoryError):
-        return _error(identity, "failed", f"out of memory: {error}" if str(error) else "out of memory")
+        return error_line(identity, "failed", f"out of memory: {error}" if str(error) else "out of memory")
     if isinstance(error, OSError) and error.filename is not None:
-        return _error(identity, "failed", f"{error.filename}: {error.strerror}")
+        return error_line(identity, "failed", f"{error.filename}: {error.strerror}")
     first = next((line for line in str(error).splitlines() if line.strip()), "")
-    return _error(identity, "failed", f"{type(error).__name__}: {first}" if first else type(error).__name__)
+    return error_line(identity, "failed", f"{type(error).__name__}: {first}" if first else type(error).__name__)
 
 
 def _descriptor(variable: str) -> int:
@@ -149,12 +159,12 @@ def _descriptor(variable: str) -> int:
         raise SystemExit(f"{variable} must be the number of an open pipe: {error!r}") from error
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until ``shutdown`` or the end of the request pipe. Returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if len(arguments) != 1 or arguments[0] not in ENGINES:
-        print(f"usage: python -m harness.workers.serve {{{','.join(ENGINES)}}}", file=sys.stderr)
-        return 2
+def serve_pipes(start: Callable[[Callable[[str], None]], Handler]) -> None:
+    """Answer the lines of the request pipe until ``shutdown`` or its end.
+
+    ``start`` gets the function that writes a line, and returns what answers; it is called after the pipes are ours, SIGINT
+    is ignored and the thread pools are pinned.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests_descriptor = _descriptor("HARNESS_REQUESTS_FD")
     answers_descriptor = _descriptor("HARNESS_ANSWERS_FD")
@@ -170,8 +180,8 @@ def main(arguments: list[str] | None = None) -> int:
             while data:
                 data = data[answers.write(data) or 0 :]
 
-        server = Server(arguments[0], emit)
-        while not server.ended:
+        handler = start(emit)
+        while not handler.ended:
             line = requests.readline(MAX_LINE + 1)
             if not line:
                 break
@@ -179,9 +189,18 @@ def main(arguments: list[str] | None = None) -> int:
                 # Over-long, or cut off by the end of the pipe: swallow the rest, so that the next line is whole.
                 while line and not line.endswith(b"\n"):
                     line = requests.readline(MAX_LINE)
-                emit(_error(None, "bad-input", f"a request line is at most {MAX_LINE} bytes and ends in \\n"))
+                emit(error_line(None, "bad-input", f"a request line is at most {MAX_LINE} bytes and ends in \\n"))
                 continue
-            emit(server.handle(line))
+            emit(handler.handle(line))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until ``shutdown`` or the end of the request pipe. Returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if len(arguments) != 1 or arguments[0] not in ENGINES:
+        print(f"usage: python -m harness.workers.serve {{{','.join(ENGINES)}}}", file=sys.stderr)
+        return 2
+    serve_pipes(lambda emit: Server(arguments[0], emit))
     # Frameworks' threads and destructors have nothing left to say: leave at once, without their exit handlers.
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,0 +1,35 @@
+# What the package can do on R torch: the rows of the operator table whose
+# operators torch offers, with torch's own functions to run them.
+
+# Inputs (counted from 1) that say how, not what: an operator gets their numbers, not tensors.
+torch_number_inputs <- list(
+  Reshape = 2, Expand = 2, Tile = 2, Slice = 2:5, Squeeze = 2, Unsqueeze = 2, Split = 2, Pad = 2:4, Clip = 2:3,
+  Dropout = 2:3, ConstantOfShape = 1, Range = 1:3, CumSum = 2, Trilu = 2, ReduceSum = 2, ReduceMean = 2,
+  ReduceMax = 2, ReduceMin = 2, ReduceProd = 2, ReduceL1 = 2, ReduceL2 = 2, ReduceLogSum = 2, ReduceLogSumExp = 2,
+  ReduceSumSquare = 2
+)
+
+# The table: operator name to row, see operator_table(). `plain` is the operator on plain arrays.
+torch_operator_table <- function() {
+  if (is.null(table_cache$torch)) {
+    require_torch()
+    runs <- c(torch_window_table(), torch_layer_table(), torch_elementwise_table(), torch_shape_table())
+    table_cache$torch <- Map(function(row, run, name) {
+      row$plain <- row$run
+      row$run <- run
+      row$numbers <- torch_number_inputs[[name]]
+      if (name == "Cast") row$refuse <- torch_refuse_cast
+      row
+    }, operator_table()[names(runs)], runs, names(runs))
+  }
+  table_cache$torch
+}
+
+require_torch <- function() {
+  if (!requireNamespace("torch", quietly = TRUE)) {
+    stop_kind("onnx_unavailable", "the R package torch is not installed; install it with: install.packages(\"torch\")")
+  }
+  if (!torch::torch_is_installed()) {
+    stop_kind("onnx_unavailable", "R torch has no libtorch here; install it with: torch::install_torch()")
+  }
+}

@@ -1,0 +1,156 @@
+# The graph of an ONNX file as a module of R torch.
+
+crops <- system.file("extdata", "crops.onnx", package = "plainonnx")
+
+as_torch_input <- function(x, double = FALSE) {
+  torch::torch_tensor(x, dtype = if (double) torch::torch_double() else torch::torch_float())
+}
+
+test_that("a module computes what plain R computes, in either precision", {
+  skip_without_torch()
+  x <- wavy(5, 3, 8)
+  plain <- predict(onnx_read(crops, "float64"), x)
+  double <- as_nn_module(onnx_read(crops, "float64"))
+  expect_equal(unname(as.array(double(as_torch_input(x, TRUE)))), unname(plain), tolerance = 1e-14)
+  single <- as_nn_module(onnx_read(crops))
+  y <- single(as_torch_input(x))
+  expect_true(y$dtype == torch::torch_float())
+  expect_equal(unname(as.array(y)), unname(plain), tolerance = 1e-5)
+  # By name, and in float32 for a model that computes in double.
+  expect_equal(as.array(double(x = as_torch_input(x))), as.array(y), tolerance = 1e-5)
+})
+
+test_that("weights are parameters, running statistics and ratios are buffers", {
+  skip_without_torch()
+  module <- as_nn_module(onnx_read(trainable_model()))
+  expect_setequal(names(module$parameters), c("w", "b", "scale", "shift", "dense", "bias"))
+  expect_setequal(names(module$buffers), c("mean", "variance", "ratio"))
+  expect_setequal(names(module$state_dict()), c(names(module$parameters), names(module$buffers)))
+  expect_true(all(vapply(module$parameters, function(p) p$requires_grad, NA)))
+})
+
+test_that("a module trains on, and evaluates the same every time", {
+  skip_without_torch()
+  torch::torch_manual_seed(1)
+  module <- as_nn_module(onnx_read(trainable_model()))
+  expect_false(module$training)
+  x <- as_torch_input(wavy(32, 2, 6))
+  # Classes that the series tell.
+  target <- (torch::torch_mean(x[, 1, ], dim = 2) > 0)$to(dtype = torch::torch_long()) + 1L
+  loss_of <- function() torch::nnf_cross_entropy(module(x), target)
+  before <- lapply(module$parameters, function(p) p$detach()$clone())
+  first <- loss_of()$item()
+  optimiser <- torch::optim_adam(module$parameters, lr = 0.05)
+  module$train()
+  for (step in 1:60) {
+    optimiser$zero_grad()
+    loss <- loss_of()
+    loss$backward()
+    optimiser$step()
+  }
+  expect_gt(torch::torch_max(torch::torch_abs(module(x) - module(x)))$item(), 0)
+  module$eval()
+  expect_lt(loss_of()$item(), first / 2)
+  # A shift before batch normalisation has no effect, so no gradient; everything else moved.
+  for (name in setdiff(names(before), "b")) {
+    expect_false(torch::torch_equal(before[[name]], module$parameters[[name]]), info = name)
+  }
+  expect_true(torch::torch_equal(module(x), module(x)))
+})
+
+test_that("batch normalisation follows torch's rule in training and the file's numbers in evaluation", {
+  skip_without_torch()
+  module <- as_nn_module(onnx_read(trainable_model()))
+  x <- as_torch_input(wavy(8, 2, 6))
+  parameters <- module$parameters
+  c <- torch::nnf_conv1d(x, parameters$w, parameters$b, padding = 1)
+  held <- module$buffers$mean$clone()
+  module(x)
+  expect_true(torch::torch_equal(module$buffers$mean, held))
+  module$train()
+  module(x)
+  # ONNX momentum 0.75 is the weight of the old value.
+  expected <- held * 0.75 + torch::torch_mean(c, dim = c(1, 3)) * 0.25
+  expect_equal(as.numeric(module$buffers$mean), as.numeric(expected), tolerance = 1e-6)
+  again <- torch::torch_var(c, dim = c(1, 3), unbiased = TRUE) * 0.25
+  expect_equal(as.numeric(module$buffers$variance), as.numeric(again) + 0.75 * c(1, 2, 0.5, 1.5), tolerance = 1e-6)
+})
+
+test_that("a state dictionary goes from one module to another", {
+  skip_without_torch()
+  one <- as_nn_module(onnx_read(trainable_model()))
+  other <- as_nn_module(onnx_read(trainable_model()))
+  torch::with_no_grad(one$parameters$w$mul_(2))
+  x <- as_torch_input(wavy(4, 2, 6))
+  expect_false(torch::torch_equal(one(x), other(x)))
+  other$load_state_dict(one$state_dict())
+  expect_true(torch::torch_equal(one(x), other(x)))
+})
+
+test_that("shapes that follow the batch are computed, and gradients pass through them", {
+  skip_without_torch()
+  path <- write_model(onnx_model(
+    list(
+      onnx_node("Shape", "x", "s", start = 0L, end = 1L),
+      onnx_node("Concat", c("s", "rest"), "t", axis = 0L),
+      onnx_node("Mul", c("x", "w"), "m"),
+      onnx_node("Reshape", c("m", "t"), "y")
+    ),
+    list(onnx_value("x", "float32", list("n", 2, 3))), list(onnx_value("y", "float32", list("n", 6))),
+    list(onnx_tensor("rest", -1, "int64"), onnx_tensor("w", wavy(2, 3)))
+  ))
+  module <- as_nn_module(onnx_read(path))
+  expect_equal(names(module$parameters), "w")
+  x <- as_torch_input(wavy(4, 2, 3))
+  y <- module(x)
+  expect_equal(dim(y), c(4, 6))
+  y$sum()$backward()
+  expect_equal(as.array(module$parameters$w$grad), as.array(torch::torch_sum(x, dim = 1)), tolerance = 1e-6)
+})
+
+test_that("wrong inputs and operators that torch lacks are refused by name", {
+  skip_without_torch()
+  module <- as_nn_module(onnx_read(crops))
+  expect_error(module(as_torch_input(wavy(2, 3, 8), TRUE)), "'x' is float64; the model takes float32", class = "onnx_bad_input")
+  expect_error(module(as_torch_input(wavy(2, 4, 8))), "shape \\(2, 4, 8\\)", class = "onnx_bad_input")
+  expect_error(module(wavy(2, 3, 8)), "'x' is not a torch tensor", class = "onnx_bad_input")
+  path <- write_model(onnx_model(
+    list(onnx_node("LRN", "x", "y", size = 3L)), list(onnx_value("x", "float32", list(1, 2, 3))),
+    list(onnx_value("y", "float32", list(1, 2, 3)))
+  ))
+  expect_error(as_nn_module(onnx_read(path)), "LRN.*not supported by r/torch", class = "onnx_unsupported")
+})
+
+test_that("the serve loop answers for r/torch, parameters bit for bit", {
+  skip_without_torch()
+  ask <- function(...) {
+    line <- jsonlite::toJSON(list(id = 1, ...), auto_unbox = TRUE, null = "null")
+    jsonlite::fromJSON(handle(line, "torch"), simplifyVector = FALSE)
+  }
+  folder <- tempfile("torch")
+  dir.create(folder)
+  said <- ask(request = "describe")$result
+  expect_equal(said$runtime, "r/torch")
+  expect_null(said$operators$LRN)
+  expect_equal(said$operators$Conv, list(1L, 11L, 22L))
+  ask(request = "load", path = crops, precision = "float32")
+  ask(request = "parameters", outputs = file.path(folder, "p.safetensors"))
+  held <- plainonnx:::read_stored_tensors(file.path(folder, "p.safetensors"))
+  for (stored in plainonnx:::parse_file(crops)$graph$initializers) {
+    expect_identical(held[[stored$name]]$bytes, stored$bytes)
+  }
+  safetensors_write(list(x = wavy(5, 3, 8)), file.path(folder, "x.safetensors"), "float32")
+  said <- ask(request = "predict", inputs = file.path(folder, "x.safetensors"), outputs = file.path(folder, "y.safetensors"),
+              batch_size = 2)
+  expect_equal(said$result$batches, 3)
+  found <- safetensors_read(file.path(folder, "y.safetensors"))$logits
+  expect_equal(as.vector(found), as.vector(predict(onnx_read(crops), wavy(5, 3, 8))), tolerance = 1e-5)
+  ask(request = "activations", inputs = file.path(folder, "x.safetensors"), names = list("flat"),
+      outputs = file.path(folder, "a.safetensors"))
+  expect_equal(dim(safetensors_read(file.path(folder, "a.safetensors"))$flat), c(5L, 6L))
+})
+
+test_that("without torch the engine says how to install it", {
+  skip_if(requireNamespace("torch", quietly = TRUE), "torch is installed")
+  expect_error(as_nn_module(onnx_read(crops)), "install.packages")
+})
