@@ -6,10 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.runtimes.registry import RUNTIMES, framework_runtime
-from harness.scenario import Scenario
+from harness.scenario import Scenario, TimingSection
 
 StepKind = Literal[
-    "data", "inputs", "train", "source", "export", "oracle", "target", "given", "structure", "probe", "reference"
+    "data",
+    "inputs",
+    "train",
+    "source",
+    "export",
+    "oracle",
+    "target",
+    "given",
+    "structure",
+    "probe",
+    "reference",
+    "timing",
 ]
 
 
@@ -42,11 +53,25 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Timed:
+    """One model file in one runtime whose calls are timed by a step; ``label`` names it in tables and legends."""
+
+    label: str
+    target: str
+    route_label: str
+    step: str
+
+
+@dataclass(frozen=True)
 class Plan:
-    """Steps in an order in which each comes after what it needs, and the cells made of them."""
+    """Steps in an order in which each comes after what it needs, and the cells made of them.
+
+    ``timed``: what is timed, the reference that others are set against first; empty where nothing is.
+    """
 
     steps: tuple[Step, ...]
     cells: tuple[Cell, ...]
+    timed: tuple[Timed, ...] = ()
 
     def step(self, identity: str) -> Step:
         """The step of that id."""
@@ -100,4 +125,28 @@ def make_plan(scenario: Scenario) -> Plan:
             name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
             label = f"{target} via {route.label}"
             cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity))
-    return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)))
+    timings, timed = _timings(scenario, trainer, cells)
+    return Plan((*steps, *timings), tuple(sorted(cells, key=lambda cell: cell.id)), timed)
+
+
+def timing_step(identity: str, runtime: str, section: TimingSection, threads: int, needs: tuple[str, ...]) -> Step:
+    """The step that times a model file in a runtime. ``needs``: the probe and the file."""
+    return Step(identity, "timing", runtime, section.measured() | {"threads": threads}, needs)
+
+
+def _timings(scenario: Scenario, trainer: str, cells: list[Cell]) -> tuple[list[Step], tuple[Timed, ...]]:
+    """The steps that time, after all others: the source in its own framework, then every cell of the routes named."""
+    section = scenario.timing
+    if section is None:
+        return [], ()
+    label = f"source ({scenario.source.framework})"
+    steps = [timing_step("timing source", trainer, section, scenario.threads, ("data", "train"))]
+    timed = [Timed(label, trainer, "", "timing source")]
+    for cell in sorted(cells, key=lambda cell: cell.id):
+        # The source's own file in its own framework is the reference itself.
+        if not section.times(cell.route, cell.route_label) or (cell.export, cell.target) == ("train", trainer):
+            continue
+        identity = f"timing {cell.route_label} {cell.target}"
+        steps.append(timing_step(identity, cell.target, section, scenario.threads, ("data", cell.export)))
+        timed.append(Timed(cell.label, cell.target, cell.route_label, identity))
+    return steps, tuple(timed)
