@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness.errors import ModelError, StoreError, WorkerError
-from harness.plan import Step
-from harness.provenance import file_hash, hardware, library_versions, sources
+from harness.plan import REFERENCE, Step
+from harness.provenance import file_hash, library_versions, sources
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.scenario import DataSection, LimitsSection, ModelSection, RouteSection
@@ -118,10 +119,11 @@ def fingerprint(step: Step) -> dict[str, Any]:
         return {"sources": sources("data"), "versions": [versions["numpy"], versions["h5py"]], "outside": outside}
     if step.kind in ("given", "probe"):
         return {"sources": sources("steps.py", "data")}
-    if step.kind == "timing":
-        # A timing is a fact of one machine.
-        own = fingerprint(Step(step.id, "target", step.runtime))
-        return {"target": own, "timing": sources("runtimes/timing.py"), "hardware": hardware()}
+    if step.kind == "layers":
+        # Two runtimes work on it, and the errors are told here.
+        rooms = ("workers", "layer_walk.py", "compare/layers.py", "compare/outputs.py", "compare/gates.py")
+        own = fingerprint(replace(step, kind="target"))
+        return {"sources": sources(*rooms), "target": own, "versions": availability(RUNTIMES[REFERENCE]).versions}
     row = RUNTIMES[step.runtime or ""]
     if row.language == "r":
         code = sources("native:r", "workers/rpy2_host.py")
@@ -321,30 +323,28 @@ def _reference(context: Context) -> None:
     _predict(context, _probe_file(context), "probe.float32.safetensors", batch_size)
 
 
-def _timing(context: Context) -> None:
-    """In processes of their own: a pooled worker has predicted before, and holds memory of other models."""
-    from harness.runtimes.timing import measure
+def _layers(context: Context) -> None:
+    from safetensors.numpy import load_file
 
-    parameters = context.step.parameters
-    runtime = RUNTIMES[context.step.runtime or ""]
+    from harness.layer_walk import walk_layers
 
-    def tell(text: str) -> None:
-        if context.progress is not None:
-            context.progress({"done": 0, "total": 0, "text": text})
+    def reference(request: str, **arguments: Any) -> dict[str, Any]:
+        return context.workers.request(
+            REFERENCE, request, timeout=context.limits.request_seconds, progress=None, **arguments
+        )
 
-    found = measure(
-        runtime,
-        _model(context),
-        _probe_file(context),
-        context.workers.logs / f"timing-{runtime.name.replace('/', '-')}.log",
-        batch_sizes=parameters["batch_sizes"],
-        seconds=parameters["seconds"],
-        processes=parameters["processes"],
-        threads=parameters["threads"],
-        timeout=context.limits.request_seconds,
-        tell=tell,
-    )
-    write_atomically(context.folder / "timing.json", to_json(found))
+    with tempfile.TemporaryDirectory(prefix="layers-", dir=context.folder) as scratch:
+        found = walk_layers(
+            target=context.ask,
+            reference=reference,
+            engine=RUNTIMES[context.step.runtime or ""].engine,
+            model=_model(context),
+            probe=load_file(_probe_file(context)),
+            samples=context.step.parameters["samples"],
+            structure=json.loads((context.needed("oracle") / "structure.json").read_text()),
+            scratch=Path(scratch),
+        )
+    write_atomically(context.folder / "layers.json", to_json(found.model_dump(mode="json")))
 
 
 _KINDS: dict[str, Callable[[Context], None]] = {
@@ -359,5 +359,5 @@ _KINDS: dict[str, Callable[[Context], None]] = {
     "structure": _structure,
     "probe": _probe,
     "reference": _reference,
-    "timing": _timing,
+    "layers": _layers,
 }

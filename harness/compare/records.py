@@ -175,6 +175,73 @@ class DecisionComparison(Record):
         return [flip for flip in self.flips if not flip.within_floor]
 
 
+class LayerError(Record):
+    """How far one tensor lies from what it should be, in multiples of its floor.
+
+    ``unequal``: how many values of an integer or boolean tensor differ, or are not finite on one side; ``shape``: the
+    target's own, where it is another. Ratios are None where such a count stands for them.
+    """
+
+    rms_ratio: float | None = None
+    max_ratio: float | None = None
+    unequal: int = 0
+    shape: tuple[int, ...] | None = None
+
+
+class LayerRow(Record):
+    """One tensor that a node gives: its floor, and the target's local and accumulated error.
+
+    ``exact``: integers and booleans, which have no floor. ``note``: why an error is None.
+    """
+
+    tensor: str
+    node: str
+    operator: str
+    shape: tuple[int, ...]
+    exact: bool
+    floor_rms: float | None
+    floor_max: float | None
+    local: LayerError | None
+    accumulated: LayerError | None
+    note: str = ""
+
+
+class Neighbour(Record):
+    """What stands before or after a node: an operator, ``input``, ``output`` or ``stored tensor``."""
+
+    tensor: str
+    operator: str
+    node: str
+
+
+class Culprit(Record):
+    """The first node whose local error is past its floor's gate, with what surrounds it."""
+
+    tensor: str
+    node: str
+    operator: str
+    attributes: dict[str, str] = {}
+    before: list[Neighbour] = []
+    after: list[Neighbour] = []
+
+
+class LayersComparison(Record):
+    """Error per node over the first ``samples`` of the probe, in the order of the graph.
+
+    ``past_gate``: rows whose local error is past its gate. ``not_examined``: nodes that could not be run on their own,
+    each with the reason.
+    """
+
+    samples: int
+    rows: list[LayerRow]
+    culprit: Culprit | None
+    past_gate: int
+    rms_limit: float
+    max_limit: float
+    not_examined: list[str] = []
+    notes: list[str] = []
+
+
 class CellResult(Record):
     """Everything that was found in one cell (model, source, route, target)."""
 
@@ -194,6 +261,7 @@ class CellResult(Record):
     runtime_comparison: RuntimeComparison | None = None
     end_to_end: RuntimeComparison | None = None
     decisions: DecisionComparison | None = None
+    layers: LayersComparison | None = None
     head: str | None = None
     probe_sha256: str | None = None
     probe_samples: int | None = None

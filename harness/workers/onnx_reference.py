@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,10 +19,12 @@ from harness.workers.engine import (
     Engine,
     LoadedModel,
     Precision,
+    Progress,
     Stopwatch,
     Unsupported,
     environment_threads,
 )
+from harness.workers.onnx_cut import Cutter
 from harness.workers.onnx_double import widen
 from harness.workers.onnx_file import inputs_of, metadata_of, nodes, outputs_of, read_model
 from harness.workers.onnx_structure import structure
@@ -107,6 +109,17 @@ class ReferenceModel(LoadedModel):
         return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
 
 
+def run_model(model: ModelProto, precision: Precision, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """Every output of a model by name, for feeds in the dtypes of that precision. Raises Unsupported by name."""
+    held = widen(model) if precision == "float64" else _inlined(model)
+    _check(held, precision)
+    names = [info.name for info in held.graph.output]
+    found = ReferenceEvaluator(held, new_ops=[BatchNormalization]).run(names, dict(feeds))
+    # NumPy's scalars are tensors without axes; sequences and empty optionals stay what they are.
+    values = (np.asarray(value) if isinstance(value, np.generic) else value for value in found)
+    return dict(zip(names, values, strict=True))
+
+
 def _inlined(model: ModelProto) -> ModelProto:
     """Without local functions: ReferenceEvaluator does not pass its own operators down into them."""
     return onnx.inliner.inline_local_functions(model) if model.functions else model
@@ -142,6 +155,9 @@ class OnnxReference(Engine):
 
     runtime: ClassVar[str] = "python/onnx-reference"
 
+    def __init__(self) -> None:
+        self._cutter = Cutter(lambda path: read_model(path, self.runtime), run_model)
+
     def versions(self) -> dict[str, str]:
         """See Engine."""
         return {"onnx": onnx.__version__, "numpy": np.__version__}
@@ -157,6 +173,10 @@ class OnnxReference(Engine):
     def structure(self, path: Path) -> dict[str, Any]:
         """See Engine."""
         return structure(read_model(path, self.runtime), path)
+
+    def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
+        """``cut``: a graph node by node, for runtimes to be asked for single nodes."""
+        return {"cut": self._cutter.cut}
 
 
 ENGINE = OnnxReference

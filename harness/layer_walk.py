@@ -1,0 +1,182 @@
+"""One target, one graph, node by node: the reference takes the graph apart, the target answers for every part.
+
+Streamed: at most so many tensors lie on disk at a time as one part of the graph has, and arrays of one node are in memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare.layers import compare_layers, layer_row
+from harness.compare.records import LayerRow, LayersComparison
+from harness.errors import BadInputError, UnsupportedError, WorkerError
+
+Array = NDArray[Any]
+#: ``ask(request, **arguments)``: the result of a worker's answer. Raises WorkerError.
+Ask = Callable[..., dict[str, Any]]
+
+#: Tensors and bytes of one part of a graph: what is asked for in one request and lies on disk at a time.
+TENSORS = 64
+MAX_BYTES = 1 << 28
+
+#: Engines that fuse operators, so that a tensor between them has to be asked for.
+_FUSING = {
+    "onnxruntime": "The values of inner tensors come from a session of onnxruntime in which they are outputs too, which keeps "
+    "the operators around them from being fused; a fault of a fusion alone shows in the outputs and not here."
+}
+
+
+def walk_layers(
+    *,
+    target: Ask,
+    reference: Ask,
+    engine: str,
+    model: Path,
+    probe: Mapping[str, Array],
+    samples: int,
+    structure: Mapping[str, Any],
+    scratch: Path,
+    tensors: int = TENSORS,
+    max_bytes: int = MAX_BYTES,
+) -> LayersComparison:
+    """Local and accumulated errors of a target on every node of ``model``, over the first ``samples`` of ``probe``.
+
+    ``scratch`` is an empty folder and is empty again afterwards. A node that the target refuses is a row without a local
+    error; WorkerError is raised where a worker dies or hangs.
+    """
+    loaded = target("load", path=str(model), precision="float32")
+    inputs = scratch / "inputs.safetensors"
+    samples = _save_samples(inputs, probe, loaded["inputs"], samples)
+    rows: list[LayerRow] = []
+    skipped: list[str] = []
+    notes = [_FUSING[engine]] if engine in _FUSING else []
+    first, whole = 0, True
+    while True:
+        part = reference(
+            "cut",
+            path=str(model),
+            inputs=str(inputs),
+            out=str(scratch),
+            first=first,
+            tensors=tensors,
+            max_bytes=max_bytes,
+        )
+        if not whole:
+            target("load", path=str(model), precision="float32")
+        rows += _examine(target, part["nodes"], inputs, scratch, skipped, notes)
+        first, whole = part["next"], False
+        if part["stopped"]:
+            notes.append(f"The reference could not go on: {part['stopped']}; nodes from there on were not examined.")
+        if part["stopped"] or first >= part["total"]:
+            break
+    inputs.unlink()
+    return compare_layers(rows, structure, samples=samples, not_examined=skipped, notes=list(dict.fromkeys(notes)))
+
+
+def _save_samples(path: Path, probe: Mapping[str, Array], declared: list[dict[str, Any]], samples: int) -> int:
+    """The first samples of the probe; as many as a model takes whose batch is fixed. Returns their number."""
+    from safetensors.numpy import save_file
+
+    sizes = [info["shape"][0] for info in declared if info["shape"]]
+    fixed = next((size for size in sizes if isinstance(size, int)), None)
+    count = samples if fixed is None else fixed
+    save_file({name: np.ascontiguousarray(array[:count]) for name, array in probe.items()}, path)
+    return min(count, min(len(array) for array in probe.values()))
+
+
+def _examine(
+    target: Ask, nodes: list[dict[str, Any]], inputs: Path, scratch: Path, skipped: list[str], notes: list[str]
+) -> list[LayerRow]:
+    """The rows of one part of the graph, while the target holds the whole model; its files are taken away."""
+    from safetensors import safe_open
+
+    held = scratch / "activations.safetensors"
+    refusal = _activations(target, [name for node in nodes for name in node["own"]], inputs, held)
+    if refusal:
+        notes.append(f"Accumulated errors are not known: {refusal}")
+    rows = []
+    for node in nodes:
+        stem = scratch / f"{node['index']:05d}"
+        local, note = None, node["reason"] or ""
+        if not note:
+            local, note = _alone(target, stem)
+        if note:
+            skipped.append(f"{node['operator']} '{node['node']}': {note}")
+        tensors = stem.with_name(f"{stem.name}.tensors.safetensors")
+        if tensors.exists():
+            with safe_open(tensors, "numpy") as stored:
+                known = set(stored.keys())
+                for name in node["tensors"]:
+                    expected = f"expected:{name}"
+                    rows.append(
+                        layer_row(
+                            tensor=name,
+                            node=node["node"],
+                            operator=node["operator"],
+                            oracle64=stored.get_tensor(f"oracle:{name}"),
+                            reference32=stored.get_tensor(f"reference:{name}"),
+                            expected64=stored.get_tensor(expected) if expected in known else None,
+                            local=None if local is None else local.get(name),
+                            accumulated=_one(held, name) if name in node["own"] and not refusal else None,
+                            note=note,
+                        )
+                    )
+        for suffix in (".onnx", ".inputs.safetensors", ".tensors.safetensors", ".outputs.safetensors"):
+            stem.with_name(stem.name + suffix).unlink(missing_ok=True)
+    held.unlink(missing_ok=True)
+    return rows
+
+
+def _activations(target: Ask, names: list[str], inputs: Path, outputs: Path) -> str:
+    """Ask for tensors of the whole graph; returns why they cannot be had, or nothing."""
+    if not names:
+        return ""
+    try:
+        target("activations", inputs=str(inputs), names=names, outputs=str(outputs))
+    except WorkerError as error:
+        return _refusal(error)
+    return ""
+
+
+def _alone(target: Ask, stem: Path) -> tuple[dict[str, Array] | None, str]:
+    """The target's outputs of a node on its own, or why there are none."""
+    from safetensors.numpy import load_file
+
+    outputs = stem.with_name(f"{stem.name}.outputs.safetensors")
+    try:
+        target("load", path=str(stem.with_name(f"{stem.name}.onnx")), precision="float32")
+        target(
+            "predict",
+            inputs=str(stem.with_name(f"{stem.name}.inputs.safetensors")),
+            outputs=str(outputs),
+            batch_size=None,
+        )
+    except WorkerError as error:
+        return None, _refusal(error)
+    return load_file(outputs), ""
+
+
+def _refusal(error: WorkerError) -> str:
+    """The words of a refusal. Raises the error again where the worker did not simply refuse."""
+    if isinstance(error, UnsupportedError | BadInputError):
+        return error.what
+    raise error
+
+
+def _one(path: Path, name: str) -> Array | None:
+    """One tensor of a file, without reading the others."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as stored:
+        return stored.get_tensor(name) if name in stored.keys() else None  # noqa: SIM118
+
+
+def read_layers(folder: Path) -> LayersComparison:
+    """What a ``layers`` step left in its folder."""
+    return LayersComparison.model_validate(json.loads((folder / "layers.json").read_text()))
