@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.runtimes.registry import RUNTIMES, framework_runtime
-from harness.scenario import Scenario
+from harness.scenario import Scenario, TimingSection
 
 StepKind = Literal[
     "data",
@@ -20,11 +20,8 @@ StepKind = Literal[
     "structure",
     "probe",
     "reference",
-    "layers",
+    "timing",
 ]
-
-#: The runtime that takes graphs apart, and whose float32 run is the floor of their nodes and of a given file.
-REFERENCE = "python/onnx-reference"
 
 
 @dataclass(frozen=True)
@@ -53,16 +50,28 @@ class Cell:
     export: str
     oracles: tuple[str, ...]
     step: str
-    #: The step that compares node by node, where there is a graph and it is asked for.
-    layers: str | None = None
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One model file in one runtime whose calls are timed by a step; ``label`` names it in tables and legends."""
+
+    label: str
+    target: str
+    route_label: str
+    step: str
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in an order in which each comes after what it needs, and the cells made of them."""
+    """Steps in an order in which each comes after what it needs, and the cells made of them.
+
+    ``timed``: what is timed, the reference that others are set against first; empty where nothing is.
+    """
 
     steps: tuple[Step, ...]
     cells: tuple[Cell, ...]
+    timed: tuple[Timed, ...] = ()
 
     def step(self, identity: str) -> Step:
         """The step of that id."""
@@ -72,11 +81,6 @@ class Plan:
 def oracle_runtimes(file_format: str) -> tuple[str, ...]:
     """Runtimes that compute the output of a file of a format in float64, the first one preferred."""
     return tuple(name for name, row in RUNTIMES.items() if row.oracle and file_format in row.reads)
-
-
-def layers_step(identity: str, target: str, samples: int, threads: int, needs: tuple[str, ...]) -> Step:
-    """The step that compares a target node by node. ``needs``: probe, graph, the reference's oracle and the target."""
-    return Step(identity, "layers", target, {"samples": samples, "threads": threads}, needs)
 
 
 def make_plan(scenario: Scenario) -> Plan:
@@ -120,10 +124,29 @@ def make_plan(scenario: Scenario) -> Plan:
             steps.append(Step(identity, "target", target, running, ("data", "inputs", export)))
             name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
             label = f"{target} via {route.label}"
-            layers = None
-            if route.writes == "onnx" and scenario.layers.samples:
-                layers = f"layers {route.label} {target}"
-                needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
-                steps.append(layers_step(layers, target, scenario.layers.samples, scenario.threads, needs))
-            cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity, layers))
-    return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)))
+            cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity))
+    timings, timed = _timings(scenario, trainer, cells)
+    return Plan((*steps, *timings), tuple(sorted(cells, key=lambda cell: cell.id)), timed)
+
+
+def timing_step(identity: str, runtime: str, section: TimingSection, threads: int, needs: tuple[str, ...]) -> Step:
+    """The step that times a model file in a runtime. ``needs``: the probe and the file."""
+    return Step(identity, "timing", runtime, section.measured() | {"threads": threads}, needs)
+
+
+def _timings(scenario: Scenario, trainer: str, cells: list[Cell]) -> tuple[list[Step], tuple[Timed, ...]]:
+    """The steps that time, after all others: the source in its own framework, then every cell of the routes named."""
+    section = scenario.timing
+    if section is None:
+        return [], ()
+    label = f"source ({scenario.source.framework})"
+    steps = [timing_step("timing source", trainer, section, scenario.threads, ("data", "train"))]
+    timed = [Timed(label, trainer, "", "timing source")]
+    for cell in sorted(cells, key=lambda cell: cell.id):
+        # The source's own file in its own framework is the reference itself.
+        if not section.times(cell.route, cell.route_label) or (cell.export, cell.target) == ("train", trainer):
+            continue
+        identity = f"timing {cell.route_label} {cell.target}"
+        steps.append(timing_step(identity, cell.target, section, scenario.threads, ("data", cell.export)))
+        timed.append(Timed(cell.label, cell.target, cell.route_label, identity))
+    return steps, tuple(timed)

@@ -116,15 +116,38 @@ class ProbeSection(_Section):
     samples: int = Field(default=256, ge=64)
 
 
-class LayersSection(_Section):
-    """Error node by node: over how many samples of the probe; none where there are 0."""
+class TimingSection(_Section):
+    """What is timed: batch sizes, fresh processes per runtime and route, seconds per batch size and process."""
 
-    samples: int = Field(default=8, ge=0, description="samples of the probe; 0 or `layers: false` leave it out")
+    batch_sizes: list[Annotated[int, Field(ge=1, le=1 << 20)]] = Field(
+        default=[1, 64], min_length=1, max_length=16, description="samples per timed call"
+    )
+    processes: int = Field(
+        default=3, ge=1, le=100, description="fresh processes per runtime and route, one after another"
+    )
+    seconds: float = Field(default=1.0, gt=0, le=600, description="seconds of calls per batch size and process")
+    routes: list[str] | None = Field(default=None, description="routes by name or label; all of them if left out")
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _distinct_sizes(cls, sizes: list[int]) -> list[int]:
+        for size in sizes:
+            if sizes.count(size) > 1:
+                raise ValueError(f"batch size {size} is named twice")
+        return sizes
+
+    def times(self, route: str, label: str) -> bool:
+        """Whether a route is timed."""
+        return self.routes is None or route in self.routes or label in self.routes
+
+    def measured(self) -> dict[str, Any]:
+        """What decides a measurement; which routes are timed does not."""
+        return self.model_dump(mode="json", exclude={"routes"})
 
 
-def _layers_switch(value: Any) -> Any:
+def _timing_switch(value: Any) -> Any:
     if isinstance(value, bool):
-        return {} if value else {"samples": 0}
+        return {} if value else None
     return value
 
 
@@ -155,7 +178,9 @@ class Scenario(_Section):
     )
     batch_size: int = Field(default=64, gt=0, description="samples per call of a runtime")
     threads: int = Field(default=1, gt=0)
-    layers: Annotated[LayersSection, BeforeValidator(_layers_switch)] = LayersSection()
+    timing: Annotated[TimingSection | None, BeforeValidator(_timing_switch)] = Field(
+        default=None, description="time every runtime's own calls; nothing is timed if left out or `timing: false`"
+    )
     limits: LimitsSection = LimitsSection()
     expect: Expectation | dict[str, Expectation] = Field(
         default="equivalent",
@@ -331,7 +356,6 @@ def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
     node = schema
     for part in location:
         node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
-        node = next((choice for choice in node.get("anyOf", ()) if "$ref" in choice), node)
         while "$ref" in node:
             node = definitions[node["$ref"].rpartition("/")[2]]
     return tuple(node.get("properties", {}))
@@ -366,6 +390,10 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
         for name in scenario.expect:
             if name != "default":
                 check(("expect", name), lambda name=name: runtime(name))
+    if scenario.timing is not None:
+        known = tuple(dict.fromkeys(name for route in scenario.routes for name in (route.label, route.route)))
+        for index, name in enumerate(scenario.timing.routes or ()):
+            check(("timing", "routes", index), lambda name=name: choose(name, known, "route of this scenario"))
     formats = {route.writes for route in scenario.routes}
     for index, target in enumerate(scenario.targets):
         if not formats & set(RUNTIMES[target].reads):
@@ -384,7 +412,6 @@ def json_schema() -> dict[str, Any]:
     # A route may be given by its bare name, which the schema generator cannot know.
     items = schema["properties"]["routes"]["items"]
     schema["properties"]["routes"]["items"] = {"anyOf": [{"type": "string", "enum": list(ROUTES)}, items]}
-    # Nor does it know that `layers` may be switched off by a bare word.
-    layers = schema["properties"]["layers"]
-    schema["properties"]["layers"] = {"anyOf": [{"$ref": layers.pop("$ref")}, {"type": "boolean"}], **layers}
+    # Nor that `timing` may be switched by a bare word.
+    schema["properties"]["timing"]["anyOf"].append({"type": "boolean"})
     return schema

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.errors import ModelError, StoreError, WorkerError
 from harness.plan import REFERENCE, Step
-from harness.provenance import file_hash, library_versions, sources
+from harness.provenance import file_hash, hardware, library_versions, sources
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.scenario import DataSection, LimitsSection, ModelSection, RouteSection
@@ -119,6 +119,10 @@ def fingerprint(step: Step) -> dict[str, Any]:
         return {"sources": sources("data"), "versions": [versions["numpy"], versions["h5py"]], "outside": outside}
     if step.kind in ("given", "probe"):
         return {"sources": sources("steps.py", "data")}
+    if step.kind == "timing":
+        # A timing is a fact of one machine.
+        own = fingerprint(Step(step.id, "target", step.runtime))
+        return {"target": own, "timing": sources("runtimes/timing.py"), "hardware": hardware()}
     if step.kind == "layers":
         # Two runtimes work on it, and the errors are told here.
         rooms = ("workers", "layer_walk.py", "compare/layers.py", "compare/outputs.py", "compare/gates.py")
@@ -323,6 +327,32 @@ def _reference(context: Context) -> None:
     _predict(context, _probe_file(context), "probe.float32.safetensors", batch_size)
 
 
+def _timing(context: Context) -> None:
+    """In processes of their own: a pooled worker has predicted before, and holds memory of other models."""
+    from harness.runtimes.timing import measure
+
+    parameters = context.step.parameters
+    runtime = RUNTIMES[context.step.runtime or ""]
+
+    def tell(text: str) -> None:
+        if context.progress is not None:
+            context.progress({"done": 0, "total": 0, "text": text})
+
+    found = measure(
+        runtime,
+        _model(context),
+        _probe_file(context),
+        context.workers.logs / f"timing-{runtime.name.replace('/', '-')}.log",
+        batch_sizes=parameters["batch_sizes"],
+        seconds=parameters["seconds"],
+        processes=parameters["processes"],
+        threads=parameters["threads"],
+        timeout=context.limits.request_seconds,
+        tell=tell,
+    )
+    write_atomically(context.folder / "timing.json", to_json(found))
+
+
 def _layers(context: Context) -> None:
     from safetensors.numpy import load_file
 
@@ -360,4 +390,5 @@ _KINDS: dict[str, Callable[[Context], None]] = {
     "probe": _probe,
     "reference": _reference,
     "layers": _layers,
+    "timing": _timing,
 }

@@ -22,7 +22,6 @@ LAYERS = (
     ("harness.cells",),
     ("harness.execution",),
     ("harness.steps",),
-    ("harness.layer_walk",),
     ("harness.plan",),
     ("harness.scenario",),
     ("harness.report", "harness.workers"),
