@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.decisions import compare_decisions
+from harness.compare.layers import compare_layers, explanation
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
-from harness.compare.records import CellResult, Finding, Floor
+from harness.compare.records import CellResult, Finding, Floor, LayersComparison, RuntimeComparison
 from harness.compare.structure import compare_structure, summarise
 from harness.compare.verdict import combine, describe_failure
 from harness.execution import Failure
+from harness.layer_walk import read_layers
 from harness.models.spec import ModelSpec
 from harness.plan import Cell
 from harness.steps import model_file
@@ -169,11 +171,12 @@ def evaluate(
         decisions=decisions,
         structure=found,
     )
+    layers = layers_of(cell, folders, failures)
     return CellResult(
         **named,
         verdict=judgement.verdict,
         sentence=judgement.sentence,
-        findings=judgement.findings,
+        findings=with_explanation(judgement.findings, layers, runtime),
         structure=None if structure is None else summarise(structure),
         parameters=parameters,
         floor=source.floor,
@@ -181,8 +184,29 @@ def evaluate(
         runtime_comparison=runtime,
         end_to_end=end_to_end,
         decisions=decisions,
+        layers=layers,
         versions=record["describe"].get("versions", {}),
     )
+
+
+def layers_of(cell: Cell, folders: dict[str, Path], failures: dict[str, Failure]) -> LayersComparison | None:
+    """What was found node by node; without rows, and with the reason, where it could not be done. None: not asked for."""
+    if cell.layers is None:
+        return None
+    if cell.layers in folders:
+        return read_layers(folders[cell.layers])
+    return compare_layers([], None, samples=0, notes=[f"Not examined: {failures[cell.layers].error}"])
+
+
+def with_explanation(
+    findings: list[Finding], layers: LayersComparison | None, runtime: RuntimeComparison
+) -> list[Finding]:
+    """Findings with the culprit among the nodes, right after those of the runtime comparison that it explains."""
+    found = None if layers is None else explanation(layers, runtime.verdict)
+    if found is None:
+        return findings
+    place = max((index + 1 for index, old in enumerate(findings) if old.comparison == "runtime"), default=len(findings))
+    return [*findings[:place], found, *findings[place:]]
 
 
 def export_record(folder: Path) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cells import load_arrays
+from harness.cells import layers_of, load_arrays, with_explanation
 from harness.compare.decisions import compare_decisions
 from harness.compare.held import compare_held
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
@@ -29,15 +29,13 @@ from harness.compare.verdict import combine, describe_failure
 from harness.errors import DataError, ModelError, ScenarioError
 from harness.execution import Failure, Finished
 from harness.models.spec import Head
-from harness.plan import Cell, Plan, Step, oracle_runtimes
+from harness.plan import REFERENCE, Cell, Plan, Step, layers_step, oracle_runtimes
 from harness.provenance import file_hash
 from harness.runtimes.registry import RUNTIMES, runtime
-from harness.scenario import LimitsSection
+from harness.scenario import LayersSection, LimitsSection
 
 Array = NDArray[Any]
 
-#: The runtime whose float32 run over the file gives the noise floor.
-REFERENCE = "python/onnx-reference"
 #: What a file's route is called: nothing was converted here.
 ROUTE = "as-given"
 
@@ -47,7 +45,7 @@ class Given:
     """A model file, the runtimes to open it in, and the probe to compare them on.
 
     ``probe``: ``.npy`` files by input name, or one under "" for a model with one input. ``labels`` (sample,) int64 index
-    the classes, ``ids`` (sample,) int64 name the samples.
+    the classes, ``ids`` (sample,) int64 name the samples. ``layers``: samples of the probe that are followed node by node.
     """
 
     model: Path
@@ -57,6 +55,7 @@ class Given:
     ids: Path | None = None
     batch_size: int = 64
     threads: int = 1
+    layers: int = LayersSection().samples
     limits: LimitsSection = field(default_factory=LimitsSection)
 
     @property
@@ -99,6 +98,11 @@ def given_plan(given: Given) -> Plan:
             readers = ", ".join(name for name, other in RUNTIMES.items() if "onnx" in other.reads)
             raise ScenarioError(f"{target} does not read .onnx files", where="--to", hint=f"choose among {readers}")
         steps.append(Step(f"target {target}", "target", target, running, ("given", "probe")))
+        layers = None
+        if given.layers:
+            layers = f"layers {target}"
+            needs = ("given", "probe", f"oracle {REFERENCE}", f"target {target}")
+            steps.append(layers_step(layers, target, given.layers, given.threads, needs))
         cells.append(
             Cell(
                 f"{given.name}.{ROUTE}.{target.replace('/', '-')}",
@@ -109,6 +113,7 @@ def given_plan(given: Given) -> Plan:
                 "given",
                 tuple(oracles),
                 f"target {target}",
+                layers,
             )
         )
     return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)))
@@ -227,17 +232,19 @@ def evaluate_given(given: Given, cell: Cell, yardstick: Yardstick, finished: Fin
     oracle = _oracle_agreement(yardstick)
     decisions = _decisions(yardstick, outputs, floor)
     judgement = combine(parameters=parameters, route=oracle, runtime=runtime_comparison, decisions=decisions)
+    layers = layers_of(cell, finished.folders, finished.failures)
     return CellResult(
         **named,
         verdict=judgement.verdict,
         sentence=_sentence(judgement.verdict, judgement.sentence, parameters, runtime_comparison, decisions),
-        findings=judgement.findings,
+        findings=with_explanation(judgement.findings, layers, runtime_comparison),
         structure=summarise(yardstick.structure),
         parameters=parameters,
         floor=floor,
         route_comparison=oracle,
         runtime_comparison=runtime_comparison,
         decisions=decisions,
+        layers=layers,
         versions=record["describe"].get("versions", {}),
     )
 

@@ -21,7 +21,11 @@ StepKind = Literal[
     "probe",
     "reference",
     "timing",
+    "layers",
 ]
+
+#: The runtime that takes graphs apart, and whose float32 run is the floor of their nodes and of a given file.
+REFERENCE = "python/onnx-reference"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Cell:
     export: str
     oracles: tuple[str, ...]
     step: str
+    #: The step that compares node by node, where there is a graph and it is asked for.
+    layers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,11 @@ class Plan:
 def oracle_runtimes(file_format: str) -> tuple[str, ...]:
     """Runtimes that compute the output of a file of a format in float64, the first one preferred."""
     return tuple(name for name, row in RUNTIMES.items() if row.oracle and file_format in row.reads)
+
+
+def layers_step(identity: str, target: str, samples: int, threads: int, needs: tuple[str, ...]) -> Step:
+    """The step that compares a target node by node. ``needs``: probe, graph, the reference's oracle and the target."""
+    return Step(identity, "layers", target, {"samples": samples, "threads": threads}, needs)
 
 
 def make_plan(scenario: Scenario) -> Plan:
@@ -124,7 +135,12 @@ def make_plan(scenario: Scenario) -> Plan:
             steps.append(Step(identity, "target", target, running, ("data", "inputs", export)))
             name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
             label = f"{target} via {route.label}"
-            cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity))
+            layers = None
+            if route.writes == "onnx" and scenario.layers.samples:
+                layers = f"layers {route.label} {target}"
+                needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
+                steps.append(layers_step(layers, target, scenario.layers.samples, scenario.threads, needs))
+            cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity, layers))
     timings, timed = _timings(scenario, trainer, cells)
     return Plan((*steps, *timings), tuple(sorted(cells, key=lambda cell: cell.id)), timed)
 

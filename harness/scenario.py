@@ -116,6 +116,18 @@ class ProbeSection(_Section):
     samples: int = Field(default=256, ge=64)
 
 
+class LayersSection(_Section):
+    """Error node by node: over how many samples of the probe; none where there are 0."""
+
+    samples: int = Field(default=8, ge=0, description="samples of the probe; 0 or `layers: false` leave it out")
+
+
+def _layers_switch(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {} if value else {"samples": 0}
+    return value
+
+
 class TimingSection(_Section):
     """What is timed: batch sizes, fresh processes per runtime and route, seconds per batch size and process."""
 
@@ -178,6 +190,7 @@ class Scenario(_Section):
     )
     batch_size: int = Field(default=64, gt=0, description="samples per call of a runtime")
     threads: int = Field(default=1, gt=0)
+    layers: Annotated[LayersSection, BeforeValidator(_layers_switch)] = LayersSection()
     timing: Annotated[TimingSection | None, BeforeValidator(_timing_switch)] = Field(
         default=None, description="time every runtime's own calls; nothing is timed if left out or `timing: false`"
     )
@@ -356,6 +369,7 @@ def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
     node = schema
     for part in location:
         node = node.get("items", {}) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+        node = next((choice for choice in node.get("anyOf", ()) if "$ref" in choice), node)
         while "$ref" in node:
             node = definitions[node["$ref"].rpartition("/")[2]]
     return tuple(node.get("properties", {}))
@@ -414,4 +428,7 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["routes"]["items"] = {"anyOf": [{"type": "string", "enum": list(ROUTES)}, items]}
     # Nor that `timing` may be switched by a bare word.
     schema["properties"]["timing"]["anyOf"].append({"type": "boolean"})
+    # Nor does it know that `layers` may be switched off by a bare word.
+    layers = schema["properties"]["layers"]
+    schema["properties"]["layers"] = {"anyOf": [{"$ref": layers.pop("$ref")}, {"type": "boolean"}], **layers}
     return schema

@@ -22,6 +22,7 @@ LAYERS = (
     ("harness.cells",),
     ("harness.execution",),
     ("harness.steps",),
+    ("harness.layer_walk",),
     ("harness.plan",),
     ("harness.scenario",),
     ("harness.report", "harness.workers"),
