@@ -227,4 +227,6 @@ def _probe_outputs(path: Path, cells: list[CellResult]) -> pd.DataFrame:
     missing = sorted(comparable - set(frame["cell"]))
     if missing:
         raise DataError(f"holds no outputs of cell '{missing[0]}'", where=str(path), hint=_AGAIN)
+    # Written as the shortest decimal that gives the float32 back: taken for a double it is off by up to half a ULP.
+    frame["target"] = frame["target"].astype("float32").astype("float64")
     return frame

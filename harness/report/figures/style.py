@@ -154,7 +154,7 @@ def plain_logarithms(axes: Axes, which: str = "x") -> None:
     from harness.report.formatting import significant
 
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value, 1).replace(".0", "")))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value, 1)))
     axis.set_minor_formatter(NullFormatter())
 
 
