@@ -6,11 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.report import compose, facts, pages
+from harness.report import compose, facts, latex, pages
+from harness.report.bibliography import bibliography
 from harness.report.document import FigureBlock, Table
-from harness.report.figures import class_counts, f1_heatmap, f1_per_class, noise_floor, style, training_curves
+from harness.report.figures import (
+    class_counts,
+    confusion,
+    differences,
+    f1_heatmap,
+    f1_per_class,
+    noise_floor,
+    style,
+    training_curves,
+)
+from harness.report.methods import methods
 from harness.report.results import Results, read_results
-from harness.report.tables import graphs, outcomes, parameters, task, training
+from harness.report.tables import graphs, outcomes, paired, parameters, printed, task, training
 from harness.store import write_atomically
 
 #: Called with what is done, the total, and what comes next.
@@ -25,6 +36,8 @@ class ReportFiles:
     html: Path
     tables: tuple[Path, ...]
     figures: tuple[Path, ...]
+    #: What papers take over: LaTeX tables, the paragraph on methods, references.
+    texts: tuple[Path, ...] = ()
 
 
 def build_report(folder: Path, pdf: bool = False, progress: Progress | None = None) -> ReportFiles:
@@ -45,6 +58,7 @@ def build_report(folder: Path, pdf: bool = False, progress: Progress | None = No
     found = task.task_results(results)
     tables = make_tables(results, found)
     table_paths = _write_tables(folder / "tables", tables)
+    texts = _write_texts(folder, results, tables, found)
     tell(2, "drawing figures")
     figures, svgs, figure_paths = _write_figures(folder / "figures", results, tables, found, pdf)
     tell(3, "writing pages")
@@ -53,7 +67,7 @@ def build_report(folder: Path, pdf: bool = False, progress: Progress | None = No
     write_atomically(markdown, pages.markdown_page(document))
     write_atomically(html, pages.html_page(document, svgs))
     tell(4, "report written")
-    return ReportFiles(markdown, html, table_paths, figure_paths)
+    return ReportFiles(markdown, html, table_paths, figure_paths, texts)
 
 
 def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, Table]:
@@ -69,6 +83,7 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         task.metrics_per_class_table(results, found),
         task.confusion_table(found),
         *task.disagreement_tables(results, found),
+        paired.mcnemar_table(results, found),
         task.confidence_table(found),
         training.training_table(results),
         training.training_seconds_table(results),
@@ -86,21 +101,47 @@ def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+def _write_texts(
+    folder: Path, results: Results, tables: dict[str, Table], found: task.TaskResults | None
+) -> tuple[Path, ...]:
+    """LaTeX tables, and the paragraph on methods as plain text and as LaTeX with its references."""
+    text = methods(results)
+    contents = {
+        "methods.txt": text.text(),
+        "methods.tex": text.latex(),
+        "references.bib": bibliography(text.references),
+    }
+    for table in printed.printed_tables(results, tables, found):
+        samples = facts.test_samples(results) if table.name.startswith("metrics") else ""
+        caption = facts.line(results, samples=samples, with_versions=True)
+        reference = latex.label(results.manifest.scenario.name, table.name)
+        contents[f"tables/{table.name}.tex"] = latex.table(table, caption=caption, reference=reference)
+    for name, content in sorted(contents.items()):
+        write_atomically(folder / name, content)
+    return tuple(folder / name for name in sorted(contents))
+
+
 _CAPTIONS = {
     "noise_floor": "Errors of float32 outputs over the probe as multiples of the noise floor, on a logarithmic scale; left of a "
     "line of its own colour an error passes its gate.",
+    "differences": "Share of the probe's outputs that differ from the route oracle by no more than a multiple of the noise "
+    "floor (RMS), by target and route. A curve starts at the share of outputs that are equal, and stays under 1 where outputs "
+    "are not finite; curves of equal differences lie on each other. Dotted: the floor itself.",
     "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
+    "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
     "class_counts": "Number of samples per class in truth and by each runtime's predictions.",
     "training_curves": "Loss on training and validation part, and metrics on the validation part, by epoch.",
 }
 #: Figures in which runtimes with equal predictions are drawn as one, which captions must then name.
-_GROUPED = ("f1_per_class", "class_counts")
+_GROUPED = ("f1_per_class", "confusion", "class_counts")
 #: Which samples a figure's numbers come from; the probe is named with every figure.
 _SAMPLES: dict[str, Callable[[Results], str]] = {
     "noise_floor": lambda results: "",
+    "differences": lambda results: "",
     "f1_per_class": facts.test_samples,
     "f1_heatmap": facts.test_samples,
+    "confusion": facts.test_samples,
     "class_counts": facts.test_samples,
     "training_curves": facts.training_samples,
 }
@@ -119,6 +160,7 @@ def _write_figures(
                 _remove(folder, name, ("png", "svg", "pdf"))
                 continue
             groups = f" {' '.join(task.group_notes(results, found))}" if found and name in _GROUPED else ""
+            groups += confusion.left_out(found) if found and name == "confusion" else ""
             caption = (
                 f"{_CAPTIONS[name]}{groups} {facts.line(results, samples=_SAMPLES[name](results), with_versions=True)}"
             )
@@ -140,8 +182,10 @@ def _figures(
 ) -> dict[str, Callable[[], style.Drawing | None]]:
     return {
         "noise_floor": lambda: noise_floor.draw(results),
+        "differences": lambda: differences.draw(results),
         "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found),
         "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]),
+        "confusion": lambda: confusion.draw(results, found),
         "class_counts": lambda: class_counts.draw(results, found),
         "training_curves": lambda: training_curves.draw(results),
     }

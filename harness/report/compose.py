@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from harness.report import facts
 from harness.report.document import Document, FigureBlock, Paragraph, Section, Table, TableBlock
+from harness.report.methods import methods
 from harness.report.results import Results
 from harness.report.sections.answer import answer_section, comparisons_section
 from harness.report.sections.data_card import data_section, model_section
 from harness.report.sections.findings import findings_section
+from harness.report.sections.methods import methods_section
 from harness.report.sections.provenance import (
     citing_section,
     exporters_section,
@@ -39,6 +41,7 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
             unavailable_section(results),
             timings_section(results),
             provenance_section(results),
+            methods_section(methods(results)),
             citing_section(results),
             _appendix(tables),
         ),

@@ -35,8 +35,7 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
 
 def _outputs(results: Results, figures: dict[str, FigureBlock]) -> Section:
     blocks: list[Block] = []
-    if "noise_floor" in figures:
-        blocks.append(figures["noise_floor"])
+    blocks += [figures[name] for name in ("noise_floor", "differences") if name in figures]
     ratios, absolute = outcomes.errors_tables(results)
     blocks.append(TableBlock(ratios))
     if absolute.rows:
@@ -73,6 +72,7 @@ def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureB
         "How well the model does its task, by runtime. Intervals tell how much of a figure is owed to the draw of test samples; "
         f"they do not tell runtimes apart, which saw the same samples. {facts.line(results, samples=facts.test_samples(results))}"
     )
+    drawn = tuple(figures[name] for name in ("confusion",) if name in figures)
     matrices = tuple(TableBlock(task.confusion_page_table(results, found, group)) for group in found.groups)
     return (
         Section(
@@ -88,12 +88,16 @@ def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureB
         Section(
             "disagreement",
             "Disagreement",
-            (TableBlock(tables["disagreement_summary"]), TableBlock(tables["disagreement"], tall=True)),
+            (
+                TableBlock(tables["disagreement_summary"]),
+                TableBlock(tables["disagreement"], tall=True),
+                TableBlock(tables["mcnemar"]),
+            ),
         ),
         Section(
             "confidence",
             "Confidence",
             (TableBlock(task.confidence_page_table(results, found, tables["confidence"])),),
         ),
-        Section("confusion", "Confusion", matrices),
+        Section("confusion", "Confusion", (*drawn, *matrices)),
     )

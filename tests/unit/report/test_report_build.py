@@ -42,6 +42,7 @@ def test_every_table_and_figure_is_written(report):
         "disagreement",
         "disagreement_summary",
         "flips",
+        "mcnemar",
         "metrics",
         "metrics_per_class",
         "outputs_per_class",
@@ -54,10 +55,24 @@ def test_every_table_and_figure_is_written(report):
     }
     assert {path.name for path in report.figures} == {
         f"{name}.{suffix}"
-        for name in ("class_counts", "f1_heatmap", "f1_per_class", "noise_floor", "training_curves")
+        for name in (
+            "class_counts",
+            "confusion",
+            "differences",
+            "f1_heatmap",
+            "f1_per_class",
+            "noise_floor",
+            "training_curves",
+        )
         for suffix in ("png", "svg")
     }
-    for path in (report.markdown, report.html, *report.tables, *report.figures):
+    assert {path.relative_to(report.html.parent).as_posix() for path in report.texts} == {
+        "methods.tex",
+        "methods.txt",
+        "references.bib",
+        *(f"tables/{name}.tex" for name in ("cells", "errors", "metrics", "metrics_per_class")),
+    }
+    for path in (report.markdown, report.html, *report.tables, *report.figures, *report.texts):
         assert path.stat().st_size > 0
     assert not [path for path in report.html.parent.rglob("*") if path.name.startswith(".")], "scratch files are left"
 
@@ -87,7 +102,11 @@ def test_timings_reach_no_other_table_and_no_figure(report, folder):
     other = build_report(folder)
     differ = {
         path.name
-        for path, twin in zip((*report.tables, *report.figures), (*other.tables, *other.figures), strict=True)
+        for path, twin in zip(
+            (*report.tables, *report.figures, *report.texts),
+            (*other.tables, *other.figures, *other.texts),
+            strict=True,
+        )
         if path.read_bytes() != twin.read_bytes()
     }
     assert differ == {"seconds.csv", "training_seconds.csv"}

@@ -1,0 +1,72 @@
+"""Seconds per call against the batch size, one line per runtime and route, with intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report.figures import style
+from harness.report.formatting import seconds
+from harness.report.results import Results
+
+#: How far the lines of one batch size stand apart, as a factor, so that their interval bars can be told apart.
+_APART = 1.04
+
+
+def draw(results: Results) -> style.Drawing | None:
+    """Both axes logarithmic. None where nothing was timed."""
+    found = results.timings.summaries if results.timings is not None else {}
+    if not found:
+        return None
+    labels = list(found)
+    figure = style.new_figure(3.0 + style.legend_height(labels))
+    axes = figure.subplots()
+    handles: list[Any] = []
+    sizes = sorted({row.batch_size for rows in found.values() for row in rows})
+    for index, label in enumerate(labels):
+        colour, _, mark = style.series(index)
+        rows = sorted(found[label], key=lambda row: row.batch_size)
+        middle = [row.seconds.value for row in rows]
+        bars = [
+            [row.seconds.value - row.seconds.low for row in rows],
+            [row.seconds.high - row.seconds.value for row in rows],
+        ]
+        # Side by side around the true batch size, which the ticks name.
+        shift = _APART ** (index - (len(labels) - 1) / 2)
+        handles.append(
+            axes.errorbar(
+                [row.batch_size * shift for row in rows],
+                middle,
+                yerr=bars,
+                color=colour,
+                marker=mark,
+                markersize=5,
+                markeredgecolor=style.INK,
+                markeredgewidth=0.4,
+                linestyle="-" if index == 0 else (0, (5, 1 + index % 3)),
+                linewidth=1.2,
+                elinewidth=1.0,
+                ecolor=style.INK,
+                capsize=2.5,
+            )
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
+    style.plain_seconds(axes)
+    if len(sizes) == 1:
+        axes.set_xlim(sizes[0] / 2, sizes[0] * 2)
+    axes.set_xlabel("Samples per call")
+    axes.set_ylabel("Time per call")
+    axes.grid(axis="y")
+    style.legend_above(figure, handles, labels)
+    said = "; ".join(
+        f"{label}: " + ", ".join(f"{seconds(row.seconds.value)} at {row.batch_size:,}" for row in rows)
+        for label, rows in found.items()
+    )
+    return style.Drawing(
+        "timing_by_batch_size",
+        "Timing by batch size",
+        f"Line chart of median time per call against samples per call, with interval bars. {said}.",
+        figure,
+    )

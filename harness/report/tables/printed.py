@@ -1,0 +1,79 @@
+"""The main tables as they fit a printed page: target and route in columns of their own, no column for what captions say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from harness.report.document import Column, Table
+from harness.report.results import Results
+from harness.report.tables import outcomes, task
+
+#: Said in the caption of every table, by :func:`harness.report.facts.line`.
+_IN_CAPTIONS = ("head", "probe")
+
+
+def printed_tables(results: Results, tables: dict[str, Table], found: task.TaskResults | None) -> tuple[Table, ...]:
+    """Cells, errors, metrics and metrics per class; a table's name is the stem of its file."""
+    per_class = (
+        replace(task.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class")
+        if found
+        else replace(tables["metrics_per_class"], rows=(), empty=tables["metrics"].empty)
+    )
+    return _cells(results), _errors(results), _metrics(tables["metrics"]), per_class
+
+
+def _cells(results: Results) -> Table:
+    rows = []
+    for cell in results.cells:
+        end_to_end = cell.end_to_end or cell.runtime_comparison
+        row: dict[str, Any] = {"target": cell.target, "route": cell.route_label, "verdict": cell.verdict}
+        if cell.parameters:
+            row["parameters"] = cell.parameters.verdict
+        if cell.route_comparison:
+            row["relative_rms"] = cell.route_comparison.errors.relative_rms
+        if end_to_end:
+            ratios = {"rms_ratio": end_to_end.rms_ratio, "max_ratio": end_to_end.max_ratio}
+            row |= {key: "not finite" if value is None else value for key, value in ratios.items()}
+        if cell.decisions:
+            row |= {"decisions": cell.decisions.decisions, "flips": cell.decisions.counted_count}
+        rows.append(row)
+    return Table(
+        "cells",
+        "Verdict of every cell, and what it rests on.",
+        (
+            Column("target", "Target"),
+            Column("route", "Route"),
+            Column("verdict", "Verdict", "verdict"),
+            Column("parameters", "Parameters", "verdict"),
+            Column("relative_rms", "Route, rel. RMS", "number"),
+            Column("rms_ratio", "RMS / floor", "ratio"),
+            Column("max_ratio", "Max / floor", "ratio"),
+            Column("flips", "Flips", "integer"),
+            Column("decisions", "Decisions", "integer"),
+        ),
+        tuple(rows),
+        notes=(
+            "Route: the exported graph in float64 against the source oracle. RMS and largest error: the target's float32 outputs "
+            "against the source oracle, as multiples of the noise floor. Flips: decisions of the probe that changed by a margin "
+            "that is not under twice the floor. – not compared.",
+        ),
+        empty="No cell was asked for.",
+    )
+
+
+def _metrics(table: Table) -> Table:
+    """Without the column of samples without a decision where there are none."""
+    if any(row["undecided"] for row in table.rows):
+        return table
+    return replace(table, columns=tuple(column for column in table.columns if column.key != "undecided"))
+
+
+def _errors(results: Results) -> Table:
+    whole, _ = outcomes.errors_tables(results)
+    split = {f"{cell.target} via {cell.route_label}": cell for cell in results.cells}
+    rows = tuple(
+        {**row, "target": split[row["cell"]].target, "route": split[row["cell"]].route_label} for row in whole.rows
+    )
+    columns = tuple(column for column in whole.columns if column.key not in (*_IN_CAPTIONS, "cell"))
+    return replace(whole, columns=(Column("target", "Target"), Column("route", "Route"), *columns), rows=rows)
