@@ -18,6 +18,8 @@ def draw(results: Results) -> style.Drawing | None:
     if not found:
         return None
     labels = list(found)
+    from matplotlib.ticker import FuncFormatter
+
     figure = style.new_figure(3.0 + style.legend_height(labels))
     axes = figure.subplots()
     handles: list[Any] = []
@@ -53,7 +55,7 @@ def draw(results: Results) -> style.Drawing | None:
     axes.set_yscale("log")
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()
-    style.plain_seconds(axes)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: seconds(value)))
     if len(sizes) == 1:
         axes.set_xlim(sizes[0] / 2, sizes[0] * 2)
     axes.set_xlabel("Samples per call")
