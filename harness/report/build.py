@@ -125,8 +125,8 @@ _CAPTIONS = {
     "noise_floor": "Errors of float32 outputs over the probe as multiples of the noise floor, on a logarithmic scale; left of a "
     "line of its own colour an error passes its gate.",
     "differences": "Share of the probe's outputs that differ from the route oracle by no more than a multiple of the noise "
-    "floor (RMS), by target and route. A curve starts at the share of outputs that are equal, and stays under 1 where outputs "
-    "are not finite; curves of equal differences lie on each other. Dotted: the floor itself.",
+    "floor (RMS), by target and route. A curve starts at the share of outputs that are equal or differ by less than the axis shows, "
+    "and stays under 1 where outputs are not finite; curves of equal differences lie on each other. Dotted: the floor itself.",
     "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
     "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",

@@ -229,17 +229,23 @@ def _comparisons(results: Results) -> list[tuple[Part, ...]]:
     ]
     runtime = next((one for cell in compared if (one := cell.runtime_comparison or cell.end_to_end)), None)
     limits = sorted({cell.route_comparison.limit for cell in compared if cell.route_comparison}, reverse=True)
-    gates = ["parameters must be equal bit for bit, folded ones within 1 ULP of the fold in float64"]
-    if limits and results.manifest.source != "file":
+    given = results.manifest.source == "file"
+    gates = [
+        "parameters must equal the tensors of the file bit for bit"
+        if given
+        else "parameters must be equal bit for bit, folded ones within 1 ULP of the fold in float64"
+    ]
+    if limits and not given:
         shown = " or ".join(significant(limit, 1) for limit in limits)
         names = " (with and without folding)" if len(limits) == 2 else ""
         gates.append(
             f"an exported graph in float64 may differ from the source by a relative RMS of at most {shown}{names}"
         )
     if runtime is not None:
+        floor = "the float32 error of the ONNX reference implementation" if given else "the source's own float32 error"
         gates.append(
             f"float32 outputs may differ by at most {runtime.rms_limit:g} times (RMS) and {runtime.max_limit:g} times (largest "
-            "error) the noise floor, the source's own float32 error on the probe"
+            f"error) the noise floor, {floor} on the probe"
         )
     found.append(
         (f"Three gates were applied: {'; '.join(gates)}." if len(gates) == 3 else f"Gates: {'; '.join(gates)}.",)
