@@ -135,6 +135,8 @@ def fingerprint(step: Step) -> dict[str, Any]:
         code = sources("workers", "models", "compare/metrics.py", f"native:{row.framework}")
     else:
         code = sources("workers")
+    if step.kind in ("train", "export"):
+        code += sources("stac.py")
     return {"sources": code, "versions": availability(row).versions}
 
 
@@ -172,6 +174,7 @@ def _inputs(context: Context) -> None:
 def _train(context: Context) -> None:
     from harness.data.prepare import read_prepared
     from harness.models import model
+    from harness.stac import trained_item, write_item
 
     parameters = context.step.parameters
     data = context.needed("data")
@@ -217,6 +220,7 @@ def _train(context: Context) -> None:
         seed=parameters["seed"],
         **parameters["training"],
     )
+    write_item(context.folder, trained_item(context.folder, spec, prepared))
 
 
 def _predict(context: Context, inputs: Path, outputs: str, batch_size: int | None) -> dict[str, Any]:
@@ -235,6 +239,9 @@ def _source(context: Context) -> None:
 
 
 def _export(context: Context) -> None:
+    from harness.models.spec import ModelSpec
+    from harness.stac import exported_item, read_item, write_item
+
     route = RouteSection(**context.step.parameters["route"])
     train = context.needed("train")
     context.ask(
@@ -246,6 +253,8 @@ def _export(context: Context) -> None:
         opset=route.opset,
         fold=route.fold,
     )
+    spec = ModelSpec.from_json((train / "model.json").read_text(encoding="utf-8"))
+    write_item(context.folder, exported_item(context.folder, spec, read_item(train)))
 
 
 def model_file(export: Path) -> Path:

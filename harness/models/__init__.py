@@ -1,4 +1,4 @@
-"""Reference models. Each file offers NAME, PRESETS and ``build(**sizes) -> ModelSpec``."""
+"""Reference models. Each file offers NAME, TITLE (its name in the literature), PRESETS and ``build(**sizes) -> ModelSpec``."""
 
 from __future__ import annotations
 

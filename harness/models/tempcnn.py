@@ -26,6 +26,7 @@ from harness.models.spec import (
 )
 
 NAME = "tempcnn"
+TITLE = "TempCNN"
 PAPER = "https://doi.org/10.3390/rs11050523"
 
 

@@ -26,6 +26,7 @@ LAYERS = (
     ("harness.plan",),
     ("harness.scenario",),
     ("harness.report", "harness.workers"),
+    ("harness.stac",),
     ("harness.provenance",),
     ("harness.runtimes",),
     ("harness.data", "harness.compare"),
