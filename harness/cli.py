@@ -93,6 +93,7 @@ def compare(
     ids: Annotated[Path | None, typer.Option("--ids", help="ids.npy: whole numbers that name the samples.")] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
+    time: Annotated[bool, typer.Option("--time", help="Time every runtime, at batch 1 and at --batch-size.")] = False,
     expect: Annotated[str, typer.Option("--expect", help="The worst verdict that exits with 0.")] = "equivalent",
     output: Output = Path("results"),
     store: StoreFolder = Path("exported"),
@@ -106,6 +107,7 @@ def compare(
     from harness.given import Given
     from harness.given_results import compare_given
     from harness.progress import listener
+    from harness.scenario import TimingSection
 
     if expect not in [verdict.value for verdict in Verdict]:
         raise ScenarioError(
@@ -120,6 +122,7 @@ def compare(
         ids=ids,
         batch_size=batch_size,
         threads=threads,
+        timing=TimingSection(batch_sizes=sorted({1, batch_size})) if time else None,
     )
     with listener(quiet=as_json) as listening:
         folder, cells, fresh = compare_given(given, output=output, store=store, listener=listening, pdf=pdf)

@@ -29,10 +29,10 @@ from harness.compare.verdict import combine, describe_failure
 from harness.errors import DataError, ModelError, ScenarioError
 from harness.execution import Failure, Finished
 from harness.models.spec import Head
-from harness.plan import REFERENCE, Cell, Plan, Step, layers_step, oracle_runtimes
+from harness.plan import REFERENCE, Cell, Plan, Step, Timed, layers_step, oracle_runtimes, timing_step
 from harness.provenance import file_hash
 from harness.runtimes.registry import RUNTIMES, runtime
-from harness.scenario import LayersSection, LimitsSection
+from harness.scenario import LayersSection, LimitsSection, TimingSection
 
 Array = NDArray[Any]
 
@@ -56,6 +56,7 @@ class Given:
     batch_size: int = 64
     threads: int = 1
     layers: int = LayersSection().samples
+    timing: TimingSection | None = None
     limits: LimitsSection = field(default_factory=LimitsSection)
 
     @property
@@ -116,7 +117,13 @@ def given_plan(given: Given) -> Plan:
                 layers,
             )
         )
-    return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)))
+    timed = []
+    if given.timing is not None:
+        for target in given.targets:
+            # The first one named is the reference that the others are set against.
+            steps.append(timing_step(f"timing {target}", target, given.timing, given.threads, ("given", "probe")))
+            timed.append(Timed(target, target, ROUTE, f"timing {target}"))
+    return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)), tuple(timed))
 
 
 @dataclass(frozen=True)

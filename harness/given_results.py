@@ -15,7 +15,16 @@ from harness.execution import Execution, Finished, Listener, availabilities, pha
 from harness.given import Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
 from harness.plan import Plan
 from harness.provenance import file_hash, sources
-from harness.result_files import Rows, cell_seconds, finished_run, prediction_rows, probe_rows, publish, surroundings
+from harness.result_files import (
+    Rows,
+    cell_seconds,
+    finished_run,
+    prediction_rows,
+    probe_rows,
+    publish,
+    surroundings,
+    timings_record,
+)
 from harness.store import Store, content_hash, exclusive
 
 
@@ -53,7 +62,8 @@ def compare_given(
             "identity": identity,
         }
         with phase(listener, "comparisons and report"):
-            publish(folder, cells, manifest, cell_seconds(plan, finished), tables, pdf=pdf)
+            timings = timings_record(plan, finished, "the first of the runtimes named")
+            publish(folder, cells, manifest, cell_seconds(plan, finished), tables, timings=timings, pdf=pdf)
     return folder, cells, True
 
 

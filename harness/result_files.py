@@ -46,11 +46,13 @@ def publish(
     seconds: Mapping[str, Any],
     tables: Mapping[str, Rows],
     *,
+    timings: Mapping[str, Any] | None = None,
     pdf: bool,
 ) -> None:
     """Write the result files and the report made from them.
 
-    ``tables``: rows by file name, compressed where it ends in ``.gz``. The manifest gets its identity last, so that a
+    ``tables``: rows by file name, compressed where it ends in ``.gz``. ``timings``: what was timed, for a file of its own,
+    since it differs from run to run. The manifest gets its identity last, so that a
     folder whose manifest names a run is whole.
     """
     from harness.report.build import build_report
@@ -58,6 +60,7 @@ def publish(
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "manifest.json").unlink(missing_ok=True)
+        (folder / "timings.json").unlink(missing_ok=True)
     write_atomically(folder / "cells.json", to_json([cell.model_dump(mode="json") for cell in cells]))
     for name, rows in tables.items():
         text = as_csv(rows)
@@ -65,6 +68,8 @@ def publish(
         content = gzip.compress(text.encode(), compresslevel=6, mtime=0) if name.endswith(".gz") else text
         write_atomically(folder / name, content)
     write_atomically(folder / "seconds.json", to_json(seconds))
+    if timings is not None:
+        write_atomically(folder / "timings.json", json.dumps(timings, sort_keys=True, allow_nan=False) + "\n")
     whole = {**manifest, "cells": {cell.cell: cell.verdict.value for cell in cells}}
     write_atomically(folder / "manifest.json", to_json({**whole, "identity": "being written"}))
     build_report(folder, pdf=pdf)
@@ -146,6 +151,24 @@ def cell_seconds(plan: Plan, finished: Finished) -> dict[str, Any]:
             for name in ("seconds", "cpu_seconds")
         }
     return {**finished.seconds, "targets": targets}
+
+
+def timings_record(plan: Plan, finished: Finished, reference: str) -> dict[str, Any] | None:
+    """What the timing steps measured, every number of it; None where nothing was to be timed.
+
+    ``reference`` says in words what the first one, which ratios are taken to, is.
+    """
+    if not plan.timed:
+        return None
+    rows = []
+    for timed in plan.timed:
+        row: dict[str, Any] = {"label": timed.label, "runtime": timed.target, "route_label": timed.route_label}
+        if timed.step in finished.folders:
+            row["measurement"] = json.loads((finished.folders[timed.step] / "timing.json").read_text())
+        else:
+            row["error"] = finished.failures[timed.step].error
+        rows.append(row)
+    return {"reference": reference, "timed": rows}
 
 
 def surroundings(states: Mapping[str, Availability], keys: Mapping[str, str], threads: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from harness.compare.records import CellResult
 from harness.errors import WorkerError
 from harness.execution import Finished
 from harness.plan import Cell, Plan
-from harness.result_files import Rows, cell_seconds, prediction_rows, probe_rows, publish, surroundings
+from harness.result_files import Rows, cell_seconds, prediction_rows, probe_rows, publish, surroundings, timings_record
 from harness.runtimes.registry import Availability
 from harness.scenario import Scenario
 
@@ -65,7 +65,8 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
         ),
     }
     seconds = cell_seconds(outcome.plan, outcome.finished)
-    publish(folder, cells, _manifest(outcome, source), seconds, tables, pdf=pdf)
+    timings = timings_record(outcome.plan, outcome.finished, f"the source in its own framework, {framework}")
+    publish(folder, cells, _manifest(outcome, source), seconds, tables, timings=timings, pdf=pdf)
     return cells
 
 

@@ -17,11 +17,12 @@ from harness.report.figures import (
     f1_per_class,
     noise_floor,
     style,
+    timing_by_batch_size,
     training_curves,
 )
 from harness.report.methods import methods
 from harness.report.results import Results, read_results
-from harness.report.tables import graphs, outcomes, paired, parameters, printed, task, training
+from harness.report.tables import graphs, outcomes, paired, parameters, printed, task, timing, training
 from harness.store import write_atomically
 
 #: Called with what is done, the total, and what comes next.
@@ -88,12 +89,15 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         training.training_table(results),
         training.training_seconds_table(results),
         training.seconds_table(results),
+        *timing.timing_tables(results),
     )
     return {table.name: table for table in tables}
 
 
 def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
     paths = []
+    for name in set(timing.NAMES) - set(tables):
+        _remove(folder, name, ("csv",))
     for name, table in sorted(tables.items()):
         path = folder / f"{name}.csv"
         write_atomically(path, table.to_csv())
@@ -132,6 +136,8 @@ _CAPTIONS = {
     "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
     "class_counts": "Number of samples per class in truth and by each runtime's predictions.",
     "training_curves": "Loss on training and validation part, and metrics on the validation part, by epoch.",
+    "timing_by_batch_size": "Median seconds per call by batch size, both axes logarithmic, with bootstrap intervals of 95 %. "
+    "They differ from run to run.",
 }
 #: Figures in which runtimes with equal predictions are drawn as one, which captions must then name.
 _GROUPED = ("f1_per_class", "confusion", "class_counts")
@@ -144,6 +150,7 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
     "confusion": facts.test_samples,
     "class_counts": facts.test_samples,
     "training_curves": facts.training_samples,
+    "timing_by_batch_size": timing.conditions,
 }
 
 
@@ -188,6 +195,7 @@ def _figures(
         "confusion": lambda: confusion.draw(results, found),
         "class_counts": lambda: class_counts.draw(results, found),
         "training_curves": lambda: training_curves.draw(results),
+        "timing_by_batch_size": lambda: timing_by_batch_size.draw(results),
     }
 
 

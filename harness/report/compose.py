@@ -17,6 +17,7 @@ from harness.report.sections.provenance import (
     timings_section,
     unavailable_section,
 )
+from harness.report.sections.timing import timing_section
 from harness.report.sections.weights import weights_section
 
 
@@ -39,6 +40,7 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
             data_section(results),
             exporters_section(results),
             unavailable_section(results),
+            *timing_section(results, tables, figures),
             timings_section(results),
             provenance_section(results),
             methods_section(methods(results)),

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.report.manifest import Manifest
+from harness.report.timings import Timings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +53,8 @@ class Results:
     predictions: pd.DataFrame | None
     probe_outputs: pd.DataFrame | None
     seconds: dict[str, Any]
+    #: What was timed; None where nothing was.
+    timings: Timings | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -111,6 +114,7 @@ def read_results(folder: Path) -> Results:
         else None,
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared else None,
         seconds=_json_object(folder / "seconds.json"),
+        timings=_timings(folder / "timings.json"),
     )
 
 
@@ -142,6 +146,15 @@ def _invalid(path: Path, error: ValidationError) -> DataError:
     place = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return DataError(f"was written by another version ({place}: {message})", where=str(path), hint=_AGAIN)
+
+
+def _timings(path: Path) -> Timings | None:
+    if not path.exists():
+        return None
+    try:
+        return Timings.model_validate(_json_object(path))
+    except ValidationError as error:
+        raise _invalid(path, error) from error
 
 
 def _manifest(path: Path) -> Manifest:

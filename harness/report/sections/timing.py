@@ -6,9 +6,7 @@ from harness.report.document import FigureBlock, Paragraph, Section, Table, Tabl
 from harness.report.results import Results
 
 
-def timing_section(
-    results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]
-) -> tuple[Section, ...]:
+def timing_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
     """The section, where something was timed; none otherwise."""
     if results.timings is None:
         return ()
@@ -19,7 +17,5 @@ def timing_section(
     )
     chart = tuple(figures[name] for name in ("timing_by_batch_size",) if name in figures)
     return (
-        Section(
-            "timing", "Timing", (text, TableBlock(tables["timings"]), *chart, TableBlock(tables["timing_costs"]))
-        ),
+        Section("timing", "Timing", (text, TableBlock(tables["timings"]), *chart, TableBlock(tables["timing_costs"]))),
     )

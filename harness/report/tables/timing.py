@@ -6,11 +6,13 @@ from typing import Any
 
 from harness.compare.timing import RESAMPLES, Interval
 from harness.report.document import Column, Table
-from harness.report.formatting import MISSING, counted, integer, listed, ratio, seconds, significant
+from harness.report.formatting import MISSING, counted, integer, listed, ratio, significant
 from harness.report.results import Results
 
 #: The tables of this module: written only where something was timed.
 NAMES = ("timings", "timing_costs")
+
+_UNITS = (("s", 1.0), ("ms", 1e3), ("µs", 1e6))
 
 NOTE = (
     f"In brackets: 95 % percentile bootstrap intervals over processes and then their repeats ({RESAMPLES:,} resamples, "
@@ -54,7 +56,10 @@ def _bracketed(value: str, low: str, high: str) -> str:
 
 
 def _in_seconds(interval: Interval) -> str:
-    return _bracketed(*(seconds(value) for value in (interval.value, interval.low, interval.high)))
+    """All three in the unit that suits the median: ``149 µs [148, 151]``."""
+    unit, factor = next((row for row in _UNITS if interval.value * row[1] >= 1), _UNITS[-1])
+    value, low, high = (significant(part * factor) for part in (interval.value, interval.low, interval.high))
+    return _bracketed(f"{value} {unit}", low, high)
 
 
 def _timings_table(results: Results) -> Table:
