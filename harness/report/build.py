@@ -96,12 +96,12 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
 
 def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
     paths = []
-    for name in set(timing.NAMES) - set(tables):
-        _remove(folder, name, ("csv",))
     for name, table in sorted(tables.items()):
         path = folder / f"{name}.csv"
         write_atomically(path, table.to_csv())
         paths.append(path)
+    for name in set(timing.NAMES) - set(tables):
+        _remove(folder, name, ("csv",))
     return tuple(paths)
 
 
