@@ -77,3 +77,19 @@ def test_a_host_that_there_is_not_is_a_mistake_of_the_caller(monkeypatch: pytest
     monkeypatch.setenv(HOST_VARIABLE, "webr")
     with pytest.raises(ScenarioError, match="webr"):
         host_of(TORCH)
+
+
+def test_r_torch_without_its_libtorch_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(registry.shutil, "which", lambda name: "/usr/bin/Rscript")
+    found = {"R": "4.2.2", "jsonlite": "1.8.4", "torch": "0.17.0"}
+    monkeypatch.setattr(registry, "_r_versions", lambda rscript, packages: found)
+    monkeypatch.setenv(HOST_VARIABLE, "rscript")
+    here = availability(TORCH)
+    assert not here.installed
+    assert "libtorch" in here.reason
+    assert "torch::install_torch()" in here.install
+    found["libtorch"] = "2.8.0"
+    assert availability(TORCH).installed
+    del found["torch"]
+    assert "install.packages('torch')" in availability(TORCH).install
