@@ -114,7 +114,7 @@ def _escape_run(run: str) -> str:
         return rf"\(_{{{''.join(_LOWERED[one] for one in run)}}}\)"
     if first == "-":
         # Two hyphens would be set as a dash.
-        return "{-}".join("-" * len(run)) if len(run) > 1 else "-"
+        return "{}".join("-" * len(run)) if len(run) > 1 else "-"
     if first in _SPECIAL:
         return _SPECIAL[first]
     if first in _SYMBOLS:
