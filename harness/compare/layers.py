@@ -159,7 +159,7 @@ def _shown(node: Node) -> dict[str, str]:
     """Attributes as short text."""
     shown = {}
     for name, value in sorted(node.attributes.items()):
-        text = f"{value:.9g}" if isinstance(value, float) else str(value)
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
         shown[name] = text if len(text) <= 60 else f"{text[:57]}..."
     return shown
 
@@ -201,4 +201,8 @@ def in_words(error: LayerError | None) -> str:
         return f"{error.unequal} values differ or are not finite"
     if error.rms_ratio is None or error.max_ratio is None:
         return "equal"
-    return f"{error.rms_ratio:.3g} times its floor (largest {error.max_ratio:.3g} times)"
+    return f"{_times(error.rms_ratio)} times its floor (largest {_times(error.max_ratio)} times)"
+
+
+def _times(value: float) -> str:
+    return f"{value:,.0f}" if 100 <= value < 1e9 else f"{value:.3g}"

@@ -12,7 +12,9 @@ from harness.report.document import FigureBlock, Table
 from harness.report.figures import (
     class_counts,
     confusion,
+    culprit,
     differences,
+    error_per_layer,
     f1_heatmap,
     f1_per_class,
     noise_floor,
@@ -22,7 +24,7 @@ from harness.report.figures import (
 )
 from harness.report.methods import methods
 from harness.report.results import Results, read_results
-from harness.report.tables import graphs, outcomes, paired, parameters, printed, task, timing, training
+from harness.report.tables import graphs, layers, outcomes, paired, parameters, printed, task, timing, training
 from harness.store import write_atomically
 
 #: Called with what is done, the total, and what comes next.
@@ -80,6 +82,7 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         outcomes.outputs_per_class_table(results),
         parameters.parameters_table(results),
         graphs.structure_table(results),
+        layers.layers_table(results),
         task.metrics_table(results, found),
         task.metrics_per_class_table(results, found),
         task.confusion_table(found),
@@ -131,6 +134,11 @@ _CAPTIONS = {
     "differences": "Share of the probe's outputs that differ from the route oracle by no more than a multiple of the noise "
     "floor (RMS), by target and route. A curve starts at the share of outputs that are equal or differ by less than the axis shows, "
     "and stays under 1 where outputs are not finite; curves of equal differences lie on each other. Dotted: the floor itself.",
+    "layers": "Error of every node of each graph in multiples of that node's floor, on a logarithmic scale: marks for the node "
+    "alone on the oracle's inputs, lines for the node within the whole graph. A mark "
+    "above the dashed line is past its gate; what is under 0.01, or equal, is drawn at 0.01.",
+    "culprit": "The first node whose error on the oracle's own inputs is past its floor's gate, with what it reads and what "
+    "reads it.",
     "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
     "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
@@ -145,6 +153,8 @@ _GROUPED = ("f1_per_class", "confusion", "class_counts")
 _SAMPLES: dict[str, Callable[[Results], str]] = {
     "noise_floor": lambda results: "",
     "differences": lambda results: "",
+    "layers": lambda results: "",
+    "culprit": lambda results: "",
     "f1_per_class": facts.test_samples,
     "f1_heatmap": facts.test_samples,
     "confusion": facts.test_samples,
@@ -190,6 +200,8 @@ def _figures(
     return {
         "noise_floor": lambda: noise_floor.draw(results),
         "differences": lambda: differences.draw(results),
+        "layers": lambda: error_per_layer.draw(results),
+        "culprit": lambda: culprit.draw(results),
         "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found),
         "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]),
         "confusion": lambda: confusion.draw(results, found),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.report import facts
 from harness.report.document import Block, FigureBlock, Paragraph, Section, Table, TableBlock
 from harness.report.results import Results
+from harness.report.sections.layers import layers_section
 from harness.report.tables import graphs, outcomes, parameters, task
 
 
@@ -21,6 +22,7 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
         ),
         (
             _outputs(results, figures),
+            *layers_section(results, figures),
             _decisions(results, tables),
             _parameters(results),
             Section(

@@ -42,6 +42,7 @@ def test_every_table_and_figure_is_written(report):
         "disagreement",
         "disagreement_summary",
         "flips",
+        "layers",
         "mcnemar",
         "metrics",
         "metrics_per_class",
