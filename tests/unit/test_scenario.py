@@ -105,6 +105,8 @@ def test_binary_and_folders_are_refused(tmp_path: Path) -> None:
 def test_targets_need_a_route_that_writes_what_they_read(tmp_path: Path) -> None:
     document = yaml.safe_load(TEXT)
     document["routes"] = ["torch-dynamo"]
+    # Its own routes would be missed first.
+    document.pop("timing", None)
     path = written(tmp_path, yaml.safe_dump(document))
     with pytest.raises(ScenarioError, match="no route of this scenario writes what python/pytorch reads"):
         read_scenario(path)
@@ -140,3 +142,29 @@ def test_the_plan_is_the_product_of_routes_and_targets_that_fit(tmp_path: Path) 
     for step in plan.steps:
         assert set(step.needs) <= seen, f"{step.id} comes before what it needs"
         seen.add(step.id)
+
+
+@pytest.mark.parametrize(
+    ("line", "samples"), [("", 8), ("layers: false", 0), ("layers: true", 8), ("layers: {samples: 3}", 3)]
+)
+def test_layers_are_followed_unless_switched_off(tmp_path: Path, line: str, samples: int) -> None:
+    plan = make_plan(read_scenario(written(tmp_path, f"{TEXT}\n{line}\n")))
+    steps = [step for step in plan.steps if step.kind == "layers"]
+    onnx = [cell for cell in plan.cells if cell.route != "safetensors"]
+    assert onnx
+    assert [cell.layers for cell in onnx] == [
+        step.id for step in sorted(steps, key=lambda step: step.id)
+    ] or not samples
+    assert {step.parameters["samples"] for step in steps} == ({samples} if samples else set())
+    assert all(cell.layers is None for cell in plan.cells if cell not in onnx or not samples)
+    # Nothing is taken apart that the reference could not compute or the target could not open.
+    for step in steps:
+        kinds = {plan.step(name).kind for name in step.needs}
+        assert {"oracle", "target", "export", "data"} <= kinds
+
+
+def test_a_misspelt_key_of_layers_is_told_with_the_right_one(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        read_scenario(written(tmp_path, f"{TEXT}\nlayers: {{sample: 3}}\n"))
+    assert "layers.sample" in caught.value.what
+    assert "samples" in (caught.value.hint or "")
