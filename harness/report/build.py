@@ -132,8 +132,8 @@ _CAPTIONS = {
     "noise_floor": "Errors of float32 outputs over the probe as multiples of the noise floor, on a logarithmic scale; left of a "
     "line of its own colour an error passes its gate.",
     "differences": "Share of the probe's outputs that differ from the route oracle by no more than a multiple of the noise "
-    "floor (RMS), by target and route. A curve starts at the share of outputs that are equal or differ by less than the axis shows, "
-    "and stays under 1 where outputs are not finite; curves of equal differences lie on each other. Dotted: the floor itself.",
+    "floor (RMS), by target and route. A curve starts at the share of outputs that are equal or differ by less than the axis "
+    "shows, and stays under 1 where outputs are not finite; equal curves lie on each other. Dotted: the floor itself.",
     "layers": "Error of every node of each graph in multiples of that node's floor, on a logarithmic scale: marks for the node "
     "alone on the oracle's inputs, lines for the node within the whole graph. A mark "
     "above the dashed line is past its gate; what is under 0.01, or equal, is drawn at 0.01.",
