@@ -79,6 +79,13 @@ def test_a_foreign_model_is_compared_without_a_scenario(folder: Path) -> None:
         assert cell["head"] == "softmax"
         assert cell["parameters"]["verdict"] == "identical"
         assert cell["probe_samples"] == 80
+        # Every node of it was asked of the runtime on its own, and none is past its floor.
+        layers = cell["layers"]
+        assert layers["samples"] == 8
+        assert layers["culprit"] is None
+        assert layers["not_examined"] == []
+        assert {"Conv", "LeakyRelu", "MaxPool", "Softmax"} <= {row["operator"] for row in layers["rows"]}
+        assert all(row["local"] is not None and row["accumulated"] is not None for row in layers["rows"])
     # The reference and plain R agree in float64, or there would be no yardstick.
     assert cells["r/base"]["route_comparison"]["oracle_agreement"] < 1e-10
     results = folder / "results" / "compare_patch"
