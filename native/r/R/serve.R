@@ -15,8 +15,8 @@ longest_line <- 2^20
 #' A request is `{"id": 1, "request": "load", "path": "model.onnx"}`; an
 #' answer is `{"id": 1, "ok": true, "result": {...}}` or `{"id": 1, "ok": false,
 #' "error": {"kind": "unsupported", "message": "..."}}`. Requests are
-#' `describe`, `load`, `parameters`, `structure`, `predict`, `activations` and
-#' `shutdown`.
+#' `describe`, `load`, `parameters`, `structure`, `predict`, `activations`,
+#' `time`, `echo` and `shutdown`.
 #'
 #' @param engine what computes: `"base"`, plain R arrays, or `"torch"`, see
 #'   [as_nn_module()].
