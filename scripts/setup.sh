@@ -67,7 +67,7 @@ else
   say "R is not here and could not be installed; its cells will be 'unavailable'. To have them: apt-get install $r_packages"
 fi
 
-# --- rpy2: R inside a Python process, the faster host of r/torch; Rscript is the other -------------------------------
+# --- rpy2: R inside a Python process, a host of r/torch; Rscript is the other -------------------------------
 if .venv/bin/python -c 'import importlib.util; raise SystemExit(importlib.util.find_spec("rpy2") is None)'; then
   say "rpy2 is there"
 elif ! command -v R >/dev/null; then

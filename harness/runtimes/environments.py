@@ -12,15 +12,8 @@ from pathlib import Path
 
 from harness.errors import WorkerError
 from harness.native import native_folder
+from harness.runtimes.cache import cache_folder
 from harness.runtimes.registry import Runtime, host_of
-
-
-def cache_folder() -> Path:
-    """Where environments are kept: ``$HARNESS_CACHE``, else ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    if explicit := os.environ.get("HARNESS_CACHE"):
-        return Path(explicit)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "eo-interop-harness"
 
 
 def source_hash(folder: Path, suffixes: tuple[str, ...] = ()) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -11,9 +13,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from harness.errors import ScenarioError
+from harness.runtimes.cache import cache_folder
 
 Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors"]
@@ -139,7 +143,7 @@ def availability(row: Runtime) -> Availability:
         return here
     if broken := _rpy2_broken():
         return Availability(False, here.versions, broken, _INSTALL_RPY2)
-    return Availability(True, here.versions | {"rpy2-rinterface": importlib.metadata.version("rpy2-rinterface")})
+    return Availability(True, here.versions | {"rpy2": _rpy2_version()})
 
 
 def host_of(row: Runtime) -> Host:
@@ -163,9 +167,40 @@ def host_of(row: Runtime) -> Host:
 
 @cache
 def _rpy2_broken() -> str:
-    """Why rpy2 cannot be used, or nothing. A version that does not fit R only says so when it is loaded."""
+    """Why rpy2 cannot be used, or nothing. A version that does not fit R only says so when it is loaded.
+
+    That it works is remembered on disk for this Python, rpy2 and R: starting R to find out takes a second.
+    """
     if importlib.util.find_spec("rpy2") is None:
         return "the Python package rpy2-rinterface is not installed"
+    works = cache_folder() / f"rpy2-works-{_rpy2_identity()}"
+    if works.exists():
+        return ""
+    if not (broken := _try_rpy2()):
+        with contextlib.suppress(OSError):
+            works.parent.mkdir(parents=True, exist_ok=True)
+            works.touch()
+    return broken
+
+
+def _rpy2_identity() -> str:
+    """A hash of what decides whether rpy2 starts R: the Python, the version of rpy2, and R's own library."""
+    rscript = shutil.which("Rscript") or ""
+    binary = Path(rscript).resolve()
+    changed = binary.stat().st_mtime_ns if rscript else 0
+    identity = f"{sys.executable} {sys.version} {_rpy2_version()} {binary} {changed}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def _rpy2_version() -> str:
+    """The version of the distribution that brings rpy2.rinterface; up to 3.5 that was rpy2 itself."""
+    for distribution in ("rpy2-rinterface", "rpy2"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
+    return "unknown"
+
+
+def _try_rpy2() -> str:
     try:
         done = subprocess.run(
             [sys.executable, "-c", "import rpy2.rinterface as r; r.initr()"],
@@ -203,12 +238,17 @@ def _r_packages(row: Runtime) -> Availability:
     rscript = shutil.which("Rscript")
     if rscript is None:
         return Availability(False, {}, "Rscript is not on the path", row.install)
-    found = _r_versions(rscript, row.packages)
+    # One start of R answers for all of its runtimes.
+    named = {package for other in (row, *RUNTIMES.values()) if other.language == "r" for package in other.packages}
+    everything = _r_versions(rscript, tuple(sorted(named)))
+    wanted = {"R", *row.packages} | ({"libtorch"} if "torch" in row.packages else set())
+    found = {package: version for package, version in everything.items() if package in wanted}
     missing = [package for package in ("R", *row.packages) if package not in found]
     if missing:
         return Availability(False, found, f"R package {' and '.join(missing)} not installed", row.install)
     if "torch" in row.packages and "libtorch" not in found:
         return Availability(False, found, "R package torch has no libtorch here", 'Rscript -e "torch::install_torch()"')
+    found.pop("libtorch", None)
     return Availability(True, found)
 
 
@@ -221,7 +261,11 @@ def _r_versions(rscript: str, packages: tuple[str, ...]) -> dict[str, str]:
         " cat(p, as.character(utils::packageVersion(p)), '\\n')"
     )
     if "torch" in packages:
-        code += ";if (torch::torch_is_installed()) cat('libtorch', torch:::torch_version, '\\n')"
+        # Asking the package itself would load libtorch, which takes a second.
+        code += (
+            ";home <- Sys.getenv('TORCH_HOME', file.path(system.file(package = 'torch'), 'lib'));"
+            "if (length(list.files(c(home, file.path(home, 'lib')), 'lantern'))) cat('libtorch', 'found', '\\n')"
+        )
     try:
         done = subprocess.run(
             [rscript, "--vanilla", "-e", code],
@@ -229,8 +273,6 @@ def _r_versions(rscript: str, packages: tuple[str, ...]) -> dict[str, str]:
             text=True,
             timeout=60,
             stdin=subprocess.DEVNULL,
-            # Loading libtorch in a child of its own, to see whether it loads, takes a second and tells nothing here.
-            env=os.environ | {"TORCH_VERIFY_LOAD": "FALSE", "TORCH_INSTALL": "0"},
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}

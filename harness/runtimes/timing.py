@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.runtimes.environments import cache_folder
+from harness.runtimes.cache import cache_folder
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import Runtime
 from harness.store import explained

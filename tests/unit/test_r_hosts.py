@@ -35,6 +35,8 @@ def rpy2_that_says(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "rinterface.py").write_text(code, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(folder))
+    # What works is remembered on disk; here it must be found out.
+    monkeypatch.setenv("HARNESS_CACHE", str(folder / "cache"))
     spec = importlib.machinery.ModuleSpec("rpy2", None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
 
