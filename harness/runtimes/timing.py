@@ -67,6 +67,8 @@ def measure(
     ``echo``: ``bytes`` and ``round_trips`` (seconds as the harness sees them) by size. Raises WorkerError.
     """
     found = []
+    # What was asked to be timed, with as much again for calibration, is no sign of a hang.
+    asked = 2 * seconds * len(batch_sizes)
     with machine_lock(tell), tempfile.TemporaryDirectory(prefix="harness-timing-") as scratch:
         for number in range(1, processes + 1):
             tell(f"process {number} of {processes}")
@@ -74,7 +76,7 @@ def measure(
                 worker.request("describe", timeout=min(timeout, 300.0))
                 loaded = worker.request("load", path=str(model), precision="float32", timeout=timeout)
                 timed = worker.request(
-                    "time", inputs=str(inputs), batch_sizes=batch_sizes, seconds=seconds, timeout=timeout
+                    "time", inputs=str(inputs), batch_sizes=batch_sizes, seconds=seconds, timeout=timeout + asked
                 )
                 found.append(
                     {
