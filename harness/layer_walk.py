@@ -25,6 +25,9 @@ Ask = Callable[..., dict[str, Any]]
 TENSORS = 64
 MAX_BYTES = 1 << 28
 
+#: Requests in which a target may break (fail, die, hang) before it is given up: one bad node must not cost all others.
+BREAKS = 2
+
 #: Engines that fuse operators, so that a tensor between them has to be asked for.
 _FUSING = {
     "onnxruntime": "The values of inner tensors come from a session of onnxruntime in which they are outputs too, which keeps "
@@ -48,13 +51,14 @@ def walk_layers(
     """Local and accumulated errors of a target on every node of ``model``, over the first ``samples`` of ``probe``.
 
     ``scratch`` is an empty folder and is empty again afterwards. A node that the target refuses is a row without a local
-    error; WorkerError is raised where a worker dies or hangs.
+    error, and so is one at which it breaks; WorkerError is raised where it breaks more than ``BREAKS`` times.
     """
     loaded = target("load", path=str(model), precision="float32")
     inputs = scratch / "inputs.safetensors"
     samples = _save_samples(inputs, probe, loaded["inputs"], samples)
     rows: list[LayerRow] = []
     skipped: list[str] = []
+    patience = _Patience(target)
     notes = [_FUSING[engine]] if engine in _FUSING else []
     first, whole = 0, True
     while True:
@@ -69,7 +73,7 @@ def walk_layers(
         )
         if not whole:
             target("load", path=str(model), precision="float32")
-        rows += _examine(target, part["nodes"], inputs, scratch, skipped, notes)
+        rows += _examine(patience, part["nodes"], inputs, scratch, skipped, notes)
         first, whole = part["next"], False
         if part["stopped"]:
             notes.append(f"The reference could not go on: {part['stopped']}; nodes from there on were not examined.")
@@ -77,6 +81,28 @@ def walk_layers(
             break
     inputs.unlink()
     return compare_layers(rows, structure, samples=samples, not_examined=skipped, notes=list(dict.fromkeys(notes)))
+
+
+class _Patience:
+    """A target that is asked again after it broke, but not for ever."""
+
+    def __init__(self, target: Ask) -> None:
+        self._target = target
+        self._broken = 0
+
+    def ask(self, *requests: tuple[str, dict[str, Any]]) -> str:
+        """Requests in turn; returns why one of them was not answered, or nothing."""
+        try:
+            for request, arguments in requests:
+                self._target(request, **arguments)
+        except (UnsupportedError, BadInputError) as error:
+            return error.what
+        except WorkerError as error:
+            self._broken += 1
+            if self._broken > BREAKS:
+                raise
+            return f"it broke there: {error.what}"
+        return ""
 
 
 def _save_samples(path: Path, probe: Mapping[str, Array], declared: list[dict[str, Any]], samples: int) -> int:
@@ -91,7 +117,7 @@ def _save_samples(path: Path, probe: Mapping[str, Array], declared: list[dict[st
 
 
 def _examine(
-    target: Ask, nodes: list[dict[str, Any]], inputs: Path, scratch: Path, skipped: list[str], notes: list[str]
+    target: _Patience, nodes: list[dict[str, Any]], inputs: Path, scratch: Path, skipped: list[str], notes: list[str]
 ) -> list[LayerRow]:
     """The rows of one part of the graph, while the target holds the whole model; its files are taken away."""
     from safetensors import safe_open
@@ -133,40 +159,25 @@ def _examine(
     return rows
 
 
-def _activations(target: Ask, names: list[str], inputs: Path, outputs: Path) -> str:
+def _activations(target: _Patience, names: list[str], inputs: Path, outputs: Path) -> str:
     """Ask for tensors of the whole graph; returns why they cannot be had, or nothing."""
     if not names:
         return ""
-    try:
-        target("activations", inputs=str(inputs), names=names, outputs=str(outputs))
-    except WorkerError as error:
-        return _refusal(error)
-    return ""
+    return target.ask(("activations", {"inputs": str(inputs), "names": names, "outputs": str(outputs)}))
 
 
-def _alone(target: Ask, stem: Path) -> tuple[dict[str, Array] | None, str]:
+def _alone(target: _Patience, stem: Path) -> tuple[dict[str, Array] | None, str]:
     """The target's outputs of a node on its own, or why there are none."""
     from safetensors.numpy import load_file
 
-    outputs = stem.with_name(f"{stem.name}.outputs.safetensors")
-    try:
-        target("load", path=str(stem.with_name(f"{stem.name}.onnx")), precision="float32")
-        target(
-            "predict",
-            inputs=str(stem.with_name(f"{stem.name}.inputs.safetensors")),
-            outputs=str(outputs),
-            batch_size=None,
-        )
-    except WorkerError as error:
-        return None, _refusal(error)
-    return load_file(outputs), ""
-
-
-def _refusal(error: WorkerError) -> str:
-    """The words of a refusal. Raises the error again where the worker did not simply refuse."""
-    if isinstance(error, UnsupportedError | BadInputError):
-        return error.what
-    raise error
+    model, inputs, outputs = (
+        stem.with_name(stem.name + suffix) for suffix in (".onnx", ".inputs.safetensors", ".outputs.safetensors")
+    )
+    refusal = target.ask(
+        ("load", {"path": str(model), "precision": "float32"}),
+        ("predict", {"inputs": str(inputs), "outputs": str(outputs), "batch_size": None}),
+    )
+    return (None, refusal) if refusal else (load_file(outputs), "")
 
 
 def _one(path: Path, name: str) -> Array | None:

@@ -293,25 +293,25 @@ def test_a_node_that_the_target_refuses_is_named_and_the_others_are_examined(tmp
     assert found.culprit is None
 
 
-def test_a_worker_that_breaks_is_no_refusal(tmp_path: Path) -> None:
-    def dying(request: str, **arguments: Any) -> dict[str, Any]:
-        if request == "activations":
-            raise WorkerError("the worker died")
-        return {"inputs": [{"name": "x", "shape": ["n", 3, 12]}]}
+@pytest.mark.parametrize(("bad", "survives"), [({"00003"}, True), ({"00001", "00003", "00004"}, False)])
+def test_a_worker_that_breaks_at_a_node_is_asked_again_but_not_for_ever(
+    tmp_path: Path, bad: set[str], survives: bool
+) -> None:
+    target = Target("python/onnxruntime", tmp_path)
 
-    path, scratch = saved(net(), tmp_path), tmp_path / "scratch"
-    scratch.mkdir()
-    with pytest.raises(WorkerError, match="died"):
-        walk_layers(
-            target=dying,
-            reference=Asked("python/onnx-reference"),
-            engine="base",
-            model=path,
-            probe={"x": X},
-            samples=8,
-            structure={},
-            scratch=scratch,
-        )
+    def breaking(request: str, **arguments: Any) -> dict[str, Any]:
+        if request == "predict" and Path(arguments["inputs"]).name.partition(".")[0] in bad:
+            raise WorkerError("the worker died")
+        return target(request, **arguments)
+
+    if not survives:
+        with pytest.raises(WorkerError, match="died"):
+            walk(net(), tmp_path, breaking)
+        return
+    found = walk(net(), tmp_path, breaking)
+    assert found.not_examined == ["Conv 'second': it broke there: the worker died"]
+    assert [row.node for row in found.rows if row.local is None] == ["second"]
+    assert all(row.accumulated is not None for row in found.rows)
 
 
 def test_a_model_with_a_fixed_batch_gets_that_many_samples(tmp_path: Path) -> None:
