@@ -31,11 +31,23 @@ torch.onnx.export(Patch().eval(), (torch.zeros(2, 4, 8, 8),), sys.argv[1], dynam
                   input_names=["image"], output_names=["share"], dynamic_axes=axes)
 """
 
+#: Writes a model with an operator that no standard knows.
+MAKE_UNKNOWN = """
+import sys, onnx
+from onnx import helper
+shape = ["n", 4, 8, 8]
+ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("image", "share")]
+node = helper.make_node("Nobody", ["image"], ["share"], name="who")
+graph = helper.make_graph([node], "graph", ends[:1], ends[1:])
+onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), sys.argv[1])
+"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("given")
     subprocess.run([sys.executable, "-c", MAKE, str(folder / "patch.onnx")], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", MAKE_UNKNOWN, str(folder / "unknown.onnx")], check=True, capture_output=True)
     random = np.random.default_rng(0)
     x = random.normal(size=(80, 4, 8, 8)).astype(np.float32)
     np.save(folder / "x.npy", x)
@@ -134,6 +146,10 @@ def test_expecting_more_than_there_is_ends_with_code_1(folder: Path) -> None:
         (("patch.onnx", "--to", "r/base", "--probe", "objects.npy"), "cut short or not a .npy file of numbers"),
         (("patch.onnx", "--to", "r/base", "--probe", "cut.npy"), "cut short or not a .npy file of numbers"),
         (("cut.onnx", "--to", "r/base", "--probe", "x.npy"), "not an ONNX file, or a truncated one"),
+        (
+            ("unknown.onnx", "--to", "r/base", "--probe", "x.npy"),
+            "operator Nobody (opset 17, node 'who') is not supported",
+        ),
         (("noise.onnx", "--to", "r/base", "--probe", "x.npy"), "not an ONNX file, or a truncated one"),
         (
             ("patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--labels", "y9.npy"),
