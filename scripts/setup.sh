@@ -72,9 +72,11 @@ if .venv/bin/python -c 'import importlib.util; raise SystemExit(importlib.util.f
   say "rpy2 is there"
 elif ! command -v R >/dev/null; then
   say "rpy2 is left out, as there is no R"
-elif RPY2_CFFI_MODE=API .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+elif { .venv/bin/python -c 'import pathlib, sysconfig
+raise SystemExit(not pathlib.Path(sysconfig.get_paths()["include"], "Python.h").exists())' || debian_install python3-dev; } &&
+  RPY2_CFFI_MODE=API .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     torch==2.13.0 rpy2-rinterface==3.6.5 rpy2-robjects==3.6.6 >/dev/null 2>&1; then
   say "rpy2 is installed"
 else
-  say "rpy2 could not be installed (it is compiled, and wants r-base-dev); r/torch will be hosted by Rscript"
+  say "rpy2 could not be installed (it is compiled, and wants r-base-dev and python3-dev); r/torch will be hosted by Rscript"
 fi
