@@ -129,8 +129,8 @@ def test_r_missing_costs_its_cells_only(workplace: Workplace) -> None:
 def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Workplace) -> None:
     process = workplace.start("run", str(workplace.scenario))
     # The library is made by other R processes; the worker is the one that serves.
-    wait_for(lambda: bool(workers(process, "serve()")) or process.poll() is not None)
-    for worker in workers(process, "serve()"):
+    wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
+    for worker in workers(process, "plainonnx::serve"):
         worker.kill()
     _, err = process.communicate(timeout=300)
     cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
@@ -150,12 +150,12 @@ def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> N
     assert workplace.run(environment=without_r()).returncode == 0
     workplace.document["limits"] = {"request_seconds": 3}
     process = workplace.start("run", str(workplace.scenario))
-    wait_for(lambda: bool(workers(process, "serve()")) or process.poll() is not None)
+    wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
     stopped = time.monotonic()
-    for worker in workers(process, "serve()"):
+    for worker in workers(process, "plainonnx::serve"):
         worker.suspend()
     while process.poll() is None and time.monotonic() - stopped < 60:
-        for worker in workers(process, "serve()"):
+        for worker in workers(process, "plainonnx::serve"):
             worker.suspend()
         time.sleep(0.05)
     _, err = process.communicate(timeout=60)
