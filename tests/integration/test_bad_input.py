@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -34,8 +35,12 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
 
 def workers(process: subprocess.Popen[str], fragment: str) -> list[psutil.Process]:
     """The living workers of a harness process whose command line contains a fragment."""
-    found = []
-    for child in psutil.Process(process.pid).children(recursive=True):
+    found: list[psutil.Process] = []
+    try:
+        children = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return found
+    for child in children:
         try:
             if fragment in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
                 found.append(child)
@@ -131,7 +136,8 @@ def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Wor
     # The library is made by other R processes; the worker is the one that serves.
     wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
     for worker in workers(process, "plainonnx::serve"):
-        worker.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
     _, err = process.communicate(timeout=300)
     cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
     # r/base serves as second oracle first; whichever of its steps was hit, the Python cells stand.
@@ -152,11 +158,11 @@ def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> N
     process = workplace.start("run", str(workplace.scenario))
     wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
     stopped = time.monotonic()
-    for worker in workers(process, "plainonnx::serve"):
-        worker.suspend()
+    # Every worker of R is stopped: the first is given up, and so are those that are started in its place.
     while process.poll() is None and time.monotonic() - stopped < 60:
         for worker in workers(process, "plainonnx::serve"):
-            worker.suspend()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.suspend()
         time.sleep(0.05)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
