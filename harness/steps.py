@@ -60,6 +60,11 @@ class Workers:
         self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + time.perf_counter() - started
         return worker
 
+    def note(self, runtime: str, start_seconds: float, busy_seconds: float) -> None:
+        """Count workers that a step started for itself."""
+        self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + start_seconds
+        self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + busy_seconds
+
     def close(self) -> None:
         """End all workers."""
         for worker in self._running.values():
@@ -347,6 +352,7 @@ def _timing(context: Context) -> None:
         if context.progress is not None:
             context.progress({"done": 0, "total": 0, "text": text})
 
+    began = time.perf_counter()
     found = measure(
         runtime,
         _model(context),
@@ -359,6 +365,8 @@ def _timing(context: Context) -> None:
         timeout=context.limits.request_seconds,
         tell=tell,
     )
+    starts = sum(process["start_seconds"] or 0.0 for process in found["processes"])
+    context.workers.note(runtime.name, starts, time.perf_counter() - began - starts)
     write_atomically(context.folder / "timing.json", to_json(found))
 
 
