@@ -22,6 +22,8 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
     figure = style.new_figure(0.6 + (0.14 + 0.15 * lines) * len(scores.classes) + style.legend_height(labels))
     axes = figure.subplots()
     image = axes.imshow(values, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    # A column is 4.3 inches over their number wide; "0.00" must fit into it with a little air.
+    size = min(9.0, 4.3 * 72 / max(len(scores.runners), 1) / 2.3)
     for row, column in np.ndindex(*values.shape):
         value = values[row, column]
         axes.text(
@@ -30,7 +32,7 @@ def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:
             "–" if np.isnan(value) else f"{value:.2f}",
             ha="center",
             va="center",
-            fontsize=9,
+            fontsize=size,
             color="white" if value > 0.55 else style.INK,
         )
     axes.set_yticks(range(len(scores.classes)), scores.ticks, linespacing=1.15)
