@@ -50,6 +50,8 @@ class Worker:
         self._answers = answers
         self._buffer = bytearray()
         self._next_id = 0
+        # False while an answer may be under way that would be taken for the answer to the next request.
+        self._in_order = True
         self._started = time.perf_counter()
 
     @classmethod
@@ -166,8 +168,6 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    _in_order = True
 
     def _send(self, line: bytes, request: str, deadline: float) -> None:
         self._in_order = False

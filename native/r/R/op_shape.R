@@ -180,10 +180,8 @@ op_space_to_depth <- function(inputs, node) {
   tensor(permute_axes(x$data, shape, perm), c(x$shape[1L], x$shape[2L] * block^2, x$shape[3:4] / block), x$dtype)
 }
 
-# Pads and their axes are attributes before opset 11, inputs after.
-op_pad <- function(inputs, node) {
-  x <- inputs[[1L]]
-  rank <- length(x$shape)
+# Places to add per axis, and the value to fill them with: attributes before opset 11, inputs after.
+padding_of <- function(inputs, node, rank) {
   input <- function(position) if (length(inputs) >= position) inputs[[position]]
   pads <- if (is.null(input(2L))) node$attributes$pads else input(2L)$data
   fill <- if (is.null(input(3L))) node$attributes$value else input(3L)$data
@@ -192,16 +190,23 @@ op_pad <- function(inputs, node) {
   before <- after <- rep(0, rank)
   before[axes + 1] <- pads[seq_along(axes)]
   after[axes + 1] <- pads[length(axes) + seq_along(axes)]
-  shape <- x$shape + before + after
+  list(before = before, after = after, fill = fill)
+}
+
+op_pad <- function(inputs, node) {
+  x <- inputs[[1L]]
+  rank <- length(x$shape)
+  padding <- padding_of(inputs, node, rank)
+  shape <- x$shape + padding$before + padding$after
   element_count(shape, "the padded tensor")
   mode <- node$attributes$mode
   places <- lapply(seq_len(rank), function(k) {
-    place <- seq_len(shape[k]) - 1 - before[k]
+    place <- seq_len(shape[k]) - 1 - padding$before[k]
     source_of_padding(place, x$shape[k], mode) + 1
   })
   if (mode != "constant") return(take_per_axis(x, places))
   inside <- Map(function(place, length) place >= 1 & place <= length, places, x$shape)
-  result <- array(as_stored(fill, x$dtype), if (rank) rev(shape) else 1L)
+  result <- array(as_stored(padding$fill, x$dtype), if (rank) rev(shape) else 1L)
   kept <- take_per_axis(x, Map(function(place, keep) place[keep], places, inside))
   if (rank == 0L) return(x)
   result <- do.call(`[<-`, c(list(result), rev(lapply(inside, which)), list(value = kept$data)))

@@ -110,14 +110,10 @@ torch_op_gather_elements <- function(inputs, node) {
 torch_op_pad <- function(inputs, node) {
   x <- inputs[[1L]]
   rank <- length(x$shape)
-  input <- function(position) if (length(inputs) >= position) inputs[[position]]
-  pads <- if (is.null(input(2L))) node$attributes$pads else input(2L)$data
-  fill <- if (is.null(input(3L))) node$attributes$value else input(3L)$data
-  axes <- if (is.null(input(4L))) seq_len(rank) - 1 else resolve_axis(input(4L)$data, rank)
-  if (length(pads) != 2L * length(axes)) stop_bad_input("pads does not fit ", length(axes), " axes")
-  before <- after <- rep(0, rank)
-  before[axes + 1] <- pads[seq_along(axes)]
-  after[axes + 1] <- pads[length(axes) + seq_along(axes)]
+  padding <- padding_of(inputs, node, rank)
+  before <- padding$before
+  after <- padding$after
+  fill <- padding$fill
   if (rank == 0L) return(x)
   mode <- node$attributes$mode
   if (mode == "constant") {
