@@ -9,10 +9,30 @@ See [`onnx_read`](@ref).
 module PlainONNX
 
 using LinearAlgebra
+using SHA
+
+export onnx_read, predict, class_names, bands, parameters, onnx_summary, onnx_operators, ONNXModel, ONNXError
+export safetensors_read, safetensors_write, from_row_major, row_major, BFloat16
+
+const package_version = match(r"^version = \"(.*)\""m, read(joinpath(@__DIR__, "..", "Project.toml"), String)).captures[1]
 
 include("errors.jl")
 include("dtype.jl")
+include("tensor.jl")
+include("json.jl")
+include("safetensors.jl")
+include("protobuf.jl")
+include("onnx_messages.jl")
+include("external_data.jl")
 include("operator_row.jl")
 include("operator_table.jl")
+include("graph.jl")
+include("run.jl")
+include("predict.jl")
+include("model.jl")
+include("structure.jl")
+include("timing.jl")
+include("engine.jl")
+include("serve.jl")
 
 end

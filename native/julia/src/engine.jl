@@ -1,0 +1,102 @@
+# What the serve loop asks of an engine: these functions, with a method for its type. An engine of a package extension adds
+# a type, a method of engine_named(), and methods of all that follow.
+
+"""
+    Engine
+
+What computes behind the serve loop. For a type `E <: Engine` there are methods of `engine_named(::Val{:name})`, which makes
+it, and, with an `engine::E` first, of
+
+- `engine_name(engine)`: the part of the runtime's name after the slash;
+- `operators(engine)`: its operator table, or `nothing` where it has none of its own;
+- `versions(engine)`: name to version; `threads(engine)`: pool to count; both pairs;
+- `load(engine, path, precision)`: a model, refused here if it cannot be run; its `graph` holds `inputs` and `outputs`
+  (`ValueInfo`s), and it has `metadata` (a `Dict`) and `precision`;
+- `held_parameters(engine, model)`: what it really holds, pairs of name and `Array` in the file's own dtypes;
+- `predict_tensors(engine, model, inputs, batch_size)`: `(tensors, seconds, cpu_seconds, batches)`; inputs are a `Dict` of
+  `Array`s as stored, tensors are pairs;
+- `activations(engine, model, inputs, names)`: pairs of name and `Array`;
+- `prepare(engine, model, inputs)`: a function without arguments, the engine's own call on these inputs; or `nothing`, and the
+  request `time` is refused.
+"""
+abstract type Engine end
+
+engine_named(::Val{name}) where {name} = unsupported("there is no engine '", name, "'")
+operators(::Engine) = nothing
+prepare(::Engine, model, inputs) = nothing
+
+runtime_name(engine::Engine) = "julia/" * engine_name(engine)
+
+"""The engine `julia/base`: this package's own operators on plain arrays."""
+struct BaseEngine <: Engine end
+
+function engine_named(::Val{:base})
+    pin_threads()
+    BaseEngine()
+end
+
+engine_name(::BaseEngine) = "base"
+operators(::BaseEngine) = operator_table()
+versions(::BaseEngine) = ["BLAS" => blas_name()]
+threads(::BaseEngine) = ["julia" => Threads.nthreads(), "blas" => blas_threads()]
+load(::BaseEngine, path, precision) = read_model(path, precision)
+held_parameters(::BaseEngine, model) = [tensor.name => tensor.value for tensor in model.graph.initializers]
+
+# The number of threads that the harness asked for, or nothing.
+asked_threads() = tryparse(Int, get(ENV, "HARNESS_THREADS", ""))
+
+function pin_threads()
+    asked = asked_threads()
+    asked === nothing || asked < 1 || BLAS.set_num_threads(asked)
+end
+
+# Julia before 1.6 cannot be asked; what the BLAS was told is what can be known there.
+function blas_threads()
+    isdefined(BLAS, :get_num_threads) && return BLAS.get_num_threads()
+    told = (asked_threads(), tryparse(Int, get(ENV, "OPENBLAS_NUM_THREADS", "")), Sys.CPU_THREADS)
+    something(told...)
+end
+
+blas_name() = isdefined(BLAS, :get_config) ?
+    join((basename(library.libname) for library in BLAS.get_config().loaded_libs), ", ") : string(BLAS.vendor())
+
+# Inputs in the dtypes that the model declares; a double model also takes doubles.
+function declared_inputs(model, inputs::AbstractDict)
+    declared = Dict(info.name => info.dtype for info in model.graph.inputs)
+    for (name, value) in inputs
+        dtype = get(declared, name, nothing)
+        dtype === nothing && continue
+        T = dtype_types[dtype]
+        eltype(value) == T && continue
+        model.precision == "float64" && T <: AbstractFloat && eltype(value) == Float64 && continue
+        bad_input("input '", name, "' is ", dtype_name(eltype(value)), "; the model takes ", dtype)
+    end
+    Dict{String,Array}(name => in_precision(value, model.precision) for (name, value) in inputs)
+end
+
+function predict_tensors(::BaseEngine, model, inputs, batch_size)
+    inputs = declared_inputs(model, inputs)
+    wall, cpu = wall_clock(), cpu_clock()
+    results = run_batches(model.graph, inputs, batch_size)
+    seconds, cpu_seconds = wall_clock() - wall, cpu_clock() - cpu
+    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=count_batches(inputs, batch_size))
+end
+
+function count_batches(inputs, batch_size)
+    batch_size === nothing && return 1
+    samples = maximum(Int[1; [size(x, ndims(x)) for x in values(inputs) if ndims(x) > 0]])
+    cld(samples, batch_size)
+end
+
+function activations(::BaseEngine, model, inputs, names)
+    inputs = declared_inputs(model, inputs)
+    check_inputs(model.graph, inputs)
+    found = run_graph(model.graph, inputs, names)
+    [name => in_precision(value, model.precision) for (name, value) in zip(names, found)]
+end
+
+function prepare(::BaseEngine, model, inputs)
+    inputs = declared_inputs(model, inputs)
+    check_inputs(model.graph, inputs)
+    () -> run_batches(model.graph, inputs)
+end

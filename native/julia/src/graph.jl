@@ -1,0 +1,196 @@
+# From a parsed model to a graph that can be run: every name resolved to a slot, every operator found in the table. All
+# refusals by name happen here, before anything is computed.
+
+const first_opset = 7
+const last_opset = 28
+
+"""
+A graph that can be run, see [`build_graph`](@ref).
+
+`names` are the values' names by slot, `slots` the other way round; `tensors` fill the first slots, one for each of
+`initializers`, which are in the file's own dtypes. `inputs` are those that a caller has to give; an initializer that is an
+input as well may be given. `release[k]` are the slots that nothing reads after node `k`.
+"""
+struct Graph
+    inputs::Vector{ValueInfo}
+    optional_inputs::Vector{String}
+    outputs::Vector{ValueInfo}
+    output_slots::Vector{Int}
+    names::Vector{String}
+    slots::Dict{String,Int}
+    initializers::Vector{NamedTensor}
+    tensors::Vector{Any}
+    nodes::Vector{Node}
+    opset::Int
+    precision::String
+    release::Vector{Vector{Int}}
+end
+
+"""
+    build_graph(model, precision; table, runtime)
+
+Check a parsed model and prepare it to be run. `precision` is `"float32"` or `"float64"`, see [`onnx_read`](@ref); `table` holds
+the operators, `runtime` is who refuses what is not in it.
+"""
+function build_graph(
+    model::ModelMessage, precision::String; table::AbstractDict=operator_table(), runtime::String="julia/base"
+)
+    graph = model.graph
+    opset = check_opsets(model)
+    isempty(graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
+    foreach(check_value_type, graph.inputs)
+    foreach(check_value_type, graph.outputs)
+    held = [tensor.name for tensor in graph.initializers]
+    given = [info.name for info in graph.inputs]
+    refuse_twice(held, "initializers")
+    refuse_twice(given, "inputs")
+
+    names = unique(vcat(held, given))
+    slots = Dict{String,Int}(name => slot for (slot, name) in enumerate(names))
+    # Which node makes a value: 0 before the first.
+    made_at = zeros(Int, length(names))
+    for (k, node) in enumerate(graph.nodes), name in node.outputs
+        isempty(name) && continue
+        haskey(slots, name) && bad_input("the value ", quoted(name), " is computed twice")
+        push!(names, name)
+        push!(made_at, k)
+        slots[name] = length(names)
+    end
+    nodes = [
+        place_node(prepare_node(message, k, opset, precision, table, runtime), k, slots, made_at)
+        for (k, message) in enumerate(graph.nodes)
+    ]
+    output_slots = [get(slots, info.name, 0) for info in graph.outputs]
+    for (info, slot) in zip(graph.outputs, output_slots)
+        slot == 0 && bad_input("the graph output ", quoted(info.name), " is computed by nothing")
+    end
+    tensors = Any[in_precision(tensor.value, precision) for tensor in graph.initializers]
+    Graph(
+        filter(info -> !(info.name in held), graph.inputs), given, graph.outputs, output_slots, names, slots,
+        graph.initializers, tensors, nodes, opset, precision,
+        release_plan(nodes, length(names), length(tensors), output_slots)
+    )
+end
+
+# Under "float64" every number with a fraction is held as a Float64.
+in_precision(x::Array, precision) = x
+in_precision(x::Array{<:AbstractFloat}, precision) = precision == "float64" ? map(Float64, x) : x
+in_precision(x::Array{Float64}, precision) = x
+
+function refuse_twice(names, what)
+    seen = Set{String}()
+    for name in names
+        name in seen && bad_input("two ", what, " are named ", quoted(name))
+        push!(seen, name)
+    end
+end
+
+function check_opsets(model::ModelMessage)
+    at = findfirst(pair -> isempty(pair.first), model.opsets)
+    if at === nothing
+        any(node -> isempty(node.domain), model.graph.nodes) &&
+            bad_input("not a valid ONNX file: it does not say which opset it uses")
+        return last_opset
+    end
+    opset = model.opsets[at].second
+    first_opset <= opset <= last_opset ||
+        unsupported("opset ", opset, " is not supported; opsets ", first_opset, " to ", last_opset, " are")
+    opset
+end
+
+function check_value_type(info::ValueInfo)
+    what = quoted(info.name)
+    info.kind == "tensor" || unsupported("values of type ", info.kind, " (", what, ") are not supported")
+    info.dtype === nothing && bad_input("not a valid ONNX file: ", what, " has no dtype")
+    haskey(dtype_types, info.dtype) || unsupported("dtype ", info.dtype, " (", what, ") is not supported")
+end
+
+# Finds the node in the operator table, or refuses it.
+function prepare_node(message::NodeMessage, position::Int, opset::Int, precision, table, runtime)
+    label = isempty(message.name) ? "number $position" : "'$(message.name)'"
+    operator = message.operator
+    what = "operator $operator (opset $opset, node $label)"
+    isempty(message.domain) || unsupported(
+        "operator ", operator, " of domain '", message.domain, "' (node ", label, ") is not supported"
+    )
+    row = get(table, operator, nothing)
+    row === nothing && unsupported(what, " is not supported by ", runtime)
+    version = findlast(since -> since <= opset, row.since)
+    (version === nothing || opset > row.until) && unsupported(what, " does not exist in that opset")
+    fewest, most = row.inputs
+    count = length(message.inputs)
+    fewest <= count <= most || bad_input(
+        what, " has ", count, " inputs; it takes ", fewest == most ? fewest : "$fewest to $(most == typemax(Int) ? "any" : most)"
+    )
+    any(isempty, message.inputs[1:fewest]) && bad_input(what, " leaves out a required input")
+    node = Node(
+        message.name, operator, label, message.inputs, message.outputs,
+        prepare_attributes(message.attributes, row, what, precision), row.since[version], opset, precision, row.run,
+        Int[], Int[]
+    )
+    if row.refuse !== nothing
+        reason = row.refuse(node)
+        reason === nothing || unsupported(what, ": ", reason, " is not supported")
+    end
+    node
+end
+
+function prepare_attributes(given, row::Operator, what, precision)
+    attributes = Dict{String,Any}(
+        name => default isa Union{Absent,Required} ? nothing : default for (name, default) in row.attributes
+    )
+    for (name, value) in given
+        haskey(row.attributes, name) || unsupported(what, ": attribute ", quoted(name), " is not supported")
+        fitting = as_kind(attribute_kind(row.attributes[name]), value)
+        fitting === nothing && bad_input(what, ": attribute '", name, "' is not of the type it should be")
+        attributes[name] = fitting isa NamedTensor ? in_precision(fitting.value, precision) : fitting
+    end
+    for (name, default) in row.attributes
+        default isa Required && attributes[name] === nothing && bad_input(what, " lacks the attribute ", quoted(name))
+    end
+    attributes
+end
+
+# An attribute as the kind that the table asks for, or nothing. A whole number may stand for one with a fraction.
+function as_kind(kind::Symbol, value)
+    kind == :int && return value isa Int ? value : nothing
+    kind == :float && return value isa Union{Int,Float64} ? Float64(value) : nothing
+    kind == :number && return value isa Union{Int,Float64} ? value : nothing
+    kind == :text && return value isa String ? value : nothing
+    kind == :texts && return value isa Vector{String} ? value : nothing
+    kind == :tensor && return value isa NamedTensor ? value : nothing
+    kind == :graph && return value isa GraphMessage ? value : nothing
+    value isa Union{Vector{Int},Vector{Float64}} || return nothing
+    kind == :ints && return value isa Vector{Int} || isempty(value) ? Vector{Int}(value) : nothing
+    kind == :floats && return Vector{Float64}(value)
+    value
+end
+
+# Where a node's values lie; refuses what nothing has computed by then.
+function place_node(node::Node, position::Int, slots, made_at)
+    for name in node.inputs
+        slot = isempty(name) ? 0 : get(slots, name, -1)
+        slot < 0 && bad_input("node ", node.label, " reads ", quoted(name), ", which nothing computes")
+        (slot > 0 && made_at[slot] >= position) && bad_input(
+            "node ", node.label, " reads ", quoted(name),
+            " before it is computed: the nodes are not in topological order"
+        )
+        push!(node.input_slots, slot)
+    end
+    append!(node.output_slots, (isempty(name) ? 0 : slots[name] for name in node.outputs))
+    node
+end
+
+function release_plan(nodes, count::Int, kept::Int, output_slots)
+    last_use = zeros(Int, count)
+    for (k, node) in enumerate(nodes), slot in Iterators.flatten((node.input_slots, node.output_slots))
+        slot > 0 && (last_use[slot] = k)
+    end
+    last_use[output_slots] .= 0
+    last_use[1:kept] .= 0
+    release = [Int[] for _ in nodes]
+    for (slot, k) in enumerate(last_use)
+        k > 0 && push!(release[k], slot)
+    end
+    release
+end

@@ -1,0 +1,370 @@
+# The messages of ONNX, as plain structs. Field numbers are those of onnx.proto3.
+
+const deepest_graph = 32
+
+"""A tensor of the file: `value` is an `Array` with the dimensions reversed, in the file's own dtype and bits."""
+struct NamedTensor
+    name::String
+    value::Array
+end
+
+"""
+A named value's type. `dtype` is an ONNX name, or `nothing` where none is declared; an axis of `shape` is a number, the name of
+a dynamic dimension, or `nothing`; `shape` is `nothing` where none is declared. `kind` is `"tensor"` or what else it is.
+"""
+struct ValueInfo
+    name::String
+    dtype::Union{String,Nothing}
+    shape::Union{Vector{Union{Int,String,Nothing}},Nothing}
+    kind::String
+end
+
+"""What an attribute holds that no operator here can use."""
+struct UnsupportedAttribute end
+
+struct NodeMessage
+    name::String
+    operator::String
+    domain::String
+    inputs::Vector{String}
+    outputs::Vector{String}
+    attributes::Vector{Pair{String,Any}}
+end
+
+struct GraphMessage
+    name::String
+    nodes::Vector{NodeMessage}
+    initializers::Vector{NamedTensor}
+    inputs::Vector{ValueInfo}
+    outputs::Vector{ValueInfo}
+    values::Vector{ValueInfo}
+end
+
+struct ModelMessage
+    ir_version::Union{Int,Nothing}
+    producer::String
+    opsets::Vector{Pair{String,Int}}
+    metadata::Vector{Pair{String,String}}
+    graph::GraphMessage
+end
+
+# What every part of a file is read with: its bytes, and the folder that may hold the weights (or nothing).
+struct Source
+    bytes::Vector{UInt8}
+    folder::Union{String,Nothing}
+end
+
+function expect_wire(field::Field, wire::Int)
+    field.wire == wire || corrupt("field ", field.number, " with wire type ", field.wire, " instead of ", wire)
+    field
+end
+
+function text_of(source::Source, field::Field)
+    expect_wire(field, 2)
+    text_field(source.bytes, field.first, field.last)
+end
+
+function scan(source::Source, field::Field)
+    expect_wire(field, 2)
+    scan_message(source.bytes, field.first, field.last)
+end
+
+function parse_model(source::Source)
+    ir_version = nothing
+    producer = ["", ""]
+    opsets = Pair{String,Int}[]
+    metadata = Pair{String,String}[]
+    graph = nothing
+    for field in scan_message(source.bytes)
+        number = field.number
+        if number == 1
+            ir_version = expect_wire(field, 0).value
+        elseif number == 2 || number == 3
+            producer[number-1] = text_of(source, field)
+        elseif number == 7
+            graph = parse_graph(source, field, 1)
+        elseif number == 8
+            domain, version = parse_pair(source, field)
+            set_pair!(opsets, default_domain(domain), version isa Int64 ? version : 0)
+        elseif number == 14
+            key, value = parse_pair(source, field)
+            set_pair!(metadata, key, string(value))
+        end
+    end
+    graph === nothing && bad_input("not a valid ONNX file: it holds no graph")
+    ModelMessage(ir_version, join(filter(!isempty, producer), " "), opsets, metadata, graph)
+end
+
+# "ai.onnx" is another spelling of the default domain.
+default_domain(domain) = domain == "ai.onnx" ? "" : domain
+
+# The last of equal keys counts.
+function set_pair!(pairs, key, value)
+    at = findfirst(pair -> pair.first == key, pairs)
+    at === nothing ? push!(pairs, key => value) : (pairs[at] = key => value)
+end
+
+# Messages of two fields: an operator set (domain, version), a metadata entry (key, value).
+function parse_pair(source::Source, message::Field)
+    key = ""
+    value = ""
+    for field in scan(source, message)
+        if field.number == 1
+            key = text_of(source, field)
+        elseif field.number == 2
+            value = field.wire == 0 ? field.value : text_of(source, field)
+        end
+    end
+    key, value
+end
+
+function parse_graph(source::Source, message::Field, depth::Int)
+    depth > deepest_graph && corrupt("graphs nested more than ", deepest_graph, " deep")
+    name = ""
+    nodes = NodeMessage[]
+    initializers = NamedTensor[]
+    inputs, outputs, values = ValueInfo[], ValueInfo[], ValueInfo[]
+    for field in scan(source, message)
+        number = field.number
+        if number == 1
+            push!(nodes, parse_node(source, field, depth))
+        elseif number == 2
+            name = text_of(source, field)
+        elseif number == 5
+            push!(initializers, parse_tensor(source, field))
+        elseif number == 11
+            push!(inputs, parse_value_info(source, field))
+        elseif number == 12
+            push!(outputs, parse_value_info(source, field))
+        elseif number == 13
+            push!(values, parse_value_info(source, field))
+        elseif number == 15
+            unsupported("sparse initializers are not supported")
+        end
+    end
+    GraphMessage(name, nodes, initializers, inputs, outputs, values)
+end
+
+function parse_node(source::Source, message::Field, depth::Int)
+    name = operator = domain = ""
+    inputs, outputs = String[], String[]
+    attributes = Pair{String,Any}[]
+    for field in scan(source, message)
+        number = field.number
+        if number == 1
+            push!(inputs, text_of(source, field))
+        elseif number == 2
+            push!(outputs, text_of(source, field))
+        elseif number == 3
+            name = text_of(source, field)
+        elseif number == 4
+            operator = text_of(source, field)
+        elseif number == 5
+            attribute = parse_attribute(source, field, depth)
+            set_pair!(attributes, attribute.first, attribute.second)
+        elseif number == 7
+            domain = default_domain(text_of(source, field))
+        end
+    end
+    NodeMessage(name, operator, domain, inputs, outputs, attributes)
+end
+
+"""
+A name and a value: an `Int`, a `Float64` (a value of `Float32`), a `String`, vectors of these, a [`NamedTensor`](@ref), a
+`GraphMessage`, or an `UnsupportedAttribute`.
+"""
+function parse_attribute(source::Source, message::Field, depth::Int)
+    name = ""
+    kind = 0
+    parts = Dict{Int,Any}()
+    for field in scan(source, message)
+        number = field.number
+        if number == 1
+            name = text_of(source, field)
+        elseif number == 2
+            parts[2] = only_value(floats_of(source, expect_wire(field, 5)))
+        elseif number == 3
+            parts[3] = Int(expect_wire(field, 0).value)
+        elseif number == 4
+            parts[4] = text_of(source, field)
+        elseif number == 5
+            parts[5] = parse_tensor(source, field)
+        elseif number == 6
+            parts[6] = parse_graph(source, field, depth + 1)
+        elseif number == 7
+            append!(get!(() -> Float64[], parts, 7), floats_of(source, field))
+        elseif number == 8
+            append!(get!(() -> Int[], parts, 8), varints_of(source, field))
+        elseif number == 9
+            push!(get!(() -> String[], parts, 9), text_of(source, field))
+        elseif number == 11
+            # Read for its depth and its refusals, but nothing uses lists of graphs.
+            parse_graph(source, field, depth + 1)
+            parts[10] = UnsupportedAttribute()
+        elseif number == 20
+            kind = expect_wire(field, 0).value
+        elseif number == 21
+            unsupported("attributes that refer to a function's attributes are not supported")
+        elseif number in (10, 14, 15, 22, 23)
+            parts[10] = UnsupportedAttribute()
+        end
+    end
+    # Which part counts is said by `type`; files before IR 2 leave it out.
+    value = if kind == 0
+        isempty(parts) ? nothing : parts[minimum(keys(parts))]
+    elseif 1 <= kind <= 8
+        get(parts, kind + 1, attribute_when_left_out(kind))
+    else
+        UnsupportedAttribute()
+    end
+    value === nothing && corrupt("the attribute '", name, "' without a value")
+    name => value
+end
+
+# By attribute type: what the value is when its field is left out, as protobuf leaves out zeros.
+function attribute_when_left_out(kind)
+    kind == 1 && return 0.0
+    kind == 2 && return 0
+    kind == 3 && return ""
+    kind == 6 && return Float64[]
+    kind == 7 && return Int[]
+    kind == 8 && return String[]
+    nothing
+end
+
+only_value(values) = length(values) == 1 ? values[1] : corrupt("a number that is not a single one")
+
+function floats_of(source::Source, field::Field)
+    field.wire == 5 || expect_wire(field, 2)
+    size = field.last - field.first + 1
+    size % 4 == 0 || corrupt("floats that end within a number")
+    Float64.(decode_values(source.bytes, field.first, Float32, (size ÷ 4,)))
+end
+
+# A repeated integer field: packed, or one value at a time.
+function varints_of(source::Source, field::Field)
+    field.wire == 0 && return Int64[field.value]
+    expect_wire(field, 2)
+    packed_varints(source.bytes, field.first, field.last)
+end
+
+function parse_tensor(source::Source, message::Field)
+    name = ""
+    shape = Int[]
+    code = 0
+    raw = nothing
+    segmented = external = false
+    typed = Field[]
+    entries = Pair{String,String}[]
+    for field in scan(source, message)
+        number = field.number
+        if number == 1
+            append!(shape, varints_of(source, field))
+        elseif number == 2
+            code = Int(expect_wire(field, 0).value)
+        elseif number == 3
+            segmented = true
+        elseif number == 8
+            name = text_of(source, field)
+        elseif number == 9
+            raw = expect_wire(field, 2)
+        elseif number == 13
+            key, value = parse_pair(source, field)
+            set_pair!(entries, key, string(value))
+        elseif number == 14
+            external = expect_wire(field, 0).value == 1
+        elseif number in (4, 5, 7, 10, 11)
+            push!(typed, field)
+        end
+    end
+    what = "tensor '$name'"
+    T = dtype_of_code(code, what)
+    count = element_count(shape, what)
+    segmented && unsupported("a tensor stored in segments (", what, ") is not supported")
+    value = if external
+        read_external(entries, source.folder, T, shape, what)
+    elseif raw !== nothing
+        check_bytes(T, shape, count, raw.last - raw.first + 1, what)
+        decode_values(source.bytes, raw.first, T, shape)
+    else
+        typed_values(source, typed, T, shape, count, what)
+    end
+    NamedTensor(name, value)
+end
+
+function check_bytes(T, shape, count, held, what)
+    held == count * sizeof(T) || bad_input(
+        what, " of dtype ", dtype_name(T), " and shape ", shape_text(shape), " needs ", count * sizeof(T),
+        " bytes but holds ", held
+    )
+end
+
+# A tensor whose values are in a typed field instead of raw_data.
+function typed_values(source::Source, fields, ::Type{T}, shape, count, what) where {T}
+    number = T == Float32 ? 4 : T == Float64 ? 10 : T == Int64 ? 7 : T in (UInt32, UInt64) ? 11 : 5
+    fields = filter(field -> field.number == number, fields)
+    if T in (Float32, Float64)
+        bytes = UInt8[]
+        for field in fields
+            field.wire == (T == Float32 ? 5 : 1) || expect_wire(field, 2)
+            (field.last - field.first + 1) % sizeof(T) == 0 || corrupt("floats that end within a number")
+            append!(bytes, @view source.bytes[field.first:field.last])
+        end
+        check_bytes(T, shape, count, length(bytes), what)
+        return decode_values(bytes, 1, T, shape)
+    end
+    values = Int64[]
+    for field in fields
+        append!(values, varints_of(source, field))
+    end
+    check_bytes(T, shape, count, length(values) * sizeof(T), what)
+    from_row_major(T[from_typed(T, value) for value in values], shape)
+end
+
+# Narrow floating-point formats are kept as the bits of an integer.
+from_typed(::Type{T}, value::Int64) where {T<:Narrow} = reinterpret(T, value % UInt16)
+from_typed(::Type{T}, value::Int64) where {T<:Integer} = value % T
+from_typed(::Type{Bool}, value::Int64) = value != 0
+
+function parse_value_info(source::Source, message::Field)
+    name = ""
+    dtype = shape = nothing
+    kind = "tensor"
+    for field in scan(source, message)
+        if field.number == 1
+            name = text_of(source, field)
+        elseif field.number == 2
+            for type in scan(source, field)
+                expect_wire(type, 2)
+                if type.number == 1
+                    dtype, shape = parse_tensor_type(source, type)
+                else
+                    kind = get(Dict(4 => "sequence", 5 => "map", 8 => "sparse tensor", 9 => "optional"), type.number, kind)
+                end
+            end
+        end
+    end
+    ValueInfo(name, dtype, shape, kind)
+end
+
+function parse_tensor_type(source::Source, message::Field)
+    dtype = shape = nothing
+    for field in scan(source, message)
+        if field.number == 1
+            code = expect_wire(field, 0).value
+            dtype = 1 <= code <= length(dtype_names) ? dtype_names[code] : nothing
+        elseif field.number == 2
+            axes = filter(axis -> axis.number == 1, scan(source, field))
+            shape = Union{Int,String,Nothing}[parse_axis(source, axis) for axis in axes]
+        end
+    end
+    dtype, shape
+end
+
+function parse_axis(source::Source, message::Field)
+    for field in scan(source, message)
+        field.number == 1 && return Int(expect_wire(field, 0).value)
+        field.number == 2 && return text_of(source, field)
+    end
+    nothing
+end
