@@ -1,4 +1,4 @@
-"""The one thing every data source yields: labelled series with everything a reader needs to know of them."""
+"""What every data source yields: labelled series, or frames in time, with everything a reader needs to know of them."""
 
 from __future__ import annotations
 
@@ -79,6 +79,47 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Consecutive frames of one part, and the sequences that are cut from them.
+
+    ``values`` float32 (frame, row, column) in the source's own physical unit, 0 where ``valid``, bool of the same shape, is
+    False: there is no measurement there. ``times`` int64 (frame,) are seconds since 1970-01-01 UTC. Sequence ``i`` is
+    ``values[starts[i] : starts[i] + history + horizon]``; no sequence spans a gap. ``starts`` is int64 (sequence,).
+    """
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    times: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True)
+class FrameDataset:
+    """Frames split into parts by time: what is forecast is the same band, ``horizon`` frames after ``history`` frames.
+
+    No frame lies in two parts. ``info.class_names`` is empty, and ``info.bands`` has the one band of the frames.
+    """
+
+    info: DatasetInfo
+    parts: dict[Part, Frames]
+    #: Frames that a model sees, and frames that it forecasts.
+    history: int
+    horizon: int
+    #: Seconds from one frame to the next.
+    interval: int
+    #: The physical values that become 0 and 1.
+    bottom: float
+    top: float
+    #: Physical values whose exceedance is what a user acts on, ascending.
+    thresholds: tuple[float, ...]
+    #: How frames were resampled and rounded, in the words of :mod:`harness.data.resample`.
+    resampling: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a user wants of a published data set, in the words of `harness data get`."""
 
@@ -89,15 +130,20 @@ class Wanted:
     base_url: str | None = None
     #: Whether files of other sizes than the published ones are taken.
     any_size: bool = False
+    #: A product of several that are published, and the first and last time of it, as 2010-08-26T00:05.
+    product: str | None = None
+    first: str | None = None
+    last: str | None = None
 
 
 @dataclass(frozen=True)
 class DataSource:
     """A data source: its name, its options (a pydantic model; unknown keys are errors) and how it is read.
 
-    ``read(options, folder, seed)`` returns a Dataset; ``folder`` is a scratch folder that the embedded sources may
-    write their files into, removed afterwards. ``fingerprint(options)`` hashes whatever the result depends on outside
-    of the options (contents, or sizes and modification times, of files), so that a changed file is read anew.
+    ``read(options, folder, seed)`` returns a Dataset, or a FrameDataset where ``kind`` is ``frames``; ``folder`` is a
+    scratch folder that the embedded sources may write their files into, removed afterwards. ``fingerprint(options)`` hashes
+    whatever the result depends on outside of the options (contents, or sizes and modification times, of files), so that a
+    changed file is read anew.
     ``write(folder, seed)`` puts the source's own files into a folder, where the source makes them itself;
     ``download(folder, wanted, progress)`` fetches published ones, telling a :class:`harness.data.transfer.Progress`, and
     returns them; elsewhere ``obtain`` says in one sentence how a user comes by them.
@@ -106,8 +152,9 @@ class DataSource:
     name: str
     title: str
     options: type[BaseModel]
-    read: Callable[[Any, Path, int], Dataset]
+    read: Callable[[Any, Path, int], Dataset | FrameDataset]
     fingerprint: Callable[[Any], str] = lambda options: ""
     write: Callable[[Path, int], None] | None = None
     download: Callable[[Path, Wanted, Any], list[Path]] | None = None
     obtain: str = ""
+    kind: Literal["series", "frames"] = "series"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import DataError
@@ -17,6 +18,15 @@ def find(name: str, base: str | None) -> Path:
 
     Raises DataError, with the place that was looked at last, where it does not exist.
     """
+    return _find(name, base, Path.is_file, "file", "the option base")
+
+
+def find_folder(name: str) -> Path:
+    """The folder of a name: absolute, in the current folder, or below HARNESS_DATA; raises DataError as :func:`find` does."""
+    return _find(name, None, Path.is_dir, "folder", "the option root")
+
+
+def _find(name: str, base: str | None, there: Callable[[Path], bool], kind: str, option: str) -> Path:
     path = Path(name).expanduser()
     if path.is_absolute():
         folders = [Path("/")]
@@ -27,14 +37,16 @@ def find(name: str, base: str | None) -> Path:
         named = os.environ.get(ENVIRONMENT_VARIABLE)
         folders = [Path(), *([Path(named).expanduser()] if named else [])]
     for folder in folders:
-        if (folder / path).is_file():
+        if there(folder / path):
             return folder / path
     hint = None
     if not path.is_absolute() and base is None:
         hint = (
-            f"set the environment variable {ENVIRONMENT_VARIABLE}, or the option base, to the folder that holds {name}"
+            f"set the environment variable {ENVIRONMENT_VARIABLE}, or {option}, to the folder that holds {name}"
+            if kind == "file"
+            else f"set {option}, or the environment variable {ENVIRONMENT_VARIABLE} to the folder that holds {name}"
         )
-    raise DataError("the file does not exist", where=str(folders[-1] / path), hint=hint)
+    raise DataError(f"the {kind} does not exist", where=str(folders[-1] / path), hint=hint)
 
 
 def sha256(path: Path) -> str:

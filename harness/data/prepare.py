@@ -7,8 +7,6 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.data.checks import check
-from harness.data.dataset import PARTS, Dataset, DatasetInfo, NormalisationKind, Part, Series
+from harness.data.dataset import PARTS, Dataset, DatasetInfo, FrameDataset, NormalisationKind, Part, Series
 from harness.data.draw import draw, drawn_series
 from harness.data.normalisation import Normalisation, fit
 from harness.data.prepared import (
@@ -32,7 +30,9 @@ from harness.data.prepared import (
     part_file,
     probe_hash,
     read_prepared,
+    save_tensors,
 )
+from harness.data.prepared_frames import PreparedFrames, prepare_frames
 from harness.data.sources import source
 from harness.errors import DataError
 from harness.store import explained, to_json, write_atomically
@@ -93,15 +93,16 @@ def fingerprint(config: DataConfig) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(config: DataConfig, seed: int, probe_samples: int, folder: Path) -> PreparedData:
+def prepare(config: DataConfig, seed: int, probe_samples: int, folder: Path) -> PreparedData | PreparedFrames:
     """Read a source, draw dates, normalise, draw the probe, and write the files of ``data-<hash>/`` into ``folder``.
 
-    Equal arguments give byte-equal files. Raises DataError on bad options or data, on a probe below
-    :data:`MINIMUM_PROBE` samples, and on a test part smaller than the probe; StoreError where ``folder`` cannot be
-    written.
+    Frames have no dates to draw, and a scale and a smallest probe of their own: see
+    :func:`harness.data.prepared_frames.prepare_frames`. Equal arguments give byte-equal files. Raises DataError on bad
+    options or data, on a probe below :data:`MINIMUM_PROBE` samples, and on a test part smaller than the probe; StoreError
+    where ``folder`` cannot be written.
     """
     options = options_of(config)
-    if probe_samples < MINIMUM_PROBE:
+    if source(config.source).kind == "series" and probe_samples < MINIMUM_PROBE:
         raise DataError(
             f"a probe of {probe_samples} samples is too small", where="probe", hint=f"take {MINIMUM_PROBE} or more"
         )
@@ -112,6 +113,14 @@ def prepare(config: DataConfig, seed: int, probe_samples: int, folder: Path) -> 
             dataset = source(config.source).read(options, scratch, seed)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+    if isinstance(dataset, FrameDataset):
+        if config.dates is not None or config.sampling != "frozen" or config.normalisation is not None:
+            raise DataError(
+                "frames have no dates to draw and are scaled from bottom to top",
+                where="data",
+                hint="leave out dates, sampling and normalisation; history, horizon, bottom and top are options",
+            )
+        return prepare_frames(dataset, seed, probe_samples, folder)
     check(dataset)
     if probe_samples > len(dataset.parts["test"]):
         raise DataError(
@@ -178,33 +187,14 @@ def _write_arrays(
             tensors |= {"values": normalisation.apply(series.values), "offsets": series.offsets}
         else:
             tensors[INPUT] = _normalised(series, dates, seed, normalisation)
-        _save(tensors, folder / part_file(part))
+        save_tensors(tensors, folder / part_file(part))
         if part != "test":
             continue
         indices = draw(len(series), probe_samples, seed, _PROBE_KEY)
         inputs = {INPUT: tensors[INPUT][indices]}
-        _save(inputs, folder / PROBE_FILE)
-        _save({"y": series.labels[indices], "ids": series.ids[indices]}, folder / PROBE_LABELS_FILE)
+        save_tensors(inputs, folder / PROBE_FILE)
+        save_tensors({"y": series.labels[indices], "ids": series.ids[indices]}, folder / PROBE_LABELS_FILE)
     return ProbeRecord(probe_samples, probe_hash(inputs), seed, tuple(indices.tolist()))
-
-
-@contextmanager
-def _renamed_when_whole(path: Path) -> Iterator[Path]:
-    scratch = path.with_name(f".{path.name}.part")
-    with explained(path):
-        try:
-            yield scratch
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-
-
-def _save(tensors: dict[str, NDArray[Any]], path: Path) -> None:
-    from safetensors.numpy import save_file
-
-    # The NumPy writer copies memory as it lies: anything but row-major would come back scrambled.
-    with _renamed_when_whole(path) as scratch:
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, scratch)
 
 
 def _counts(dataset: Dataset) -> dict[Part, dict[str, int]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from harness.data.dataset import PARTS, Band, DatasetInfo, Part
 from harness.data.normalisation import Normalisation
 from harness.errors import DataError
+from harness.store import explained
 
 Sampling = Literal["frozen", "per-epoch"]
 
@@ -70,18 +72,21 @@ class PreparedPart:
 
 
 @dataclass(frozen=True)
-class PreparedData:
-    """A prepared data set: what is known of it; arrays are read when they are asked for."""
+class Prepared:
+    """What all prepared data sets have in common; arrays are read when they are asked for."""
 
     folder: Path
     info: DatasetInfo
-    dates: int
-    sampling: Sampling
     seed: int
     normalisation: Normalisation
-    #: Part -> class name -> samples.
+    #: Part -> class name (``sequences`` where there are no classes) -> samples.
     counts: dict[Part, dict[str, int]]
     probe: ProbeRecord
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What a model must know of the data to be built, by the names that ``build`` of a model takes."""
+        raise NotImplementedError
 
     @property
     def probe_path(self) -> Path:
@@ -97,31 +102,65 @@ class PreparedData:
         """The file of a part, as safetensors."""
         return self.folder / part_file(part)
 
-    def part(self, part: Part) -> PreparedPart:
-        """Read a part. Raises DataError where its file is missing or truncated."""
-        arrays = _tensors(self.part_path(part))
-        regions = _json(self.folder / REGIONS_FILE)[part]
-        names = ("y", "ids", "groups", "x", "values", "offsets")
-        return PreparedPart(regions=tuple(regions), **{name: arrays[name] for name in names if name in arrays})
-
     def probe_inputs(self) -> dict[str, NDArray[Any]]:
         """The probe's inputs by name; raises DataError where they are not those that were hashed."""
-        inputs = _tensors(self.probe_path)
+        inputs = read_tensors(self.probe_path)
         found = probe_hash(inputs)
         if found != self.probe.sha256:
             raise DataError(f"the probe's hash is {found}, not {self.probe.sha256}", where=str(self.probe_path))
         return inputs
 
+
+@dataclass(frozen=True)
+class PreparedData(Prepared):
+    """A prepared data set of labelled series."""
+
+    dates: int
+    sampling: Sampling
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """See Prepared."""
+        return {"bands": len(self.info.bands), "dates": self.dates, "classes": len(self.info.class_names)}
+
+    def part(self, part: Part) -> PreparedPart:
+        """Read a part. Raises DataError where its file is missing or truncated."""
+        arrays = read_tensors(self.part_path(part))
+        regions = _json(self.folder / REGIONS_FILE)[part]
+        names = ("y", "ids", "groups", "x", "values", "offsets")
+        return PreparedPart(regions=tuple(regions), **{name: arrays[name] for name in names if name in arrays})
+
     def probe_labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The probe's labels and ids, int64 (sample,) each."""
-        arrays = _tensors(self.probe_labels_path)
+        arrays = read_tensors(self.probe_labels_path)
         return arrays["y"], arrays["ids"]
 
 
 _AGAIN = "remove the folder and run again"
 
 
-def _tensors(path: Path) -> dict[str, NDArray[Any]]:
+@contextmanager
+def _renamed_when_whole(path: Path) -> Iterator[Path]:
+    scratch = path.with_name(f".{path.name}.part")
+    with explained(path):
+        try:
+            yield scratch
+            scratch.replace(path)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def save_tensors(tensors: Mapping[str, NDArray[Any]], path: Path) -> None:
+    """Write tensors by name as safetensors, whole or not at all. Raises StoreError where the folder cannot be written."""
+    from safetensors.numpy import save_file
+
+    # The NumPy writer copies memory as it lies: anything but row-major would come back scrambled.
+    with _renamed_when_whole(path) as scratch:
+        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, scratch)
+
+
+def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """All tensors of a safetensors file by name. Raises DataError where it is missing or not whole."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -143,34 +182,47 @@ def _json(path: Path) -> Any:
         raise DataError(f"not a whole JSON file ({error})", where=str(path), hint=_AGAIN) from error
 
 
+def common_fields(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of :class:`Prepared` from ``dataset.json``; raises KeyError, TypeError or ValueError where it is none."""
+    return {
+        "folder": folder,
+        "info": DatasetInfo(
+            name=record["name"],
+            title=record["title"],
+            synthetic=record["synthetic"],
+            bands=tuple(Band(**band) for band in record["bands"]),
+            class_names=tuple(record["class_names"]),
+            licence=record["licence"],
+            citation=record["citation"],
+            doi=record["doi"],
+            url=record["url"],
+            notes=tuple(record["notes"]),
+        ),
+        "seed": record["seed"],
+        "normalisation": Normalisation(**record["normalisation"]),
+        "counts": record["counts"],
+        "probe": ProbeRecord(**record["probe"] | {"indices": tuple(record["probe"]["indices"])}),
+    }
+
+
 def read_prepared(folder: Path) -> PreparedData:
-    """Read a prepared data set. Raises DataError where a file is missing or ``dataset.json`` cannot be read."""
-    path = folder / DATASET_FILE
-    record = _json(path)
-    for name in (*(part_file(part) for part in PARTS), REGIONS_FILE, PROBE_FILE, PROBE_LABELS_FILE):
+    """Read a prepared data set of series. Raises DataError where a file is missing or ``dataset.json`` cannot be read."""
+    record = read_record(folder, (REGIONS_FILE,))
+    try:
+        return PreparedData(**common_fields(folder, record), dates=record["dates"], sampling=record["sampling"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise not_a_record(folder, error) from error
+
+
+def read_record(folder: Path, others: tuple[str, ...] = ()) -> dict[str, Any]:
+    """``dataset.json``, where all files of a prepared data set are there, ``others`` among them. Raises DataError."""
+    record: dict[str, Any] = _json(folder / DATASET_FILE)
+    for name in (*(part_file(part) for part in PARTS), *others, PROBE_FILE, PROBE_LABELS_FILE):
         if not (folder / name).is_file():
             raise DataError("the file does not exist", where=str(folder / name), hint=_AGAIN)
-    try:
-        return PreparedData(
-            folder=folder,
-            info=DatasetInfo(
-                name=record["name"],
-                title=record["title"],
-                synthetic=record["synthetic"],
-                bands=tuple(Band(**band) for band in record["bands"]),
-                class_names=tuple(record["class_names"]),
-                licence=record["licence"],
-                citation=record["citation"],
-                doi=record["doi"],
-                url=record["url"],
-                notes=tuple(record["notes"]),
-            ),
-            dates=record["dates"],
-            sampling=record["sampling"],
-            seed=record["seed"],
-            normalisation=Normalisation(**record["normalisation"]),
-            counts=record["counts"],
-            probe=ProbeRecord(**record["probe"] | {"indices": tuple(record["probe"]["indices"])}),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"not the record of a data set ({error!r})", where=str(path), hint=_AGAIN) from error
+    return record
+
+
+def not_a_record(folder: Path, error: Exception) -> DataError:
+    """What to raise where ``dataset.json`` lacks what it must hold."""
+    return DataError(f"not the record of a data set ({error!r})", where=str(folder / DATASET_FILE), hint=_AGAIN)
