@@ -194,6 +194,9 @@ def data_get(
     shapefile: Annotated[bool, typer.Option(help="Fetch the outlines of the parcels too.")] = True,
     base_url: Annotated[str | None, typer.Option("--base-url", help="Address of a mirror of published data.")] = None,
     any_size: Annotated[bool, typer.Option("--any-size", help="Take files of other sizes than published.")] = False,
+    product: Annotated[str | None, typer.Option("--product", help="A product, e.g. RAD_NL25_PCP_NA.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First time (UTC), e.g. 2024-07-09T12:00.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last time (UTC).")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of a synthetic source.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -202,7 +205,7 @@ def data_get(
     from harness.data.files import get
     from harness.data.progress import download_progress
 
-    wanted = Wanted(tuple(region or ()), level, shapefile, base_url, any_size)
+    wanted = Wanted(tuple(region or ()), level, shapefile, base_url, any_size, product, first, last)
     with download_progress(quiet=as_json) as progress:
         written = get(name, folder / name, seed, wanted, progress)
     if as_json:

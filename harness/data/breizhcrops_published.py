@@ -67,6 +67,8 @@ def obtain(root: Path, wanted: Wanted, progress: Progress) -> list[Path]:
     Files that are there and whole are kept; what was interrupted goes on. Raises DataError on unknown regions or levels,
     and where a file cannot be had or is not what it should be; StoreError where the folder cannot be written.
     """
+    if wanted.product is not None or wanted.first is not None or wanted.last is not None:
+        raise DataError("has no products or periods", where="breizhcrops", hint="choose --region and --level")
     level, regions = _chosen(wanted)
     base = check_address(wanted.base_url or os.environ.get(ENVIRONMENT_VARIABLE) or BASE_URL)
     files = [root / "classmapping.csv", root / "codes.csv"]

@@ -19,7 +19,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
@@ -35,6 +35,9 @@ ATTEMPTS, PAUSE = 4, 1.0
 TIMEOUT = 30.0
 
 _BLOCK = 1 << 20
+
+#: Bytes of a JSON document that are read at most.
+_LONGEST_DOCUMENT = 1 << 24
 
 #: Answers that may be different a little later: RFC 9110, section 15, RFC 6585, section 4.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -80,6 +83,41 @@ def check_address(url: str) -> str:
     return url.rstrip("/")
 
 
+class _NoRedirection(urllib.request.HTTPRedirectHandler):
+    """A key must not follow to wherever a server points."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Refuse: the answer that redirects becomes an error."""
+
+
+def ask(url: str, headers: Mapping[str, str], refused: str) -> Any:
+    """The JSON document at an address, asked for with headers of one's own, a key perhaps; redirections are not followed.
+
+    ``refused``: what to do where the server refuses the key (401, 403). Passing troubles are tried again. Raises DataError
+    where there is no network, no such document, or something else than JSON.
+    """
+    check_address(url)
+    request = urllib.request.Request(url, headers={"User-Agent": _agent(), "Accept": "application/json", **headers})
+    opener = urllib.request.build_opener(_NoRedirection)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with opener.open(request, timeout=TIMEOUT) as response:
+                return json.loads(response.read(_LONGEST_DOCUMENT))
+        except urllib.error.HTTPError as error:
+            error.close()
+            what = f"the server answers {error.code} {error.reason}"
+            if error.code not in _PASSING:
+                hint = refused if error.code in (401, 403) else None
+                raise DataError(what, where=url, hint=hint) from error
+        except ValueError as error:
+            raise DataError("the server sent something else than JSON", where=url) from error
+        except (OSError, http.client.HTTPException) as error:
+            what = _unreachable(error)
+        if attempt < ATTEMPTS:
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+    raise DataError(f"{what} ({ATTEMPTS} attempts)", where=url, hint="run the same command again later")
+
+
 def fetch(url: str, target: Path, check: Callable[[Path], None], progress: Progress) -> None:
     """Fetch ``url`` into ``target``, going on from what an earlier attempt left beside it.
 
@@ -105,6 +143,10 @@ def fetch(url: str, target: Path, check: Callable[[Path], None], progress: Progr
                         stamp.unlink(missing_ok=True)
         finally:
             progress.ended()
+
+
+def _agent() -> str:
+    return f"eo-interop-harness/{harness.__version__}"
 
 
 def _checked(check: Callable[[Path], None], part: Path, file: IO[bytes]) -> None:
@@ -156,7 +198,7 @@ def _attempt(url: str, file: IO[bytes], stamp: Path, name: str, progress: Progre
     if not record:
         file.truncate(0)
         have = 0
-    headers = {"User-Agent": f"eo-interop-harness/{harness.__version__}", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": _agent(), "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
         if record["validator"]:
