@@ -70,6 +70,21 @@ def decide_threshold(outputs: Array, thresholds: float | Sequence[float]) -> Dec
     )
 
 
+def decide_exceedance(outputs: Array, thresholds: float | Sequence[float]) -> Decisions:
+    """1 where a physical value is at least a threshold, else 0; margin: its distance to the threshold.
+
+    ``thresholds`` are in the outputs' own unit: one number, or several, which all apply to every value and add a last axis.
+    Raises DataError where there is none.
+    """
+    values = np.asarray(outputs, dtype=np.float64)
+    limits = np.asarray(thresholds, dtype=np.float64)
+    if limits.ndim == 0:
+        return decide_threshold(values, float(limits))
+    if limits.ndim != 1 or limits.size == 0:
+        raise DataError(f"exceedance needs one threshold or a list of them, not an array of shape {limits.shape}")
+    return decide_threshold(np.broadcast_to(values[..., None], (*values.shape, limits.size)), limits.tolist())
+
+
 def compare_decisions(
     rule: Decision,
     target: Array,
@@ -87,7 +102,8 @@ def compare_decisions(
     - ``argmax``: over the last axis; ``names`` are the class names.
     - ``threshold``: per label along the last axis; ``thresholds`` one number or one per label, ``names`` the
       labels.
-    - ``exceedance``: of one physical value, given as ``thresholds``, in the outputs' unit.
+    - ``exceedance``: of physical values, given as ``thresholds``, in the outputs' unit: one, or several that all apply to
+      every output, ``names`` being theirs (``2 mm/h``); ``mask``, of the shape of the outputs, is True where one counts.
     - ``argmax-per-pixel``: over ``class_axis``; ``mask`` (sample, *pixel) is True where a pixel counts.
 
     A flip is within the floor where its margin, the source oracle's distance between the two decisions, is
@@ -107,10 +123,13 @@ def compare_decisions(
     else:
         if thresholds is None:
             raise DataError(f"the decision rule '{rule}' needs thresholds")
-        source, other = decide_threshold(source64, thresholds), decide_threshold(target64, thresholds)
+        decide = decide_exceedance if rule == "exceedance" else decide_threshold
+        source, other = decide(source64, thresholds), decide(target64, thresholds)
         labels = ("below", "at or above")
     considered = np.ones(source.choice.shape, dtype=np.bool_)
     if mask is not None:
+        if rule == "exceedance" and source.choice.ndim > source64.ndim and mask.shape == source64.shape:
+            mask = np.broadcast_to(mask[..., None], considered.shape)
         if mask.shape != considered.shape:
             raise DataError(f"a mask of shape {mask.shape} does not fit decisions of shape {considered.shape}")
         considered &= mask.astype(np.bool_)
@@ -169,4 +188,6 @@ def _name(choice: int, labels: Sequence[str], rule: str, names: Sequence[str], a
     text = labels[choice] if choice < len(labels) else str(choice)
     if rule == "threshold" and len(at) > 1 and at[-1] < len(names):
         return f"{names[at[-1]]}: {text}"
+    if rule == "exceedance" and names:
+        return f"{text} {names[at[-1] if len(names) > 1 else 0]}"
     return text

@@ -78,6 +78,37 @@ def test_exceedance_of_a_physical_value() -> None:
     assert result.flips[0].margin == 20.0
 
 
+def test_exceedance_of_several_thresholds_under_a_mask() -> None:
+    source = np.array([[[0.1, 0.5, 3.0], [2.5, 2.0, 0.0]]])
+    target = np.array([[[0.6, 0.5, 1.0], [2.5, 1.9, 9.0]]])
+    mask = np.array([[[True, True, True], [True, True, False]]])
+    names = ["0.5 mm/h", "2 mm/h"]
+    result = compare_decisions("exceedance", target, source, FLOOR, thresholds=[0.5, 2.0], names=names, mask=mask)
+    assert (result.samples, result.decisions, result.flip_count) == (1, 10, 3)
+    assert [(flip.source, flip.target, flip.where) for flip in result.flips] == [
+        ("at or above 2 mm/h", "below 2 mm/h", (0, 2, 1)),
+        ("below 0.5 mm/h", "at or above 0.5 mm/h", (0, 0, 0)),
+        ("at or above 2 mm/h", "below 2 mm/h", (1, 1, 1)),
+    ]
+    assert [flip.margin for flip in result.flips] == pytest.approx([1.0, 0.4, 0.0])
+    # What lies on a threshold may fall to either side within the floor, and does not count.
+    assert [flip.within_floor for flip in result.flips] == [False, False, True]
+    assert result.agreement == 0.7
+
+
+def test_exceedance_of_one_threshold_in_a_list_is_named() -> None:
+    result = compare_decisions(
+        "exceedance", np.array([[np.nan]]), np.array([[3.0]]), FLOOR, thresholds=[2.0], names=["2 mm/h"]
+    )
+    assert (result.flips[0].source, result.flips[0].target) == ("at or above 2 mm/h", "not finite")
+    with pytest.raises(DataError, match="exceedance needs one threshold or a list of them"):
+        compare_decisions("exceedance", np.zeros((1, 1)), np.zeros((1, 1)), FLOOR, thresholds=[])
+    with pytest.raises(DataError, match="mask of shape"):
+        compare_decisions(
+            "exceedance", np.zeros((1, 2)), np.zeros((1, 2)), FLOOR, thresholds=[1.0], mask=np.ones((2, 1), bool)
+        )
+
+
 def test_masked_pixels_are_no_decisions() -> None:
     source = np.zeros((1, 2, 2, 2))
     source[0, 0] = 1.0
