@@ -78,7 +78,7 @@ function read_entry(name, entry, begins, room, path, bad)
         bad("'", name, "' has a shape or offset that is not a list of numbers")
     shape = numbers(get(entry, "shape", nothing))
     span = numbers(get(entry, "data_offsets", nothing))
-    count = element_count(shape, "'$name'")
+    count = element_count(shape, "'$name' in $path")
     (length(span) == 2 && 0 <= span[1] <= span[2] <= room && span[2] - span[1] == count * sizeof(T)) ||
         bad("'", name, "' lies outside the file or does not fit its shape")
     StoredEntry(name, T, shape, begins + span[1])

@@ -36,8 +36,19 @@ function serve(engine="base")
     while !session.ended
         line = read_line(requests)
         line === nothing && break
-        write(answers, handle(session, line), '\n')
+        send(answers, handle(session, line)) || break
+    end
+end
+
+# Whether there is still somebody who listens.
+function send(answers::IO, line)
+    try
+        write(answers, line, '\n')
         flush(answers)
+        true
+    catch error
+        error isa Union{SystemError,Base.IOError} || rethrow()
+        false
     end
 end
 

@@ -1,0 +1,83 @@
+const given_x = [onnx_value("x", "float32", ["n", 2])]
+const wanted_y = [onnx_value("y")]
+
+@testset "what is not supported is refused by name when the file is read" begin
+    refused(pattern, nodes; keywords...) =
+        refuses(() -> read_onnx(nodes, given_x, wanted_y; keywords...), :unsupported, pattern)
+    unknown = [onnx_node("Relu", "x", "h"), onnx_node("NoSuchOperator", "h", "y"; name="odd")]
+    @test refused("operator NoSuchOperator (opset 17, node 'odd') is not supported by julia/base", unknown)
+    @test refused("domain 'com.example'", [onnx_node("Relu", "x", "y"; domain="com.example")])
+    relu = [onnx_node("Relu", "x", "y")]
+    @test refused("opset 6", relu; opset=6)
+    @test refused("opset 99", relu; opset=99)
+    @test refused(r"Gelu .*does not exist", [onnx_node("Gelu", "x", "y")])
+    @test refused("'slope'", [onnx_node("Relu", "x", "y"; slope=2)])
+    foreign = [onnx_value("x", "float8e5m2")]
+    @test refuses(() -> read_onnx(relu, foreign, wanted_y), :unsupported, "float8e5m2")
+end
+
+@testset "a graph that is not in order, or not whole, is refused" begin
+    refused(pattern, nodes...) = refuses(() -> read_onnx(nodes, given_x, wanted_y), :bad_input, pattern)
+    @test refused("before it is computed", onnx_node("Relu", "h", "y"), onnx_node("Relu", "x", "h"))
+    @test refused("'nowhere'", onnx_node("Relu", "nowhere", "y"))
+    @test refused("before it is computed", onnx_node("Relu", "y", "y"))
+    @test refused("'y' is computed twice", onnx_node("Relu", "x", "y"), onnx_node("Abs", "x", "y"))
+    @test refused("output 'y'", onnx_node("Relu", "x", "h"))
+    @test refused("1 inputs", onnx_node("Add", "x", "y"))
+    @test refused("kernel_shape", onnx_node("MaxPool", "x", "y"))
+    @test refused("'axis'", onnx_node("Softmax", "x", "y"; axis="one"))
+end
+
+@testset "'ai.onnx' is the default domain" begin
+    model = read_onnx([onnx_node("Relu", "x", "y"; domain="ai.onnx")], given_x, wanted_y)
+    @test model(reshape(Float32[-1, 2], 2, 1)) == reshape(Float32[0, 2], 2, 1)
+end
+
+@testset "a value is forgotten after its last use and outputs are kept" begin
+    model = read_onnx(
+        [onnx_node("Relu", "x", "a"), onnx_node("Abs", "a", "b"), onnx_node("Add", ["a", "b"], "y")], given_x,
+        [onnx_value("y"), onnx_value("b")]
+    )
+    freed = [model.graph.names[slots] for slots in model.graph.release]
+    @test freed[3] == ["a"]
+    @test "x" in freed[1]
+    @test !("b" in vcat(freed...))
+end
+
+@testset "64-bit integers are exact, as bounds and as numbers" begin
+    ends = onnx_tensor("ends", [typemax(Int64)])
+    model = read_onnx(
+        [onnx_node("Slice", ["x", "starts", "ends"], "y")], given_x, wanted_y, [onnx_tensor("starts", [1]), ends]
+    )
+    x = wavy(2, 3)
+    @test model(x) == x[:, 2:3]
+    large = read_onnx(
+        [onnx_node("Add", ["i", "i"], "y")], [onnx_value("i", "int64", [1])], [onnx_value("y", "int64")]
+    )
+    @test large([2^60 + 1]) == [2^61 + 2]
+end
+
+@testset "typed tensor fields hold the same values as raw bytes" begin
+    float_data = [wire_number(1, 2); wire_number(2, 1); wire_text(8, "w"); wire_bytes(4, raw_bytes(Float32[1.5, -2]))]
+    model = read_onnx([onnx_node("Add", ["x", "w"], "y")], given_x, wanted_y, [float_data])
+    @test model(zeros(Float32, 2, 1)) == reshape(Float32[1.5, -2], 2, 1)
+    held(code, dtype, field, values) = parameters(read_onnx(
+        [onnx_node("Identity", "w", "y")], [], [onnx_value("y", dtype)],
+        [[wire_number(1, length(values)); wire_number(2, code); wire_text(8, "w")
+          wire_bytes(field, joined_bytes(wire_varint(value) for value in values))]]
+    ))["w"]
+    @test held(6, "int32", 5, [-7, 9]) == Int32[-7, 9]
+    @test held(7, "int64", 7, [typemin(Int64), -1, 2^53 + 1]) == [typemin(Int64), -1, 2^53 + 1]
+    @test held(13, "uint64", 11, [-1]) == [typemax(UInt64)]
+    @test held(9, "bool", 5, [1, 0]) == [true, false]
+    @test held(10, "float16", 5, [0x3c00]) == Float16[1]
+    @test held(16, "bfloat16", 5, [0x3f80]) == BFloat16[BFloat16(1)]
+end
+
+@testset "a signalling NaN keeps its bits in the parameters" begin
+    signalling = reinterpret(Float32, [0x7fa00001])
+    model = read_onnx(
+        [onnx_node("Add", ["x", "w"], "y")], [onnx_value("x", "float32", [1])], wanted_y, [onnx_tensor("w", Array(signalling))]
+    )
+    @test raw_bytes(parameters(model)["w"]) == raw_bytes([0x7fa00001])
+end
