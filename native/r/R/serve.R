@@ -18,8 +18,8 @@ longest_line <- 2^20
 #' `describe`, `load`, `parameters`, `structure`, `predict`, `activations`,
 #' `time`, `echo` and `shutdown`.
 #'
-#' @param engine what computes: `"base"`, plain R arrays, or `"torch"`, see
-#'   [as_nn_module()].
+#' @param engine what computes: `"base"`, plain R arrays; `"torch"`, see
+#'   [as_nn_module()]; or `"onnxruntime"`, of Python, by the package reticulate.
 #' @param line one request, as JSON text.
 #' @return `handle()` returns the answer as JSON text of one line, `serve()`
 #'   nothing.
@@ -74,6 +74,7 @@ handle <- function(line, engine = "base") {
 #
 #   name                            the part of the runtime's name after the slash;
 #   operators                       its operator table, or NULL where it has none of its own;
+#   precisions                      where they are not both: those that it computes in;
 #   versions(), threads()           named lists, for `describe`;
 #   read(path, precision)           a model, refused here if it cannot be run; its `graph` holds `inputs` and
 #                                   `outputs`, and it has `metadata` and `precision`;
@@ -92,6 +93,8 @@ find_engine <- function(name) {
   }
   engine_cache[[name]]
 }
+
+engine_precisions <- function(engine) if (is.null(engine$precisions)) c("float32", "float64") else engine$precisions
 
 runtime_name <- function() paste0("r/", session$engine$name)
 
@@ -139,7 +142,7 @@ answer_describe <- function(request) {
         engine$versions()
       ),
       threads = json_object(engine$threads()), requests = as.list(names(request_handlers())),
-      precisions = list("float32", "float64")
+      precisions = as.list(engine_precisions(engine))
     ),
     if (!is.null(engine$operators)) list(operators = lapply(engine$operators, function(row) as.list(row$since)))
   )
@@ -175,7 +178,9 @@ describe_value <- function(info) {
 answer_load <- function(request) {
   path <- path_argument(request, "path")
   precision <- if (is.null(request$precision)) "float32" else argument(request, "precision")
-  if (!precision %in% c("float32", "float64")) stop_unsupported("precision '", precision, "' is not supported")
+  if (!precision %in% engine_precisions(session$engine)) {
+    stop_unsupported("precision '", precision, "' is not supported by ", runtime_name())
+  }
   # The old model goes first: two large ones need not fit at once.
   session$model <- NULL
   began <- proc.time()
