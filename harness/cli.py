@@ -158,6 +158,21 @@ def runtimes(as_json: Json = False) -> None:
     _print_table(table)
 
 
+@app.command()
+def prepare(
+    names: Annotated[list[str], typer.Argument(help="Runtimes, e.g. r/onnxruntime.", metavar="RUNTIME...")],
+) -> None:
+    """Make the environments that runtimes run in, which otherwise the first run does that names them."""
+    from harness.errors import UnavailableError
+    from harness.runtimes.registry import ready, runtime
+
+    for row in [runtime(name) for name in names]:
+        here = ready(row)
+        if not here.installed:
+            raise UnavailableError(here.reason, where=row.name, hint=f"install it with: {here.install}")
+        typer.echo(f"{row.name}: {', '.join(f'{package} {version}' for package, version in here.versions.items())}")
+
+
 @data_app.command("list")
 def data_list(as_json: Json = False) -> None:
     """The data sources by name."""

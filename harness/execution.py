@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from harness.compare.records import Verdict
 from harness.errors import HarnessError, UnavailableError, UnsupportedError, WorkerError
 from harness.plan import Plan, Step
-from harness.runtimes.registry import RUNTIMES, Availability, availability
+from harness.runtimes.registry import RUNTIMES, Availability, availability, lacks_environment, ready
 from harness.scenario import LimitsSection
 from harness.steps import Context, Workers, carry_out, fingerprint
 from harness.store import Store, content_hash
@@ -69,10 +69,19 @@ class Finished:
     seconds: dict[str, Any] = field(default_factory=dict)
 
 
-def availabilities(plan: Plan) -> dict[str, Availability]:
-    """Whether each runtime of a plan is installed, by name."""
-    names = sorted({step.runtime for step in plan.steps if step.runtime})
-    return {name: availability(RUNTIMES[name]) for name in names}
+def availabilities(plan: Plan, listener: Listener) -> dict[str, Availability]:
+    """Whether each runtime of a plan is installed, by name; an environment that one still waits for is made first."""
+    states = {}
+    for name in sorted({step.runtime for step in plan.steps if step.runtime}):
+        row = RUNTIMES[name]
+        if not lacks_environment(row):
+            states[name] = availability(row)
+            continue
+        step, started = f"Python environment of {name}", time.perf_counter()
+        listener.began(step)
+        states[name] = ready(row)
+        listener.ended(step, "done" if states[name].installed else "unavailable", time.perf_counter() - started)
+    return states
 
 
 def step_keys(plan: Plan) -> dict[str, str]:

@@ -37,7 +37,7 @@ def compare_given(
     Raises HarnessError on a model, probe, labels or ids that cannot be used.
     """
     plan = given_plan(given)
-    states = availabilities(plan)
+    states = availabilities(plan, listener)
     keys = step_keys(plan)
     folder = output / given.name
     columns = {name: file_hash(path) for name, path in (("labels", given.labels), ("ids", given.ids)) if path}

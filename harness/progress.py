@@ -43,7 +43,7 @@ class _Bar(_Quiet):
 
     def planned(self, steps: int) -> None:
         """Set the length of the bar of steps."""
-        self._progress.update(self._steps, total=steps)
+        self._progress.update(self._steps, total=steps, completed=0)
 
     def began(self, step: str) -> None:
         """Show the step's name."""

@@ -37,7 +37,7 @@ def run(
     Raises HarnessError for everything that concerns the whole run. A worker's failure costs its cells only.
     """
     plan = make_plan(scenario)
-    states = availabilities(plan)
+    states = availabilities(plan, listener)
     keys = step_keys(plan)
     folder = output / scenario.scenario
     identity = content_hash(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from harness.errors import WorkerError
 from harness.native import native_folder
+from harness.runtimes import reticulate
 from harness.runtimes.cache import cache_folder
-from harness.runtimes.registry import Runtime, host_of
+from harness.runtimes.registry import Runtime, host_of, python_of
 
 
 def source_hash(folder: Path, suffixes: tuple[str, ...] = ()) -> str:
@@ -126,4 +127,6 @@ def environment(row: Runtime, threads: int) -> dict[str, str]:
         variables |= {"R_LIBS": str(r_library()), "HARNESS_HOST": host}
         # R torch would otherwise load libtorch twice, the first time in a child; and it must never download anything.
         variables |= {"TORCH_VERIFY_LOAD": "FALSE", "TORCH_INSTALL": "0", "RPY2_CFFI_MODE": "API"}
+    if (python := python_of(row)) is not None:
+        variables = reticulate.without_search_paths(variables) | reticulate.variables(python)
     return variables

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.errors import BadInputError, UnavailableError, UnsupportedError, WorkerError
 from harness.runtimes.environments import command, environment
-from harness.runtimes.registry import Runtime, availability
+from harness.runtimes.registry import Runtime, ready
 
 #: Longest line of the contract, in bytes.
 MAX_LINE = 1 << 20
@@ -56,11 +56,11 @@ class Worker:
 
     @classmethod
     def start(cls, row: Runtime, log: Path, *, threads: int = 1) -> Worker:
-        """Start a runtime's worker; what its libraries print is appended to ``log``.
+        """Start a runtime's worker; what its libraries print is appended to ``log``. Makes its environment at first use.
 
         Raises UnavailableError where the runtime is not installed, WorkerError where it cannot be started.
         """
-        here = availability(row)
+        here = ready(row)
         if not here.installed:
             raise UnavailableError(here.reason, where=row.name, hint=f"install it with: {here.install}")
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from harness.errors import ScenarioError
+from harness.errors import ScenarioError, UnavailableError
+from harness.runtimes import reticulate
 from harness.runtimes.cache import cache_folder
+from harness.runtimes.locked_environment import LockedEnvironment
 
 Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors"]
@@ -34,7 +36,8 @@ class Runtime:
     ``host`` is how it is reached; a row that says ``rpy2`` (R inside a Python process) can be reached by ``Rscript`` as
     well, see :func:`host_of`. ``packages`` are the packages of its language it cannot do without; ``reads`` the file
     formats it loads; ``framework`` names the framework it trains with, where it can train; ``oracle`` marks those that
-    can serve as a route oracle.
+    can serve as a route oracle; ``environment`` is a Python of its own for one that R calls by reticulate, used where the
+    harness's own does not fit.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Runtime:
     install: str
     framework: str | None = None
     oracle: bool = False
+    environment: LockedEnvironment | None = None
 
     @property
     def language(self) -> Language:
@@ -110,6 +114,14 @@ RUNTIMES: dict[str, Runtime] = {
             reads=("onnx",),
             install="Rscript -e \"install.packages('torch'); torch::install_torch()\"",
         ),
+        Runtime(
+            "r/onnxruntime",
+            host="rscript",
+            packages=("jsonlite", "reticulate"),
+            reads=("onnx",),
+            install=f"{_DEBIAN_R} r-cran-reticulate",
+            environment=LockedEnvironment("r_onnxruntime"),
+        ),
     )
 }
 
@@ -139,11 +151,62 @@ def availability(row: Runtime) -> Availability:
     if row.host == "python":
         return _python_packages(row)
     here = _r_packages(row)
+    if here.installed and row.environment is not None:
+        return _called_by_reticulate(row, here)
     if not here.installed or host_of(row) != "rpy2":
         return here
     if broken := _rpy2_broken():
         return Availability(False, here.versions, broken, _INSTALL_RPY2)
     return Availability(True, here.versions | {"rpy2": _rpy2_version()})
+
+
+#: Why an environment could not be made, by its folder: tried once in a process.
+_NOT_MADE: dict[Path, str] = {}
+
+
+def lacks_environment(row: Runtime) -> bool:
+    """Whether a runtime waits for nothing but its environment, which :func:`ready` would make."""
+    return row.environment is not None and (found := _interpreter(row)) is not None and _is_missing(found)
+
+
+def ready(row: Runtime) -> Availability:
+    """As :func:`availability`, after making the environment that a runtime runs in where it is not there yet."""
+    if lacks_environment(row) and row.environment is not None and row.environment.folder not in _NOT_MADE:
+        try:
+            row.environment.make()
+        except UnavailableError as error:
+            _NOT_MADE[row.environment.folder] = error.what
+    return availability(row)
+
+
+def python_of(row: Runtime) -> Path | None:
+    """The Python that R calls in a runtime, or None where it calls none."""
+    found = _interpreter(row)
+    return None if found is None else found.python
+
+
+def _is_missing(found: reticulate.Interpreter) -> bool:
+    return found.environment is not None and not found.environment.made
+
+
+def _interpreter(row: Runtime) -> reticulate.Interpreter | None:
+    if row.environment is None or "reticulate" not in (found := _r_packages(row).versions):
+        return None
+    return reticulate.interpreter(found["reticulate"], row.engine, row.environment)
+
+
+def _called_by_reticulate(row: Runtime, here: Availability) -> Availability:
+    found = _interpreter(row)
+    rscript = shutil.which("Rscript")
+    if found is None or rscript is None or row.environment is None:
+        return Availability(False, here.versions, "the R package reticulate is not installed", row.install)
+    make = f"python -m harness prepare {row.name}"
+    if _is_missing(found):
+        not_yet = "its Python environment is not made yet, which the first run that names it does"
+        return Availability(False, here.versions, _NOT_MADE.get(row.environment.folder, not_yet), make)
+    if broken := reticulate.broken(rscript, here.versions["reticulate"], found.python, row.engine):
+        return Availability(False, here.versions, broken, "a newer R package reticulate: " + row.install)
+    return Availability(True, here.versions | found.versions)
 
 
 def host_of(row: Runtime) -> Host:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.runtimes.registry import RUNTIMES, availability
+from harness.runtimes.registry import RUNTIMES, ready
 from tests.conformance.running import Bench, Tally
 from tests.conformance.schedule import MARKER, Done, Schedule
 
@@ -96,7 +96,7 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Benc
 @pytest.fixture
 def bench(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """The bench of the test's ``runtime``; skips the test where that is not installed."""
-    here = availability(RUNTIMES[runtime])
+    here = ready(RUNTIMES[runtime])
     if not here.installed:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
     return bench_of(runtime, benches, tmp_path_factory)
@@ -119,7 +119,7 @@ def schedule(
     """The work of all selected tests of node cases, set going."""
 
     def installed_bench(runtime: str) -> Bench | None:
-        return bench_of(runtime, benches, tmp_path_factory) if availability(RUNTIMES[runtime]).installed else None
+        return bench_of(runtime, benches, tmp_path_factory) if ready(RUNTIMES[runtime]).installed else None
 
     made = Schedule(request.session.items, pack, installed_bench)
     yield made

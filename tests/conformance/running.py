@@ -66,21 +66,21 @@ def known_deviations(path: Path, runtime: str) -> list[Deviation]:
     """The known deviations of one runtime.
 
     Args:
-        path: the YAML file: a list of mappings of ``runtime``, ``cases`` (a pattern or a list of them), ``opsets``
+        path: the YAML file: a list of mappings of ``runtime`` (a pattern), ``cases`` (a pattern or a list of them), ``opsets``
             (such as ``9-13``), ``outcome`` and ``reason``.
         runtime: such as ``python/onnxruntime``.
     """
     rows = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     return [
         Deviation(
-            runtime=row["runtime"],
+            runtime=runtime,
             cases=tuple([row["cases"]] if isinstance(row["cases"], str) else row["cases"]),
             opsets=frozenset(opset_range(str(row["opsets"]))),
             outcome=row["outcome"],
             reason=row["reason"],
         )
         for row in rows
-        if row["runtime"] == runtime
+        if fnmatch.fnmatchcase(runtime, row["runtime"])
     ]
 
 

@@ -257,3 +257,25 @@ def test_a_closed_pipe_is_not_an_error(workplace: Workplace) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert os.linesep in done.stdout
+
+
+@needs_r
+def test_an_environment_that_cannot_be_made_costs_its_cells_only(workplace: Workplace) -> None:
+    workplace.document["targets"] = ["python/onnxruntime", "r/onnxruntime"]
+    cache = workplace.folder / "cache"
+    unreachable = {
+        "HARNESS_CACHE": str(cache),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": "",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    done = workplace.run(environment={**os.environ, **unreachable})
+    assert done.returncode == 0, done.stderr
+    cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
+    assert cells["python/onnxruntime"]["verdict"] == "equivalent"
+    assert cells["r/onnxruntime"]["verdict"] == "unavailable"
+    # Without reticulate it is that which is missing.
+    assert "cannot be made" in cells["r/onnxruntime"]["error"] or "reticulate" in cells["r/onnxruntime"]["error"]
+    assert not list(cache.glob("*making*"))
+    one_line(workplace.harness("prepare", "r/onnxruntime", environment={**os.environ, **unreachable}))
+    assert workplace.harness("prepare", "r/onnx-runtime").returncode == 2
