@@ -67,6 +67,17 @@ else
   say "R is not here and could not be installed; its cells will be 'unavailable'. To have them: apt-get install $r_packages"
 fi
 
+# --- reticulate: Python called from R, for r/onnxruntime -----------------------------------------------------------
+if ! command -v Rscript >/dev/null; then
+  say "reticulate is left out, as there is no R"
+elif Rscript --vanilla -e 'quit(status = !nzchar(system.file(package = "reticulate")))'; then
+  say "reticulate is there"
+elif debian_install r-cran-reticulate; then
+  say "reticulate is installed"
+else
+  say "reticulate could not be installed; r/onnxruntime will be 'unavailable'. To have it: apt-get install r-cran-reticulate"
+fi
+
 # --- rpy2: R inside a Python process, a host of r/torch; Rscript is the other -------------------------------
 if .venv/bin/python -c 'import importlib.util; raise SystemExit(importlib.util.find_spec("rpy2") is None)'; then
   say "rpy2 is there"
