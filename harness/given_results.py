@@ -12,7 +12,7 @@ from harness.cells import Array, load_arrays
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.execution import Execution, Finished, Listener, availabilities, phase, step_keys
-from harness.given import Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
+from harness.given import ROUTE, Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
 from harness.plan import Plan
 from harness.provenance import file_hash, sources
 from harness.result_files import (
@@ -63,7 +63,16 @@ def compare_given(
         }
         with phase(listener, "comparisons and report"):
             timings = timings_record(plan, finished, "the first of the runtimes named")
-            publish(folder, cells, manifest, cell_seconds(plan, finished), tables, timings=timings, pdf=pdf)
+            publish(
+                folder,
+                cells,
+                manifest,
+                cell_seconds(plan, finished),
+                tables,
+                structures={ROUTE: yardstick.structure},
+                timings=timings,
+                pdf=pdf,
+            )
     return folder, cells, True
 
 

@@ -46,12 +46,14 @@ def publish(
     seconds: Mapping[str, Any],
     tables: Mapping[str, Rows],
     *,
+    structures: Mapping[str, Any],
     timings: Mapping[str, Any] | None = None,
     pdf: bool,
 ) -> None:
     """Write the result files and the report made from them.
 
-    ``tables``: rows by file name, compressed where it ends in ``.gz``. ``timings``: what was timed, for a file of its own,
+    ``tables``: rows by file name, compressed where it ends in ``.gz``. ``structures``: graphs by route label, as the worker
+    contract tells them. ``timings``: what was timed, for a file of its own,
     since it differs from run to run. The manifest gets its identity last, so that a
     folder whose manifest names a run is whole.
     """
@@ -62,6 +64,8 @@ def publish(
         (folder / "manifest.json").unlink(missing_ok=True)
         (folder / "timings.json").unlink(missing_ok=True)
     write_atomically(folder / "cells.json", to_json([cell.model_dump(mode="json") for cell in cells]))
+    graphs = {route: {**graph, "metadata": {}} for route, graph in structures.items()}
+    write_atomically(folder / "structures.json", json.dumps(graphs, sort_keys=True, allow_nan=False) + "\n")
     for name, rows in tables.items():
         text = as_csv(rows)
         # No time stamp and no name inside: equal rows give equal bytes.

@@ -66,8 +66,28 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
     }
     seconds = cell_seconds(outcome.plan, outcome.finished)
     timings = timings_record(outcome.plan, outcome.finished, f"the source in its own framework, {framework}")
-    publish(folder, cells, _manifest(outcome, source), seconds, tables, timings=timings, pdf=pdf)
+    publish(
+        folder,
+        cells,
+        _manifest(outcome, source),
+        seconds,
+        tables,
+        structures=_structures(outcome),
+        timings=timings,
+        pdf=pdf,
+    )
     return cells
+
+
+def _structures(outcome: Outcome) -> dict[str, Any]:
+    """The graph of every route by its label, as the first oracle that could read the file told it."""
+    found: dict[str, Any] = {}
+    for cell in outcome.plan.cells:
+        for oracle in cell.oracles:
+            path = outcome.folders[oracle] / "structure.json" if oracle in outcome.folders else None
+            if path is not None and path.exists() and cell.route_label not in found:
+                found[cell.route_label] = json.loads(path.read_text())
+    return found
 
 
 def _training(log: Path) -> dict[str, Rows]:

@@ -18,6 +18,7 @@ from harness.report.figures import (
     f1_heatmap,
     f1_per_class,
     noise_floor,
+    route_graphs,
     style,
     timing_by_batch_size,
     training_curves,
@@ -139,6 +140,9 @@ _CAPTIONS = {
     "above the dashed line is past its gate; what is under 0.01, or equal, is drawn at 0.01.",
     "culprit": "The first node whose error on the oracle's own inputs is past its floor's gate, with what it reads and what "
     "reads it.",
+    "graphs": "The graph of every file that a route wrote, node by node in the order of the flow of data; nodes in one row do "
+    "the same in each file. At the right of a box stands the shape of what it gives, under the operator the tensor that it "
+    "holds. A bracket with × n tells a block of nodes once that comes n times in a row.",
     "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
     "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
@@ -155,6 +159,7 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
     "differences": lambda results: "",
     "layers": lambda results: "",
     "culprit": lambda results: "",
+    "graphs": lambda results: "",
     "f1_per_class": facts.test_samples,
     "f1_heatmap": facts.test_samples,
     "confusion": facts.test_samples,
@@ -202,6 +207,7 @@ def _figures(
         "differences": lambda: differences.draw(results),
         "layers": lambda: error_per_layer.draw(results),
         "culprit": lambda: culprit.draw(results),
+        "graphs": lambda: route_graphs.draw(results),
         "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found),
         "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]),
         "confusion": lambda: confusion.draw(results, found),

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.report.manifest import Manifest
+from harness.report.structures import Structure
 from harness.report.timings import Timings
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Results:
     seconds: dict[str, Any]
     #: What was timed; None where nothing was.
     timings: Timings | None = None
+    #: The graph of every route's file, by route label; those of routes that write no graph are not there.
+    structures: dict[str, Structure] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -115,6 +118,7 @@ def read_results(folder: Path) -> Results:
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared else None,
         seconds=_json_object(folder / "seconds.json"),
         timings=_timings(folder / "timings.json"),
+        structures=_structures(folder / "structures.json", cells),
     )
 
 
@@ -155,6 +159,17 @@ def _timings(path: Path) -> Timings | None:
         return Timings.model_validate(_json_object(path))
     except ValidationError as error:
         raise _invalid(path, error) from error
+
+
+def _structures(path: Path, cells: list[CellResult]) -> dict[str, Structure]:
+    try:
+        found = TypeAdapter(dict[str, Structure]).validate_python(_json(path))
+    except ValidationError as error:
+        raise _invalid(path, error) from error
+    missing = sorted({cell.route_label for cell in cells if cell.structure is not None} - set(found))
+    if missing:
+        raise DataError(f"holds no graph of route '{missing[0]}'", where=str(path), hint=_AGAIN)
+    return found
 
 
 def _manifest(path: Path) -> Manifest:

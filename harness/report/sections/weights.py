@@ -28,7 +28,10 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
             Section(
                 "structure",
                 "Exported files",
-                (TableBlock(graphs.structure_table(results)),),
+                (
+                    TableBlock(graphs.structure_table(results)),
+                    *(figures[name] for name in ("graphs",) if name in figures),
+                ),
             ),
             *_task(results, tables, figures),
         ),

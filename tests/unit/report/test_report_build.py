@@ -25,6 +25,7 @@ RESULT_FILES = (
     "predictions.csv.gz",
     "outputs_probe.csv.gz",
     "seconds.json",
+    "structures.json",
 )
 
 
@@ -62,6 +63,7 @@ def test_every_table_and_figure_is_written(report):
             "differences",
             "f1_heatmap",
             "f1_per_class",
+            "graphs",
             "noise_floor",
             "training_curves",
         )
@@ -242,7 +244,7 @@ def test_folder_that_cannot_be_written(folder):
 def test_nothing_could_be_run(tmp_path):
     verdicts = (Verdict.FAILED, Verdict.UNAVAILABLE, Verdict.UNSUPPORTED)
     files = build_report(write_results(tmp_path / "unit-test", verdicts))
-    assert {path.stem for path in files.figures} == {"training_curves"}
+    assert {path.stem for path in files.figures} == {"graphs", "training_curves"}
     page = files.html.read_text()
     assert "No target could be run" in page
     assert "apt-get install julia" in page

@@ -16,6 +16,7 @@ from onnx_models import FLOAT, batch_normalisation, model, saved
 from harness.workers.engine import Stopwatch
 from harness.workers.onnx_double import widen
 from harness.workers.onnx_reference import ReferenceModel
+from harness.workers.onnx_structure import structure
 from harness.workers.tensors import read_tensors, write_tensors
 
 X = np.random.default_rng(1).standard_normal((6, 3, 5)).astype(np.float32)
@@ -327,3 +328,25 @@ def test_structure_says_what_the_file_holds(tmp_path: Path, ask: Callable[[str],
     assert found["nodes"][3]["attributes"] == {"alpha": "-inf"}
     sha256 = hashlib.sha256(np.float32(0.5).tobytes()).hexdigest()
     assert found["initializers"] == [{"name": "low", "dtype": "float32", "shape": [], "sha256": sha256}]
+
+
+def test_structure_tells_the_shapes_between_nodes_as_far_as_they_can_be_inferred(tmp_path: Path) -> None:
+    weight = onnx.numpy_helper.from_array(np.ones((6, 3, 5), np.float32), "w")
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "w"], ["c"], kernel_shape=[5], pads=[2, 2]),
+        onnx.helper.make_node("Unknown", ["c"], ["u"], domain="nobody.knows"),
+        onnx.helper.make_node("Relu", ["u"], ["y"]),
+    ]
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        nodes, "g", [value("x", 1, ["sample", 3, 9])], [value("y", 1, ["sample", 6, 9])], [weight]
+    )
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("nobody.knows", 1)]
+    path = tmp_path / "m.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets), path)
+    found = structure(onnx.load(path), path)
+    assert found["shapes"] == {"c": ["sample", 6, 9]}
+    # Another output than the file declares: told as far as it goes, refused nowhere.
+    graph.output[0].CopyFrom(value("y", 1, ["sample", 7]))
+    wrong = onnx.helper.make_model(graph, opset_imports=opsets)
+    assert structure(wrong, path)["shapes"].get("c", ["sample", 6, 9]) == ["sample", 6, 9]
