@@ -1,4 +1,7 @@
-"""Reference models. Each file offers NAME, TITLE (its name in the literature), PRESETS and ``build(**sizes) -> ModelSpec``."""
+"""Reference models. Each file offers NAME, TITLE (its name in the literature), PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
+
+``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from types import ModuleType
 from harness.errors import ModelError
 
 #: Names of the models, each the name of a module of this package.
-MODELS: tuple[str, ...] = ("tempcnn",)
+MODELS: tuple[str, ...] = ("convlstm", "tempcnn")
 
 
 def model(name: str) -> ModuleType:

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Head = Literal["logits", "log-softmax", "softmax"]
+Head = Literal["logits", "log-softmax", "softmax", "sigmoid"]
 Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel"]
-LayerKind = Literal["convolution", "batch-normalisation", "dense"]
+LayerKind = Literal["convolution", "batch-normalisation", "dense", "convolutional-lstm"]
 ParameterRole = Literal["weight", "bias", "scale", "shift", "mean", "variance"]
 
 
@@ -54,7 +54,7 @@ class Layer(_Frozen):
     """A layer that owns parameters, in the order of execution.
 
     ``epsilon`` is set for batch normalisation; ``normalises`` names the layer whose output it normalises, into which
-    an exporter may fold it.
+    an exporter may fold it, and is None where none can take it in.
     """
 
     name: str
@@ -128,7 +128,23 @@ def dense(name: str, inputs: int, outputs: int) -> Layer:
     )
 
 
-def batch_normalisation(name: str, channels: int, *, normalises: str, epsilon: float = 1e-5) -> Layer:
+def convolutional_lstm(name: str, inputs: int, outputs: int, kernel: tuple[int, ...]) -> Layer:
+    """A convolutional LSTM: one convolution of input and hidden state to the four gates, applied at every step.
+
+    Weight (4 out, in + out, *kernel) and bias (4 out); along the first axis the gates in their order, along the second the
+    input before the hidden state.
+    """
+    return Layer(
+        name=name,
+        kind="convolutional-lstm",
+        parameters=(
+            Parameter(name=f"{name}.weight", shape=(4 * outputs, inputs + outputs, *kernel), role="weight"),
+            Parameter(name=f"{name}.bias", shape=(4 * outputs,), role="bias"),
+        ),
+    )
+
+
+def batch_normalisation(name: str, channels: int, *, normalises: str | None, epsilon: float = 1e-5) -> Layer:
     """Batch normalisation over the channels of the layer it normalises: scale, shift and moving statistics."""
     return Layer(
         name=name,

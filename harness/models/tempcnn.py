@@ -28,6 +28,8 @@ from harness.models.spec import (
 NAME = "tempcnn"
 TITLE = "TempCNN"
 PAPER = "https://doi.org/10.3390/rs11050523"
+SIZES = ("bands", "dates", "classes")
+HEAD: Head = "logits"
 
 
 class Hyperparameters(BaseModel):
@@ -89,7 +91,7 @@ def build(
     bands: int,
     dates: int,
     classes: int,
-    head: Head = "logits",
+    head: Head = HEAD,
     preset: str | None = "breizhcrops",
     hyperparameters: dict[str, Any] | None = None,
 ) -> ModelSpec:
@@ -98,6 +100,8 @@ def build(
     Input ``x``: float32 (sample, band, time). Output: float32 (sample, class), named after the head with ``_`` for ``-``.
     ``hyperparameters`` override the preset. Raises ModelError on an unknown preset or bad sizes.
     """
+    if head not in ("logits", "log-softmax", "softmax"):
+        raise ModelError(f"tempcnn has no head '{head}'", hint="choose one of logits, log-softmax, softmax")
     if preset is not None and preset not in PRESETS:
         raise ModelError(f"tempcnn has no preset '{preset}'", hint=f"choose one of {', '.join(PRESETS)}")
     try:
