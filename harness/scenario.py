@@ -48,7 +48,7 @@ class ModelSection(_Section):
     name: str = Field(description="name of a model")
     preset: str | None = Field(default=None, description="named hyper-parameters of the model")
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="override those of the preset")
-    head: Head = "logits"
+    head: Head | None = Field(default=None, description="what the model puts out; the model's own default if left out")
 
     @field_validator("name")
     @classmethod
@@ -72,6 +72,9 @@ class TrainingSection(_Section):
     batch_size: int = Field(default=256, gt=1)
     learning_rate: float = Field(default=2.38e-4, gt=0)
     weight_decay: float = Field(default=5.18e-5, ge=0)
+    loss: Literal["cross-entropy", "mse", "bce"] | None = Field(
+        default=None, description="cross-entropy for classes; mse (the default) or bce for forecasts"
+    )
 
 
 class SourceSection(_Section):

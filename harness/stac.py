@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.data.dataset import Band, DatasetInfo
 from harness.data.normalisation import Normalisation
-from harness.data.prepared import PreparedData
+from harness.data.prepared import Prepared, PreparedData
 from harness.models import model
 from harness.models.spec import Decision, ModelSpec, TensorSpec
 from harness.provenance import file_hash
@@ -57,7 +57,7 @@ _DATA_TYPES = re.compile(r"u?int(8|16|32|64)|float(16|32|64)")
 _DOI = re.compile(r"10\.[0-9a-zA-Z]{4,}/\S+")
 
 
-def trained_item(folder: Path, spec: ModelSpec, prepared: PreparedData) -> dict[str, Any]:
+def trained_item(folder: Path, spec: ModelSpec, prepared: Prepared) -> dict[str, Any]:
     """The item of a training's folder, which holds its files already. Its id is the folder's name."""
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     info = prepared.info
@@ -242,7 +242,7 @@ def _structure(tensor: TensorSpec) -> dict[str, Any]:
     }
 
 
-def _input(tensor: TensorSpec, prepared: PreparedData) -> dict[str, Any]:
+def _input(tensor: TensorSpec, prepared: Prepared) -> dict[str, Any]:
     of_bands = any(axis.name == "band" for axis in tensor.axes)
     described: dict[str, Any] = {
         "name": tensor.name,
@@ -253,7 +253,8 @@ def _input(tensor: TensorSpec, prepared: PreparedData) -> dict[str, Any]:
         "pre_processing_function": None,
     }
     if of_bands:
-        described["description"] = f"Values of the bands at {prepared.dates} dates, normalised as value_scaling says"
+        what = f"at {prepared.dates} dates" if isinstance(prepared, PreparedData) else "in frames one after another"
+        described["description"] = f"Values of the bands {what}, normalised as value_scaling says"
     return described
 
 

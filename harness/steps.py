@@ -162,33 +162,34 @@ def _data(context: Context) -> None:
 
 def _inputs(context: Context) -> None:
     """The test samples that every runtime predicts, as a file with the model's input alone."""
-    from safetensors.numpy import load_file, save_file
+    from safetensors.numpy import save_file
 
-    test = load_file(context.needed("data") / "test.safetensors")
-    total, wanted = len(test["y"]), context.step.parameters["evaluate"]
+    from harness.data.prepared_frames import open_prepared
+
+    prepared = open_prepared(context.needed("data"))
+    total, wanted = sum(prepared.counts["test"].values()), context.step.parameters["evaluate"]
     indices = np.arange(total)
     if wanted is not None and wanted < total:
         chosen = np.random.default_rng([context.step.parameters["seed"], 1]).permutation(total)[:wanted]
         indices = np.sort(chosen)
-    save_file({"x": np.ascontiguousarray(test["x"][indices])}, context.folder / "test.safetensors")
+    save_file(prepared.test_inputs(indices), context.folder / "test.safetensors")
     write_atomically(
         context.folder / "evaluation.json", to_json({"indices": indices.tolist(), "of": total, "samples": len(indices)})
     )
 
 
 def _train(context: Context) -> None:
-    from harness.data.prepare import read_prepared
-    from harness.models import model
+    from harness.data.prepared_frames import open_prepared
+    from harness.models import build_for
     from harness.stac import trained_item, write_item
 
     parameters = context.step.parameters
     data = context.needed("data")
-    prepared = read_prepared(data)
+    prepared = open_prepared(data)
     section = ModelSection(**parameters["model"])
-    spec = model(section.name).build(
-        bands=len(prepared.info.bands),
-        dates=prepared.dates,
-        classes=len(prepared.info.class_names),
+    spec = build_for(
+        section.name,
+        prepared.sizes,
         head=section.head,
         preset=section.preset,
         hyperparameters=section.hyperparameters,

@@ -146,7 +146,7 @@ def bootstrap_interval(
 def probabilities(outputs: NDArray[Any], head: Head) -> Float64:
     """Probabilities (..., class) from outputs (..., class) of a model with that head, in float64."""
     values = np.asarray(outputs, dtype=np.float64)
-    if head == "softmax":
+    if head in ("softmax", "sigmoid"):
         return values
     if head == "log-softmax":
         return np.exp(values)

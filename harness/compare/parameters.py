@@ -34,7 +34,7 @@ from harness.compare.parameter_rows import (
 )
 from harness.compare.permutation import describe_permutation
 from harness.compare.records import Finding, ParameterComparison, ParameterRow, Verdict
-from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles
+from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles, unrolled
 from harness.compare.ulp import bits, ordered
 from harness.errors import ModelError
 from harness.models.spec import Layer, ModelSpec, Parameter
@@ -120,12 +120,14 @@ class _Comparer:
     def by_role(self, graph: Graph) -> list[str]:
         """Pair by role; returns stored names of floating-point constants that have no part in the specification."""
         roles = find_roles(graph)
+        recurrent = any(layer.kind == "convolutional-lstm" for layer in self.spec.layers)
+        held, copies = unrolled(roles.linears) if recurrent else (roles.linears, [])
         linears = [layer for layer in self.spec.layers if layer.kind != "batch-normalisation"]
         normalised_by = {layer.normalises: layer for layer in self.spec.layers if layer.normalises is not None}
-        pairs = _aligned([self._size(layer) for layer in linears], [_elements(linear) for linear in roles.linears])
-        extra = list(roles.others)
+        pairs = _aligned([self._size(layer) for layer in linears], [_elements(linear) for linear in held])
+        extra = [name for name in roles.others if name not in copies]
         for layer, index in zip(linears, pairs, strict=True):
-            found = roles.linears[index] if index is not None else None
+            found = held[index] if index is not None else None
             self.linear(layer, normalised_by.get(layer.name), found)
         standing = [layer for layer in self.spec.layers if layer.parameters[0].name not in self.rows]
         for layer, normaliser in zip(standing, roles.normalisers, strict=False):
@@ -134,9 +136,9 @@ class _Comparer:
             self.normaliser(layer, None)
         for normaliser in roles.normalisers[len(standing) :]:
             extra += [held.name for held in normaliser.parameters.values()]
-        for index, linear in enumerate(roles.linears):
+        for index, linear in enumerate(held):
             if index not in pairs:
-                extra += [held.name for held in _all_held(linear)]
+                extra += [one.name for one in _all_held(linear)]
         used = {row.target_name for row in self.rows.values()}
         return sorted({name for name in extra if name in graph.values and name not in used})
 

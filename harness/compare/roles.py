@@ -118,6 +118,40 @@ def find_roles(graph: Graph) -> Roles:
     return Roles(linears, normalisers, _others(graph, taken))
 
 
+def unrolled(linears: list[Linear]) -> tuple[list[Linear], list[str]]:
+    """Linear operations of a graph whose recurrence is unrolled: each weight with its bias once, noted how often.
+
+    Every step uses the same tensors, or copies of them: what has the same bits is one. Returns the operations in the order
+    of their first use, and the stored names of the copies that were left out.
+    """
+    once: dict[tuple[Any, ...], Linear] = {}
+    uses: dict[tuple[Any, ...], int] = {}
+    names: dict[tuple[Any, ...], set[str]] = {}
+    left_out: set[str] = set()
+    for number, linear in enumerate(linears):
+        key = (_bits(linear.weight, number), _bits(linear.bias, number), linear.kind)
+        first = once.setdefault(key, linear)
+        uses[key] = uses.get(key, 0) + 1
+        names.setdefault(key, set()).add(linear.weight.name)
+        if first is not linear:
+            left_out |= {held.name for held in (linear.weight, linear.bias) if held is not None}
+    for key, linear in once.items():
+        if uses[key] > 1:
+            copies = f" in {len(names[key])} copies" if len(names[key]) > 1 else ""
+            linear.notes.append(f"used by {uses[key]} nodes{copies}")
+    kept = {held.name for linear in once.values() for held in (linear.weight, linear.bias) if held is not None}
+    return list(once.values()), sorted(left_out - kept)
+
+
+def _bits(held: Held | None, number: int) -> tuple[Any, ...] | None:
+    """What tells two held tensors apart; one that is not reported is like no other but its namesake."""
+    if held is None:
+        return None
+    if held.value is None:
+        return (held.name or number,)
+    return (held.value.shape, held.value.dtype.str, np.ascontiguousarray(held.value).tobytes())
+
+
 def _linear(graph: Graph, node: Node) -> Linear | None:
     if node.operator not in _LINEAR:
         return None

@@ -15,7 +15,7 @@ from harness.compare.records import Finding, Verdict
 from harness.models.spec import Head, ModelSpec, TensorSpec
 
 #: Heads by the operator that a graph ends in; a logarithm after a softmax is a log-softmax.
-_HEAD_OPERATORS: dict[str, Head] = {"LogSoftmax": "log-softmax", "Softmax": "softmax"}
+_HEAD_OPERATORS: dict[str, Head] = {"LogSoftmax": "log-softmax", "Softmax": "softmax", "Sigmoid": "sigmoid"}
 #: Operators that a head is written in where it is taken apart.
 _HEAD_PARTS = frozenset({"Exp", "ReduceLogSumExp", "Softmax", "LogSoftmax"})
 

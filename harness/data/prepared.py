@@ -88,6 +88,10 @@ class Prepared:
         """What a model must know of the data to be built, by the names that ``build`` of a model takes."""
         raise NotImplementedError
 
+    def test_inputs(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """The model's inputs by name for test samples by their places, contiguous."""
+        raise NotImplementedError
+
     @property
     def probe_path(self) -> Path:
         """The probe's inputs by name, as safetensors."""
@@ -122,6 +126,10 @@ class PreparedData(Prepared):
     def sizes(self) -> dict[str, int]:
         """See Prepared."""
         return {"bands": len(self.info.bands), "dates": self.dates, "classes": len(self.info.class_names)}
+
+    def test_inputs(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """See Prepared."""
+        return {"x": np.ascontiguousarray(read_tensors(self.part_path("test"))["x"][places])}
 
     def part(self, part: Part) -> PreparedPart:
         """Read a part. Raises DataError where its file is missing or truncated."""

@@ -116,6 +116,11 @@ class PreparedFrames(Prepared):
             "columns": known.columns,
         }
 
+    def test_inputs(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """See Prepared."""
+        test = self.part("test")
+        return {INPUT: inputs_of(test.frames, test.starts[places], self.forecast.history)}
+
     def part(self, part: Part) -> PreparedPart:
         """Read a part. Raises DataError where its file is missing or truncated."""
         arrays = read_tensors(self.part_path(part))

@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError
+
+if TYPE_CHECKING:
+    from harness.models.spec import Head, ModelSpec
 
 #: Names of the models, each the name of a module of this package.
 MODELS: tuple[str, ...] = ("convlstm", "tempcnn")
@@ -19,3 +24,28 @@ def model(name: str) -> ModuleType:
     if name not in MODELS:
         raise ModelError(f"there is no model '{name}'", hint=f"choose one of {', '.join(MODELS)}")
     return import_module(f"harness.models.{name}")
+
+
+def build_for(
+    name: str,
+    sizes: Mapping[str, int],
+    *,
+    head: Head | None = None,
+    preset: str | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+) -> ModelSpec:
+    """The specification of a model for data of these sizes; ``head`` is the model's own where it is None.
+
+    Raises ModelError where the model takes data of another kind, and as its ``build`` does.
+    """
+    module = model(name)
+    if set(sizes) != set(module.SIZES):
+        raise ModelError(
+            f"{name} takes data with {', '.join(module.SIZES)}; these have {', '.join(sizes)}",
+            where="model.name",
+            hint="choose a model that fits the data",
+        )
+    spec: ModelSpec = module.build(
+        **sizes, head=head or module.HEAD, preset=preset, hyperparameters=dict(hyperparameters or {})
+    )
+    return spec

@@ -99,7 +99,7 @@ def export_module(
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise Failed(f"{route} wrote a file that is not valid: {str(error).splitlines()[0]}") from error
-    _check_interface(model, spec, route)
+    lines += _interface(model, spec, route)
     written: bytes = model.SerializeToString(deterministic=True)
     standard = {entry.domain: entry.version for entry in model.opset_import}
     record = {
@@ -266,8 +266,11 @@ def _clean_graph(graph: GraphProto) -> None:
                 _clean_graph(inner)
 
 
-def _check_interface(model: ModelProto, spec: ModelSpec, route: str) -> None:
-    """Inputs and outputs have the names, ranks and dynamic axes of the specification. Raises Failed."""
+def _interface(model: ModelProto, spec: ModelSpec, route: str) -> Iterator[str]:
+    """Sizes that the specification fixes and the file leaves open, in words.
+
+    Raises Failed unless inputs and outputs have the names, ranks and dynamic axes of the specification.
+    """
     held = {tensor.name for tensor in model.graph.initializer}
     for kind, infos, tensors in (
         ("input", [info for info in model.graph.input if info.name not in held], spec.inputs),
@@ -279,8 +282,15 @@ def _check_interface(model: ModelProto, spec: ModelSpec, route: str) -> None:
         for info, tensor in zip(infos, tensors, strict=True):
             dimensions = info.type.tensor_type.shape.dim
             sizes = [size.dim_value if size.HasField("dim_value") else None for size in dimensions]
-            if sizes != list(tensor.shape):
+            fits = len(sizes) == len(tensor.shape) and all(
+                size == wanted or (size is None and wanted is not None)
+                for size, wanted in zip(sizes, tensor.shape, strict=True)
+            )
+            if not fits:
                 raise Failed(f"{route} wrote {kind} '{info.name}' as {sizes} instead of {list(tensor.shape)}")
+            lost = [axis.name for axis, size in zip(tensor.axes, sizes, strict=True) if axis.size and size is None]
+            if lost:
+                yield f"the file leaves the size of axis {' and '.join(lost)} of {kind} '{info.name}' open"
 
 
 def _folding(model: ModelProto, spec: ModelSpec) -> dict[str, Any]:

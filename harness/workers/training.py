@@ -1,11 +1,9 @@
-"""The request ``train``: Adam on cross-entropy, seeded, repeatable bit for bit, resumable at the epoch."""
+"""The request ``train``: Adam on a loss, seeded, repeatable bit for bit, resumable at the epoch."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 import shutil
 import time
@@ -18,29 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.compare.metrics import confusion_matrix, summary
-from harness.data.draw import drawn_series
 from harness.models.spec import ModelSpec
-from harness.workers import checkpoint
-from harness.workers.engine import Array, BadInput, Failed, Progress
+from harness.workers import checkpoint, classification, forecasting
+from harness.workers.engine import BadInput, Failed, Progress
+from harness.workers.objective import Objective, Part
 from harness.workers.pytorch_model import build, read_spec, state_arrays
 from harness.workers.requests import existing_file, write_bytes, write_json
-from harness.workers.tensors import read_tensors, write_tensors
-
-#: Columns of ``training.csv`` in order; the averages are over classes.
-SCORES = ("f1", "precision", "recall")
-AVERAGES = ("micro", "macro", "weighted")
-COLUMNS = (
-    "epoch",
-    "loss",
-    "valid_loss",
-    "accuracy",
-    "kappa",
-    *(f"{score}_{average}" for score in SCORES for average in AVERAGES),
-    "iterations_per_second",
-    "seconds",
-    "learning_rate",
-)
+from harness.workers.tensors import write_tensors
 
 
 @dataclass(frozen=True)
@@ -74,6 +56,7 @@ def train(
     weight_decay: float = 5.18e-5,
     spec: str | None = None,
     metadata: str | None = None,
+    loss: str | None = None,
     *,
     progress: Progress,
 ) -> dict[str, Any]:
@@ -89,6 +72,7 @@ def train(
         weight_decay: L2 penalty of Adam.
         spec: JSON of the model specification; ``out/model.json`` by default.
         metadata: JSON of the metadata keys; ``out/metadata.json`` by default.
+        loss: ``cross-entropy`` for classes; ``mse`` (the default) or ``bce`` for forecasts.
         progress: told after batches and epochs.
 
     Returns the training record, which is also written as ``training.json``. Raises BadInput, and Failed where the loss
@@ -100,11 +84,24 @@ def train(
         if given is not None and existing_file(given).resolve() != (folder / name).resolve():
             shutil.copyfile(given, folder / name)
     description = read_spec(existing_file(str(folder / "model.json")))
-    parts = {part: _Part(source, part, description) for part in ("train", "valid")}
+    objective, parts = _task(description, source, loss)
     if len(parts["train"]) < 2 or len(parts["valid"]) < 1:
         raise BadInput(f"{data}: training needs at least two samples, and one to validate on")
     with _deterministic():
-        return _Training(description, settings, parts, folder, progress).run()
+        return _Training(description, settings, objective, parts, folder, progress).run()
+
+
+def _task(spec: ModelSpec, source: Path, loss: str | None) -> tuple[Objective, dict[str, Part]]:
+    """What a model of this specification learns, and from what. Raises BadInput where the data are of another kind."""
+    kind: type[forecasting.Part] | type[classification.Part] = classification.Part
+    objective: Objective
+    if spec.decision == "exceedance":
+        objective, kind = forecasting.Forecasting(spec, loss or "mse"), forecasting.Part
+    else:
+        objective = classification.Classification(spec)
+        if loss not in (None, objective.loss_name):
+            raise BadInput(f"loss must be {objective.loss_name} for classes, not {loss!r}")
+    return objective, {part: kind(source, part, spec) for part in ("train", "valid")}
 
 
 def _folder(path: Any, name: str) -> Path:
@@ -124,66 +121,18 @@ class _deterministic:
         torch.use_deterministic_algorithms(self._before)
 
 
-class _Part:
-    """Inputs and labels of one part; where dates are drawn anew per epoch, the whole series they are drawn from."""
-
-    def __init__(self, folder: Path, part: str, spec: ModelSpec) -> None:
-        file = existing_file(str(folder / f"{part}.safetensors"))
-        tensors = read_tensors(file)
-        self.spec = spec
-        self.digest = _sha256(file)
-        try:
-            self.labels: NDArray[np.int64] = tensors["y"]
-            self._drawn = "values" in tensors
-            if self._drawn:
-                described = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-                self._seed, self._dates = int(described["seed"]), int(described["dates"])
-                self._series = tensors["values"], tensors["offsets"], tensors["ids"]
-            else:
-                self._inputs = {tensor.name: tensors[tensor.name] for tensor in spec.inputs}
-        except KeyError as error:
-            raise BadInput(f"{file}: lacks {error}") from error
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{folder / 'dataset.json'}: {error}") from error
-        classes = spec.outputs[0].shape[-1]
-        if len(self) and not (self.labels.min() >= 0 and self.labels.max() < (classes or 0)):
-            raise BadInput(f"{file}: labels must lie in 0 .. {(classes or 0) - 1}")
-        self._check(file)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def inputs(self, epoch: int) -> dict[str, Array]:
-        """Inputs by name for an epoch counted from 0; the same ones every time where the draw is frozen."""
-        if self._drawn:
-            series = drawn_series(*self._series, dates=self._dates, seed=self._seed, epoch=epoch)
-            return {self.spec.inputs[0].name: series}
-        return self._inputs
-
-    def _check(self, file: Path) -> None:
-        if self._drawn:
-            bands, dates = self._series[0].shape[1], self._dates
-            found: dict[str, Any] = {self.spec.inputs[0].name: (len(self), bands, dates)}
-        else:
-            found = {name: array.shape for name, array in self._inputs.items()}
-        for tensor in self.spec.inputs:
-            wanted = tensor.shape
-            if len(found[tensor.name]) != len(wanted) or any(
-                size not in (None, has) for size, has in zip(wanted, found[tensor.name], strict=True)
-            ):
-                raise BadInput(f"{file}: '{tensor.name}' must have shape {wanted}, not {found[tensor.name]}")
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
 class _Training:
     def __init__(
-        self, spec: ModelSpec, settings: Settings, parts: dict[str, _Part], folder: Path, progress: Progress
+        self,
+        spec: ModelSpec,
+        settings: Settings,
+        objective: Objective,
+        parts: dict[str, Part],
+        folder: Path,
+        progress: Progress,
     ) -> None:
         self.spec, self.settings, self.parts, self.folder = spec, settings, parts, folder
+        self.objective = objective
         self.progress = progress
         torch.manual_seed(_derived(settings.seed, 0))
         self.module = build(spec)
@@ -191,7 +140,6 @@ class _Training:
         self.optimiser = torch.optim.Adam(
             self.module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self.classes = spec.outputs[0].shape[-1] or 0
         samples, size = len(parts["train"]), settings.batch_size
         self.iterations = samples // size + (1 if samples % size > 1 else 0)
 
@@ -215,7 +163,7 @@ class _Training:
             "seed": settings.seed,
             "threads": torch.get_num_threads(),
             "optimiser": "adam",
-            "loss": "cross-entropy",
+            "loss": self.objective.loss_name,
             "epochs": settings.epochs,
             "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate,
@@ -226,7 +174,7 @@ class _Training:
             "resumed_at": done or None,
         }
         write_tensors(self.folder / "weights.safetensors", state_arrays(self.module))
-        _write_log(self.folder / "training.csv", rows)
+        _write_log(self.folder / "training.csv", self.objective.columns, rows)
         write_json(self.folder / "training.json", record)
         checkpoint.remove(self.folder)
         return record
@@ -239,15 +187,15 @@ class _Training:
         torch.manual_seed(_derived(settings.seed, epoch + 1))
         generator = np.random.Generator(np.random.Philox(key=[settings.seed % 2**64, epoch]))
         order = generator.permutation(len(self.parts["train"]))
-        inputs, labels = self.parts["train"].inputs(epoch), self.parts["train"].labels
+        batch = self.parts["train"].batches(epoch)
         self.module.train()
         total, samples = 0.0, 0
         loop_started = time.perf_counter()
         for step, chosen in enumerate(self._batches(order), start=1):
-            target = torch.from_numpy(labels[chosen])
+            inputs, target = batch(chosen)
             self.optimiser.zero_grad()
-            output = self.module(**{name: torch.from_numpy(array[chosen]) for name, array in inputs.items()})
-            loss = _loss(output, target, self.spec.head)
+            output = self.module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+            loss = self.objective.loss(output, target)
             value = float(loss.item())
             if not math.isfinite(value):
                 raise Failed(
@@ -261,7 +209,9 @@ class _Training:
             if step % max(1, self.iterations // 20) == 0 or step == self.iterations:
                 self._tell(epoch, step, total / samples)
         loop_seconds = time.perf_counter() - loop_started
-        row = {"epoch": epoch + 1, "loss": total / samples, **self._validate(epoch)}
+        self.module.eval()
+        found = self.objective.validate(self.module, self.parts["valid"], epoch)
+        row: dict[str, Any] = {"epoch": epoch + 1, "loss": total / samples, **found}
         row["iterations_per_second"] = self.iterations / loop_seconds
         row["seconds"] = time.perf_counter() - started
         row["learning_rate"] = settings.learning_rate
@@ -277,41 +227,15 @@ class _Training:
         for step in range(self.iterations):
             yield order[step * size : (step + 1) * size]
 
-    def _validate(self, epoch: int) -> dict[str, float]:
-        part = self.parts["valid"]
-        inputs, total = part.inputs(epoch), 0.0
-        predicted = np.empty(len(part), dtype=np.int64)
-        self.module.eval()
-        with torch.inference_mode():
-            for start in range(0, len(part), 256):
-                chosen = slice(start, start + 256)
-                output = self.module(**{name: torch.from_numpy(array[chosen]) for name, array in inputs.items()})
-                target = torch.from_numpy(part.labels[chosen])
-                total += float(_loss(output, target, self.spec.head, reduction="sum").item())
-                predicted[chosen] = output.argmax(dim=1).numpy()
-        if not math.isfinite(total):
-            raise Failed(f"the validation loss is {total} after epoch {epoch + 1}")
-        confusion = confusion_matrix(part.labels, predicted, self.classes)
-        return {"valid_loss": total / len(part), **summary(confusion)}
-
 
 def _derived(seed: int, stream: int) -> int:
     """A seed for PyTorch's generator: one of many independent ones that belong to ``seed``."""
     return int(np.random.Philox(key=[seed % 2**64, 2**63 + stream]).random_raw() >> np.uint64(1))
 
 
-def _loss(output: torch.Tensor, target: torch.Tensor, head: str, reduction: str = "mean") -> torch.Tensor:
-    """Cross-entropy of the classes for what a head puts out."""
-    if head == "logits":
-        return torch.nn.functional.cross_entropy(output, target, reduction=reduction)
-    if head == "softmax":
-        output = output.clamp_min(torch.finfo(output.dtype).tiny).log()
-    return torch.nn.functional.nll_loss(output, target, reduction=reduction)
-
-
-def _write_log(path: Path, rows: list[dict[str, Any]]) -> None:
+def _write_log(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: "" if row[name] is None else row[name] for name in COLUMNS} for row in rows)
+    writer.writerows({name: "" if row[name] is None else row[name] for name in columns} for row in rows)
     write_bytes(path, text.getvalue().encode())

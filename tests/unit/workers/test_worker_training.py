@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from harness.data.draw import drawn_series  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
-from harness.workers import checkpoint, training  # noqa: E402
+from harness.workers import checkpoint, classification, training  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 FIRST = {"epochs": 3, "batch_size": 16, "seed": 11}
@@ -70,7 +70,7 @@ def test_training_learns_and_writes_the_artifact(
     ]
     rows = log(folder)
     assert [int(row["epoch"]) for row in rows] == list(range(1, 31))
-    assert list(rows[0]) == list(training.COLUMNS)
+    assert list(rows[0]) == list(classification.COLUMNS)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 2
     assert float(rows[-1]["accuracy"]) > 0.8
     assert rows[-1]["accuracy"] == rows[-1]["f1_micro"]
@@ -135,7 +135,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(
     record = asked("train", data=data, out=parts, **FIRST)
     assert record["resumed_at"] == interrupted_after
     assert weights(parts) == weights(whole)
-    keep = [name for name in training.COLUMNS if name not in ("seconds", "iterations_per_second")]
+    keep = [name for name in classification.COLUMNS if name not in ("seconds", "iterations_per_second")]
     assert [[row[n] for n in keep] for row in log(parts)] == [[row[n] for n in keep] for row in log(whole)]
     assert not list(parts.glob("checkpoint*"))
 
@@ -175,7 +175,7 @@ def test_dates_drawn_per_epoch_differ_from_epoch_to_epoch(
     }
     write_tensors(data / "train.safetensors", series)
     (data / "dataset.json").write_text(json.dumps({"seed": 4, "dates": 8}))
-    part = training._Part(data, "train", training.read_spec(out("spec") / "model.json"))
+    part = classification.Part(data, "train", training.read_spec(out("spec") / "model.json"))
     first, again, second = (part.inputs(epoch)["x"] for epoch in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, second)
@@ -240,5 +240,5 @@ def test_the_loss_is_the_cross_entropy_for_every_head(head: str) -> None:
     logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
     target = torch.arange(20) % 5
     output = torch.log_softmax(logits, 1) if head == "log-softmax" else torch.softmax(logits, 1)
-    expected = training._loss(logits, target, "logits")
-    assert torch.allclose(training._loss(output, target, head), expected, atol=1e-6)
+    expected = classification.cross_entropy(logits, target, "logits")
+    assert torch.allclose(classification.cross_entropy(output, target, head), expected, atol=1e-6)

@@ -1,0 +1,48 @@
+"""What a model learns: the data of a part by batches, a loss, and metrics on the validation part."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.workers.engine import Array
+
+#: Inputs by name, and what the objective wants to know of the truth, for samples by their places.
+Batch = Callable[[NDArray[np.int64] | slice], tuple[dict[str, Array], Any]]
+
+
+class Part(Protocol):
+    """One part of the data; ``digest`` is the SHA-256 of its file."""
+
+    digest: str
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def batches(self, epoch: int) -> Batch:
+        """What gives the batches of an epoch counted from 0."""
+
+
+class Objective(Protocol):
+    """A loss by name, the columns of the training log, and how a module is validated."""
+
+    columns: tuple[str, ...]
+    loss_name: str
+
+    def loss(self, output: torch.Tensor, target: Any) -> torch.Tensor:
+        """Mean loss of a batch."""
+
+    def validate(self, module: torch.nn.Module, part: Any, epoch: int) -> dict[str, float]:
+        """Loss and metrics of a module in evaluation mode, by column. Raises Failed where they are not finite."""
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
