@@ -1,0 +1,55 @@
+# Matrix products. A row-major (rows x columns) matrix is a Julia matrix of columns x rows, so A B becomes B A on the
+# reversed Arrays.
+
+# alpha A' B' + beta C, where the primes stand for the transposition that transA and transB may ask for.
+const op_gemm = widened() do inputs, node
+    a, b = inputs
+    attributes = node.attributes
+    ndims(a) == 2 && ndims(b) == 2 || bad_input("both factors must have rank 2")
+    same_dtype(a, b)
+    left = attributes["transA"] != 0 ? transpose(a) : a
+    right = attributes["transB"] != 0 ? transpose(b) : b
+    size(left, 1) == size(right, 2) ||
+        bad_input("shapes ", shape_text(onnx_shape(a)), " and ", shape_text(onnx_shape(b)), " do not fit a product")
+    product = right * left
+    scaled = attributes["alpha"] == 1 ? product : times(attributes["alpha"], product)
+    added = input(inputs, 3)
+    added === nothing && return scaled
+    same_dtype(a, added)
+    broadcast_sizes(size(added), size(product)) == size(product) ||
+        bad_input("C of shape ", shape_text(onnx_shape(added)), " does not fit ", shape_text(onnx_shape(product)))
+    tensor(scaled .+ (attributes["beta"] == 1 ? added : times(attributes["beta"], added)))
+end
+
+times(factor, x::Array{T}) where {T<:AbstractFloat} = tensor(T(factor) .* x)
+times(factor, x::Array{T}) where {T<:Integer} = in_dtype(T, tensor(Float64(factor) .* x))
+
+# numpy's rules: leading axes are broadcast, vectors get an axis.
+const op_matmul = widened() do inputs, node
+    a, b = inputs
+    ndims(a) > 0 && ndims(b) > 0 || bad_input("a factor is a scalar")
+    same_dtype(a, b)
+    left = ndims(a) == 1 ? reshape(a, length(a), 1) : a
+    right = ndims(b) == 1 ? reshape(b, 1, length(b)) : b
+    size(left, 1) == size(right, 2) ||
+        bad_input("shapes ", shape_text(onnx_shape(a)), " and ", shape_text(onnx_shape(b)), " do not fit a product")
+    batch = broadcast_sizes(size(left)[3:end], size(right)[3:end])
+    kept = (ndims(b) == 1 ? () : (size(right, 1),))..., (ndims(a) == 1 ? () : (size(left, 2),))...
+    element_count(reverse((kept..., batch...)), "the product")
+    reshape(batched_product(right, left, batch), (kept..., batch...))
+end
+
+# The products of all pairs of a batch, side by side.
+function batched_product(right::Array, left::Array, batch)
+    columns, common = size(right, 1), size(right, 2)
+    rows = size(left, 2)
+    # One right factor for all: a single product.
+    length(right) == columns * common && return reshape(right, columns, common) * reshape(left, common, :)
+    extent(batch) == 0 && return similar(right, columns, 0)
+    rights, lefts = reshape(right, columns, common, :), reshape(left, common, rows, :)
+    pairs = zip(batch_places(size(right)[3:end], batch), batch_places(size(left)[3:end], batch))
+    reduce(hcat, [view(rights, :, :, i) * view(lefts, :, :, j) for (i, j) in pairs])
+end
+
+# For every member of a batch, the place of the matrix that a factor lends to it.
+batch_places(sizes, batch) = vec(reshape(1:extent(sizes), sizes) .* ones(Int, batch))
