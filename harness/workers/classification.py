@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harness.compare.metrics import confusion_matrix, summary
 from harness.data.draw import drawn_series
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput, Failed
-from harness.workers.objective import Batch, file_digest
+from harness.workers.objective import Batch, Predict, file_digest
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
 
@@ -103,32 +102,29 @@ class Classification:
     def __init__(self, spec: ModelSpec) -> None:
         self.head, self.classes = spec.head, spec.outputs[0].shape[-1] or 0
 
-    def loss(self, output: torch.Tensor, target: Any) -> torch.Tensor:
-        """Mean loss of a batch."""
-        return cross_entropy(output, torch.from_numpy(target), self.head)
-
-    def validate(self, module: torch.nn.Module, part: Part, epoch: int) -> dict[str, float]:
-        """Loss and metrics of a module in evaluation mode, by column."""
+    def validate(self, predict: Predict, part: Part, epoch: int) -> dict[str, float]:
+        """See Objective."""
         batch, total = part.batches(epoch), 0.0
         predicted = np.empty(len(part), dtype=np.int64)
-        with torch.inference_mode():
-            for start in range(0, len(part), 256):
-                chosen = slice(start, start + 256)
-                inputs, labels = batch(chosen)
-                output = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-                target = torch.from_numpy(labels)
-                total += float(cross_entropy(output, target, self.head, reduction="sum").item())
-                predicted[chosen] = output.argmax(dim=1).numpy()
+        for start in range(0, len(part), 256):
+            chosen = slice(start, start + 256)
+            inputs, labels = batch(chosen)
+            output = predict(inputs)
+            total += float(cross_entropy(output, labels, self.head).sum())
+            predicted[chosen] = output.argmax(axis=1)
         if not math.isfinite(total):
             raise Failed(f"the validation loss is {total} after epoch {epoch + 1}")
         confusion = confusion_matrix(part.labels, predicted, self.classes)
         return {"valid_loss": total / len(part), **summary(confusion)}
 
 
-def cross_entropy(output: torch.Tensor, target: torch.Tensor, head: str, reduction: str = "mean") -> torch.Tensor:
-    """Cross-entropy of the classes for what a head puts out."""
+def cross_entropy(output: Array, labels: NDArray[np.int64], head: str) -> NDArray[np.float64]:
+    """Cross-entropy (sample,) of what a head puts out, (sample, class), in float64."""
+    values = output.astype(np.float64)
     if head == "logits":
-        return torch.nn.functional.cross_entropy(output, target, reduction=reduction)
-    if head == "softmax":
-        output = output.clamp_min(torch.finfo(output.dtype).tiny).log()
-    return torch.nn.functional.nll_loss(output, target, reduction=reduction)
+        values = values - values.max(axis=1, keepdims=True)
+        values = values - np.log(np.exp(values).sum(axis=1, keepdims=True))
+    elif head == "softmax":
+        # A probability that was rounded to zero costs much, but not everything.
+        values = np.log(np.maximum(values, np.finfo(output.dtype).tiny))
+    return -np.take_along_axis(values, labels[:, None], axis=1)[:, 0]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -17,7 +15,7 @@ from harness.data.prepared_frames import Forecast
 from harness.data.sequences import inputs_of, targets_of
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput, Failed
-from harness.workers.objective import Batch, file_digest
+from harness.workers.objective import Batch, Predict, file_digest
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
 
@@ -78,35 +76,21 @@ class Forecasting:
             raise BadInput(f"loss must be one of {', '.join(LOSSES)} for forecasts, not {loss!r}")
         self.loss_name, self._input = loss, spec.inputs[0].name
 
-    def loss(self, output: torch.Tensor, target: Any) -> torch.Tensor:
-        """Mean loss over the measured pixels of a batch; 0 where there are none."""
-        total, pixels = self._summed(output, target)
-        return total / max(pixels, 1)
-
-    def _summed(self, output: torch.Tensor, target: Any) -> tuple[torch.Tensor, int]:
-        truth, mask = (torch.from_numpy(array) for array in target)
-        if self.loss_name == "mse":
-            each = (output - truth) ** 2
-        else:
-            each = torch.nn.functional.binary_cross_entropy(output, truth, reduction="none")
-        return torch.where(mask, each, 0.0).sum(), int(mask.sum())
-
-    def validate(self, module: torch.nn.Module, part: Part, epoch: int) -> dict[str, float]:
-        """Loss, and pooled errors of all steps together, by column."""
+    def validate(self, predict: Predict, part: Part, epoch: int) -> dict[str, float]:
+        """See Objective: the loss, and pooled errors of all steps together."""
         batch, known = part.batches(epoch), part.forecast
         loss, pixels = 0.0, 0
         squares, sizes, of_persistence = 0.0, 0.0, 0.0
-        with torch.inference_mode():
-            for start in range(0, len(part), _AT_ONCE):
-                inputs, (truth, mask) = batch(slice(start, start + _AT_ONCE))
-                output = module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-                total, counted = self._summed(output, (truth, mask))
-                loss, pixels = loss + float(total.item()), pixels + counted
-                errors = step_errors(output.numpy(), truth, mask, "pooled")
-                squares += _total(errors.rmse**2, errors.pixels)
-                sizes += _total(errors.mae, errors.pixels)
-                last = step_errors(persistence(inputs[self._input], known.horizon), truth, mask, "pooled")
-                of_persistence += _total(last.rmse**2, last.pixels)
+        for start in range(0, len(part), _AT_ONCE):
+            inputs, (truth, mask) = batch(slice(start, start + _AT_ONCE))
+            output = predict(inputs)
+            loss += float(pixel_losses(self.loss_name, output, truth)[mask].sum())
+            pixels += int(mask.sum())
+            errors = step_errors(output, truth, mask, "pooled")
+            squares += _total(errors.rmse**2, errors.pixels)
+            sizes += _total(errors.mae, errors.pixels)
+            last = step_errors(persistence(inputs[self._input], known.horizon), truth, mask, "pooled")
+            of_persistence += _total(last.rmse**2, last.pixels)
         if not math.isfinite(loss):
             raise Failed(f"the validation loss is {loss} after epoch {epoch + 1}")
         scale = known.top - known.bottom
@@ -116,6 +100,17 @@ class Forecasting:
             "mae": scale * sizes / max(pixels, 1),
             "skill": 1 - squares / of_persistence if of_persistence else math.nan,
         }
+
+
+def pixel_losses(name: str, output: Array, truth: Array) -> NDArray[np.float64]:
+    """The loss of every value, in float64."""
+    found, wanted = output.astype(np.float64), truth.astype(np.float64)
+    if name == "mse":
+        return (found - wanted) ** 2
+    # As PyTorch bounds it: a certainty that was wrong costs much, but not everything.
+    with np.errstate(divide="ignore"):
+        yes, no = np.maximum(np.log(found), -100.0), np.maximum(np.log1p(-found), -100.0)
+    return -(wanted * yes + (1.0 - wanted) * no)
 
 
 def _total(means: NDArray[np.float64], pixels: NDArray[np.int64]) -> float:

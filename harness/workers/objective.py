@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harness.workers.engine import Array
 
 #: Inputs by name, and what the objective wants to know of the truth, for samples by their places.
 Batch = Callable[[NDArray[np.int64] | slice], tuple[dict[str, Array], Any]]
+
+#: What a model puts out for a batch of inputs when it is used: without dropout, with moving statistics.
+Predict = Callable[[dict[str, Array]], Array]
 
 
 class Part(Protocol):
@@ -30,16 +32,13 @@ class Part(Protocol):
 
 
 class Objective(Protocol):
-    """A loss by name, the columns of the training log, and how a module is validated."""
+    """A loss by name, the columns of the training log, and how a model of any framework is validated."""
 
     columns: tuple[str, ...]
     loss_name: str
 
-    def loss(self, output: torch.Tensor, target: Any) -> torch.Tensor:
-        """Mean loss of a batch."""
-
-    def validate(self, module: torch.nn.Module, part: Any, epoch: int) -> dict[str, float]:
-        """Loss and metrics of a module in evaluation mode, by column. Raises Failed where they are not finite."""
+    def validate(self, predict: Predict, part: Any, epoch: int) -> dict[str, float]:
+        """Loss and metrics of a model, by column. Raises Failed where they are not finite."""
 
 
 def file_digest(file: Path) -> str:

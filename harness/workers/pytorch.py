@@ -18,12 +18,13 @@ from harness.workers.engine import (
     Precision,
     Progress,
     Stopwatch,
-    TensorInfo,
     environment_threads,
     thread_count,
 )
-from harness.workers.pytorch_model import build, fill, read_metadata, read_spec, state_arrays, widened
-from harness.workers.routes import export
+from harness.workers.model_files import read_metadata, read_spec, tensor_infos
+from harness.workers.pytorch_model import build, fill, state_arrays, widened
+from harness.workers.pytorch_training import PytorchLearner
+from harness.workers.routes import ROUTES
 from harness.workers.tensors import read_tensors
 from harness.workers.training import train
 
@@ -38,8 +39,7 @@ class PytorchModel(LoadedModel):
         self.widened = precision == "float64"
         if self.widened:
             self.module = widened(self.module)
-        self.inputs = [_tensor_info(tensor) for tensor in self.spec.inputs]
-        self.outputs = [_tensor_info(tensor) for tensor in self.spec.outputs]
+        self.inputs, self.outputs = tensor_infos(self.spec)
         self.metadata = read_metadata(path.with_name("metadata.json"))
 
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
@@ -81,11 +81,6 @@ class PytorchModel(LoadedModel):
         return found
 
 
-def _tensor_info(tensor: Any) -> TensorInfo:
-    shape = tuple(axis.name if axis.size is None else axis.size for axis in tensor.axes)
-    return TensorInfo(tensor.name, tensor.dtype, shape)
-
-
 class Pytorch(Engine):
     """PyTorch behind the worker contract."""
 
@@ -114,7 +109,10 @@ class Pytorch(Engine):
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
         """``train`` and ``export``."""
-        return {"train": functools.partial(train, progress=progress), "export": export}
+        return {
+            "train": functools.partial(train, learner=PytorchLearner, progress=progress),
+            "export": ROUTES.export,
+        }
 
 
 ENGINE = Pytorch

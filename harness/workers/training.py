@@ -1,4 +1,8 @@
-"""The request ``train``: Adam on a loss, seeded, repeatable bit for bit, resumable at the epoch."""
+"""The request ``train``, whatever the framework: Adam on a loss, seeded, repeatable bit for bit, resumable at the epoch.
+
+The order of samples, the validation and its metrics, the log and the checkpoints are one and the same for every framework;
+a :class:`Learner` does the steps.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,20 @@ import io
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harness.models.spec import ModelSpec
 from harness.workers import checkpoint, classification, forecasting
-from harness.workers.engine import BadInput, Failed, Progress
+from harness.workers.engine import Array, BadInput, Failed, Progress
+from harness.workers.model_files import read_spec
 from harness.workers.objective import Objective, Part
-from harness.workers.pytorch_model import build, read_spec, state_arrays
 from harness.workers.requests import existing_file, write_bytes, write_json
 from harness.workers.tensors import write_tensors
 
@@ -46,6 +50,45 @@ class Settings:
                 raise BadInput(f"{name} must be a number of at least 0, not {value!r}")
 
 
+class Learner(ABC):
+    """A model under training in one framework. It is made with :func:`derived` seeds alone, so that it can be made again."""
+
+    framework: ClassVar[str]
+    #: Packages whose versions decide what is learned, by name.
+    versions: dict[str, str]
+    #: Threads that may compute; another number may give other bits.
+    threads: int
+
+    @abstractmethod
+    def begin_epoch(self, seed: int) -> None:
+        """Training mode, and the random numbers of dropout from ``seed`` on."""
+
+    @abstractmethod
+    def step(self, inputs: dict[str, Array], target: Any) -> float:
+        """One step of the optimiser on a batch, whose truth is as its Part gives it. Returns its mean loss before the step."""
+
+    @abstractmethod
+    def outputs(self, inputs: dict[str, Array]) -> Array:
+        """What the model puts out for a batch when it is used: without dropout, with moving statistics."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Array]:
+        """Everything that the next epoch depends on."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Array]) -> None:
+        """Go back to a state. Raises ValueError, having changed nothing, where it does not fit."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, Array]:
+        """The canonical parameters as float32 arrays."""
+
+
+#: Makes the learner of a specification that minimises a loss by name (``Objective.loss_name``); its initial weights follow from
+#: the seed.
+MakeLearner = Callable[[ModelSpec, Settings, str, int], Learner]
+
+
 def train(
     data: str,
     out: str,
@@ -58,6 +101,7 @@ def train(
     metadata: str | None = None,
     loss: str | None = None,
     *,
+    learner: MakeLearner,
     progress: Progress,
 ) -> dict[str, Any]:
     """Train the model of a specification and write a complete ``train-...`` artifact.
@@ -73,6 +117,7 @@ def train(
         spec: JSON of the model specification; ``out/model.json`` by default.
         metadata: JSON of the metadata keys; ``out/metadata.json`` by default.
         loss: ``cross-entropy`` for classes; ``mse`` (the default) or ``bce`` for forecasts.
+        learner: makes what learns, in one framework.
         progress: told after batches and epochs.
 
     Returns the training record, which is also written as ``training.json``. Raises BadInput, and Failed where the loss
@@ -87,8 +132,8 @@ def train(
     objective, parts = _task(description, source, loss)
     if len(parts["train"]) < 2 or len(parts["valid"]) < 1:
         raise BadInput(f"{data}: training needs at least two samples, and one to validate on")
-    with _deterministic():
-        return _Training(description, settings, objective, parts, folder, progress).run()
+    made = learner(description, settings, objective.loss_name, derived(settings.seed, 0))
+    return _Training(made, description, settings, objective, parts, folder, progress).run()
 
 
 def _task(spec: ModelSpec, source: Path, loss: str | None) -> tuple[Objective, dict[str, Part]]:
@@ -110,20 +155,10 @@ def _folder(path: Any, name: str) -> Path:
     return Path(path)
 
 
-class _deterministic:
-    """Only algorithms that give the same bits every time, within the block."""
-
-    def __enter__(self) -> None:
-        self._before = torch.are_deterministic_algorithms_enabled()
-        torch.use_deterministic_algorithms(True)
-
-    def __exit__(self, *_: object) -> None:
-        torch.use_deterministic_algorithms(self._before)
-
-
 class _Training:
     def __init__(
         self,
+        learner: Learner,
         spec: ModelSpec,
         settings: Settings,
         objective: Objective,
@@ -131,15 +166,8 @@ class _Training:
         folder: Path,
         progress: Progress,
     ) -> None:
-        self.spec, self.settings, self.parts, self.folder = spec, settings, parts, folder
-        self.objective = objective
-        self.progress = progress
-        torch.manual_seed(_derived(settings.seed, 0))
-        self.module = build(spec)
-        # Fused: one pass over the parameters instead of a dozen, which at small batches is most of a step.
-        self.optimiser = torch.optim.Adam(
-            self.module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        self.learner, self.spec, self.settings, self.objective = learner, spec, settings, objective
+        self.parts, self.folder, self.progress = parts, folder, progress
         samples, size = len(parts["train"]), settings.batch_size
         self.iterations = samples // size + (1 if samples % size > 1 else 0)
 
@@ -149,19 +177,20 @@ class _Training:
             "spec": self.spec.model_dump(mode="json"),
             "settings": asdict(settings),
             "data": [self.parts["train"].digest, self.parts["valid"].digest],
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
+            "framework": self.learner.framework,
+            "versions": self.learner.versions,
+            "threads": self.learner.threads,
         }
-        done, rows = checkpoint.resume(self.folder, self.module, self.optimiser, identity)
+        done, rows = checkpoint.resume(self.folder, self.learner.restore, identity)
         for epoch in range(done, settings.epochs):
             rows.append(self._epoch(epoch))
             if epoch + 1 < settings.epochs:
-                checkpoint.save(self.folder, epoch + 1, self.module, self.optimiser, rows, identity)
+                checkpoint.save(self.folder, epoch + 1, self.learner.state(), rows, identity)
         record = {
-            "framework": "pytorch",
-            "versions": {"torch": torch.__version__, "numpy": np.__version__},
+            "framework": self.learner.framework,
+            "versions": self.learner.versions | {"numpy": np.__version__},
             "seed": settings.seed,
-            "threads": torch.get_num_threads(),
+            "threads": self.learner.threads,
             "optimiser": "adam",
             "loss": self.objective.loss_name,
             "epochs": settings.epochs,
@@ -173,7 +202,7 @@ class _Training:
             "seconds": sum(float(row["seconds"]) for row in rows),
             "resumed_at": done or None,
         }
-        write_tensors(self.folder / "weights.safetensors", state_arrays(self.module))
+        write_tensors(self.folder / "weights.safetensors", self.learner.parameters())
         _write_log(self.folder / "training.csv", self.objective.columns, rows)
         write_json(self.folder / "training.json", record)
         checkpoint.remove(self.folder)
@@ -184,33 +213,26 @@ class _Training:
         started = time.perf_counter()
         settings = self.settings
         # Every epoch's random numbers follow from the seed and the epoch alone, so that one can go on from any of them.
-        torch.manual_seed(_derived(settings.seed, epoch + 1))
+        self.learner.begin_epoch(derived(settings.seed, epoch + 1))
         generator = np.random.Generator(np.random.Philox(key=[settings.seed % 2**64, epoch]))
         order = generator.permutation(len(self.parts["train"]))
         batch = self.parts["train"].batches(epoch)
-        self.module.train()
         total, samples = 0.0, 0
         loop_started = time.perf_counter()
         for step, chosen in enumerate(self._batches(order), start=1):
             inputs, target = batch(chosen)
-            self.optimiser.zero_grad()
-            output = self.module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-            loss = self.objective.loss(output, target)
-            value = float(loss.item())
+            value = self.learner.step(inputs, target)
             if not math.isfinite(value):
                 raise Failed(
                     f"the loss is {value} in epoch {epoch + 1}, batch {step}: the training data holds values that are "
                     f"not finite, or the learning rate of {settings.learning_rate} is too high"
                 )
-            loss.backward()
-            self.optimiser.step()
             total += value * len(chosen)
             samples += len(chosen)
             if step % max(1, self.iterations // 20) == 0 or step == self.iterations:
                 self._tell(epoch, step, total / samples)
         loop_seconds = time.perf_counter() - loop_started
-        self.module.eval()
-        found = self.objective.validate(self.module, self.parts["valid"], epoch)
+        found = self.objective.validate(self.learner.outputs, self.parts["valid"], epoch)
         row: dict[str, Any] = {"epoch": epoch + 1, "loss": total / samples, **found}
         row["iterations_per_second"] = self.iterations / loop_seconds
         row["seconds"] = time.perf_counter() - started
@@ -228,8 +250,8 @@ class _Training:
             yield order[step * size : (step + 1) * size]
 
 
-def _derived(seed: int, stream: int) -> int:
-    """A seed for PyTorch's generator: one of many independent ones that belong to ``seed``."""
+def derived(seed: int, stream: int) -> int:
+    """A seed for a framework's generator, below 2^63: one of many independent ones that belong to ``seed``."""
     return int(np.random.Philox(key=[seed % 2**64, 2**63 + stream]).random_raw() >> np.uint64(1))
 
 

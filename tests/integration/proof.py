@@ -39,7 +39,7 @@ from harness.workers.engine import predict  # noqa: E402
 from harness.workers.onnx_reference import OnnxReference  # noqa: E402
 from harness.workers.onnx_runtime import OnnxRuntime  # noqa: E402
 from harness.workers.pytorch_model import state_arrays, widened  # noqa: E402
-from harness.workers.routes import export_module  # noqa: E402
+from harness.workers.routes import ROUTES  # noqa: E402
 
 Array = NDArray[Any]
 torch.set_num_threads(1)
@@ -120,7 +120,7 @@ def export(
 ) -> Path:
     """Write a module by a real exporter, in the module's own mode."""
     described = metadata_of(source.spec) if metadata is None else metadata
-    content, _ = export_module(module, source.spec, route, opset, fold, described)
+    content, _ = ROUTES.export_model(module, source.spec, route, opset, fold, described)
     path = folder / "model.onnx"
     path.write_bytes(content)
     return path

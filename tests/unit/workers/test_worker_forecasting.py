@@ -16,6 +16,7 @@ from harness.models import convlstm  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.workers import forecasting  # noqa: E402
 from harness.workers.engine import BadInput, Failed  # noqa: E402
+from harness.workers.pytorch_training import PytorchLearner, mean_loss  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 from harness.workers.training import train  # noqa: E402
 
@@ -53,7 +54,7 @@ def out(tmp_path: Path, spec: ModelSpec) -> Callable[[str], Path]:
 
 def trained(data: Path, folder: Path, **changes: Any) -> dict[str, Any]:
     settings = {"epochs": 3, "batch_size": 4, "seed": 1, "learning_rate": 0.02, "weight_decay": 0.0, **changes}
-    return train(str(data), str(folder), progress=said, **settings)
+    return train(str(data), str(folder), learner=PytorchLearner, progress=said, **settings)
 
 
 @pytest.mark.parametrize("loss", ["mse", "bce"])
@@ -82,43 +83,53 @@ def test_the_same_request_gives_the_same_bits_also_after_an_interruption(
     broken = out("broken")
     with pytest.raises(KeyboardInterrupt):
         train(
-            str(data), str(broken), epochs=3, batch_size=4, seed=1, learning_rate=0.02, weight_decay=0.0, progress=stop
+            str(data),
+            str(broken),
+            epochs=3,
+            batch_size=4,
+            seed=1,
+            learning_rate=0.02,
+            weight_decay=0.0,
+            learner=PytorchLearner,
+            progress=stop,
         )
     record = trained(data, broken)
     assert record["resumed_at"] == 2
     assert (broken / "weights.safetensors").read_bytes() == weights
 
 
-def test_no_data_has_no_part_in_loss_and_gradient(spec: ModelSpec) -> None:
+def test_no_data_has_no_part_in_loss_and_gradient() -> None:
     random = np.random.default_rng(0)
     truth = random.random((2, 1, 2, 4, 3)).astype(np.float32)
     mask = random.random(truth.shape) < 0.6
     output = torch.from_numpy(random.random(truth.shape).astype(np.float32)).requires_grad_()
     for name in forecasting.LOSSES:
-        objective = forecasting.Forecasting(spec, name)
-        loss = objective.loss(output, (truth, mask))
+        loss = mean_loss(name, "probability", output, (truth, mask))
         other = np.where(mask, truth, 1 - truth).astype(np.float32)
-        assert objective.loss(output, (other, mask)).item() == loss.item()
+        assert mean_loss(name, "probability", output, (other, mask)).item() == loss.item()
         (gradient,) = torch.autograd.grad(loss, output)
         assert (gradient.numpy()[~mask] == 0).all()
         assert (gradient.numpy()[mask] != 0).any()
     values = output.detach().numpy().astype(np.float64)
-    squared = forecasting.Forecasting(spec, "mse").loss(output, (truth, mask)).item()
+    squared = mean_loss("mse", "probability", output, (truth, mask)).item()
     assert squared == pytest.approx(((values - truth)[mask] ** 2).mean(), rel=1e-5)
     crossed = -(truth * np.log(values) + (1 - truth) * np.log(1 - values))
-    found = forecasting.Forecasting(spec, "bce").loss(output, (truth, mask)).item()
+    found = mean_loss("bce", "probability", output, (truth, mask)).item()
     assert found == pytest.approx(crossed[mask].mean(), rel=1e-5)
+    # The validation says the same of the same values.
+    arrays = output.detach().numpy()
+    assert forecasting.pixel_losses("mse", arrays, truth)[mask].mean() == pytest.approx(squared, rel=1e-5)
+    assert forecasting.pixel_losses("bce", arrays, truth)[mask].mean() == pytest.approx(found, rel=1e-5)
     nothing = np.zeros_like(mask)
-    assert forecasting.Forecasting(spec, "mse").loss(output, (truth, nothing)).item() == 0
+    assert mean_loss("mse", "probability", output, (truth, nothing)).item() == 0
 
 
 def test_validation_pools_over_all_sequences(data: Path, spec: ModelSpec) -> None:
-    class LastFrame(torch.nn.Module):
-        def forward(self, x: Any) -> Any:
-            return x[:, :, -1:].repeat(1, 1, 2, 1, 1)
+    def last_frame(inputs: dict[str, Any]) -> Any:
+        return np.repeat(inputs["x"][:, :, -1:], 2, axis=2)
 
     part = forecasting.Part(data, "train", spec)
-    found = forecasting.Forecasting(spec, "mse").validate(LastFrame(), part, 0)
+    found = forecasting.Forecasting(spec, "mse").validate(last_frame, part, 0)
     inputs, (truth, mask) = part.batches(0)(slice(None))
     error = (np.repeat(inputs["x"][:, :, -1:], 2, axis=2) - truth)[mask].astype(np.float64)
     assert len(part) > forecasting._AT_ONCE

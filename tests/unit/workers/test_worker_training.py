@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from harness.data.draw import drawn_series  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.workers import checkpoint, classification, training  # noqa: E402
+from harness.workers.pytorch_training import mean_loss  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 FIRST = {"epochs": 3, "batch_size": 16, "seed": 11}
@@ -235,10 +236,18 @@ def test_data_that_do_not_fit_are_refused(data: Path, out: Callable[[str], Path]
     assert "train.safetensors" in asked.refused("bad-input", "train", data=data, out=folder, **FIRST)
 
 
-@pytest.mark.parametrize("head", ["log-softmax", "softmax"])
+@pytest.mark.parametrize("head", ["logits", "log-softmax", "softmax"])
 def test_the_loss_is_the_cross_entropy_for_every_head(head: str) -> None:
     logits = torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
     target = torch.arange(20) % 5
-    output = torch.log_softmax(logits, 1) if head == "log-softmax" else torch.softmax(logits, 1)
-    expected = classification.cross_entropy(logits, target, "logits")
-    assert torch.allclose(classification.cross_entropy(output, target, head), expected, atol=1e-6)
+    output = {"logits": logits, "log-softmax": torch.log_softmax(logits, 1), "softmax": torch.softmax(logits, 1)}[head]
+    expected = float(torch.nn.functional.cross_entropy(logits.double(), target))
+    assert float(mean_loss("cross-entropy", head, output, target.numpy())) == pytest.approx(expected, abs=1e-6)
+    found = classification.cross_entropy(output.numpy(), target.numpy(), head)
+    assert found.shape == (20,)
+    assert found.mean() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_probability_of_zero_costs_a_finite_loss() -> None:
+    certain = np.array([[1.0, 0.0]], dtype=np.float32)
+    assert np.isfinite(classification.cross_entropy(certain, np.array([1]), "softmax")).all()

@@ -1,0 +1,93 @@
+"""What lies beside canonical parameters, and the files of ``native/`` that models are built from: any framework reads it so."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from pydantic import ValidationError
+
+from harness.models.spec import ModelSpec
+from harness.native import native_folder
+from harness.workers.engine import Array, BadInput, TensorInfo, Unsupported
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """The model specification in a JSON file. Raises BadInput."""
+    try:
+        return ModelSpec.from_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise BadInput(f"{path}: not a model specification: {first}") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata keys of the worker contract from a JSON file; none where there is no file. Raises BadInput."""
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: not a file of metadata: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise BadInput(f"{path}: metadata is a JSON object of strings")
+    return content
+
+
+def native_module(folder: str, spec: ModelSpec, runtime: str) -> ModuleType:
+    """The file of a model in ``native/<folder>``, imported once. Raises Unsupported where there is none."""
+    file = native_folder() / folder / f"{spec.model}.py"
+    if not spec.model.isidentifier() or not file.is_file():
+        raise Unsupported(f"model '{spec.model}' is not supported by {runtime}")
+    name = f"native_{folder}_{spec.model}"
+    if name not in sys.modules:
+        description = importlib.util.spec_from_file_location(name, file)
+        assert description is not None
+        assert description.loader is not None
+        module = importlib.util.module_from_spec(description)
+        sys.modules[name] = module
+        description.loader.exec_module(module)
+    return sys.modules[name]
+
+
+def check_parameters(spec: ModelSpec, arrays: dict[str, Array], where: str) -> None:
+    """Raises BadInput unless ``arrays`` has exactly the parameters of the specification, in its shapes, as float32."""
+    expected = {parameter.name: parameter.shape for parameter in spec.parameters}
+    missing = [name for name in expected if name not in arrays]
+    extra = [name for name in arrays if name not in expected]
+    if missing or extra:
+        parts = [f"lacks {some(missing)}"] if missing else []
+        parts += [f"has {some(extra)}, which {spec.model} does not have"] if extra else []
+        raise BadInput(f"{where}: {' and '.join(parts)}")
+    for name, shape in expected.items():
+        if arrays[name].shape != shape:
+            raise BadInput(f"{where}: '{name}' must have shape {shape}, not {arrays[name].shape}")
+        if arrays[name].dtype.name != "float32":
+            raise BadInput(f"{where}: '{name}' must be float32, not {arrays[name].dtype.name}")
+
+
+def tensor_infos(spec: ModelSpec) -> tuple[list[TensorInfo], list[TensorInfo]]:
+    """Inputs and outputs of a specification, dynamic axes by their names."""
+    inputs, outputs = (
+        [
+            TensorInfo(
+                tensor.name,
+                tensor.dtype,
+                tuple(axis.name if axis.size is None else axis.size for axis in tensor.axes),
+            )
+            for tensor in tensors
+        ]
+        for tensors in (spec.inputs, spec.outputs)
+    )
+    return inputs, outputs
+
+
+def some(names: list[str]) -> str:
+    """The first few of some names, quoted, and how many more there are."""
+    shown = ", ".join(f"'{name}'" for name in names[:4])
+    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"
