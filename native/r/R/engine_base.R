@@ -27,6 +27,7 @@ read_inputs <- function(path, model) {
   stored <- read_stored_tensors(path)
   lapply(stats::setNames(nm = names(stored)), function(name) {
     x <- decode_tensor(stored[[name]])
+    refuse_rounded_integers(stored[[name]], x)
     declared <- infos[[name]]$dtype
     if (is.null(declared) || x$dtype == declared) return(x)
     if (model$precision == "float64" && x$dtype == "float64" && is_floating(declared)) {
@@ -35,6 +36,14 @@ read_inputs <- function(path, model) {
     }
     stop_bad_input("input '", name, "' is ", x$dtype, "; the model takes ", declared)
   })
+}
+
+# A double holds integers up to 2^53, and beyond that the largest and some in between: those that come back as they were.
+refuse_rounded_integers <- function(stored, x) {
+  if (!x$dtype %in% c("int64", "uint64") || !length(x$data) || max(abs(x$data)) < 2^53) return(invisible())
+  if (!identical(encode_values(x$data, x$dtype), stored$bytes)) {
+    stop_unsupported("input '", stored$name, "' holds integers beyond 2^53, which r/base cannot hold exactly")
+  }
 }
 
 base_predict <- function(model, path, batch_size) {
