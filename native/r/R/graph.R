@@ -68,6 +68,7 @@ build_graph <- function(model, precision, table = operator_table(), runtime = "r
     stop_bad_input("the graph output ", quoted(output_names[is.na(output_slots)]), " is computed by nothing")
   }
   tensors <- lapply(graph$initializers, function(p) tensor(decode_values(p$bytes, p$dtype), p$shape, p$dtype))
+  tensors <- hold_factors(tensors, nodes)
   graph <- list(
     inputs = graph$inputs[!input_names %in% initializer_names], optional_inputs = input_names,
     outputs = graph$outputs, output_slots = output_slots, names = names,
@@ -144,7 +145,7 @@ prepare_node <- function(node, position, opset, precision, table, runtime) {
   prepared <- list(
     name = node$name, operator = node$operator, label = label, inputs = node$inputs, outputs = node$outputs,
     attributes = attributes, since = max(since), opset = opset, precision = precision,
-    run = row$run
+    run = row$run, factor = row$factor, any_order = isTRUE(attr(row$run, "any_order"))
   )
   if (!is.null(row$refuse)) {
     reason <- row$refuse(prepared)
@@ -163,6 +164,25 @@ check_attribute <- function(value, kind, name, what) {
   )
   if (!isTRUE(fits)) stop_bad_input(what(": attribute '", name, "' is not of the type it should be"))
   value
+}
+
+# A constant that is read as one matrix only is made that matrix once, not in
+# every call, and looked through for NaN once.
+hold_factors <- function(tensors, nodes) {
+  sizes <- vector("list", length(tensors))
+  for (node in nodes) {
+    for (position in which(node$input_slots > 0L & node$input_slots <= length(tensors))) {
+      slot <- node$input_slots[position]
+      wanted <- if (!is.null(node$factor)) node$factor(tensors[[slot]]$shape, position)
+      # FALSE: somebody reads it as something else.
+      sizes[[slot]] <- if (is.null(wanted) || !(is.null(sizes[[slot]]) || identical(sizes[[slot]], wanted))) FALSE else wanted
+    }
+  }
+  for (slot in which(vapply(sizes, is.numeric, NA))) {
+    dim(tensors[[slot]]$data) <- sizes[[slot]]
+    tensors[[slot]]$finite <- all_finite(tensors[[slot]]$data)
+  }
+  tensors
 }
 
 # Integers beyond 2^53 are not exact in a double. As a bound of Slice ("to the

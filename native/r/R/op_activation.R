@@ -4,7 +4,7 @@
 unary <- function(f, attributes = character()) {
   force(f)
   force(attributes)
-  function(inputs, node) {
+  any_order(function(inputs, node) {
     x <- inputs[[1L]]
     data <- if (length(attributes)) {
       do.call(f, c(list(x$data), node$attributes[attributes]))
@@ -12,8 +12,10 @@ unary <- function(f, attributes = character()) {
       # Outside its domain a function is NaN; R would also warn.
       suppressWarnings(f(x$data))
     }
-    arithmetic_result(data, x$shape, x$dtype)
-  }
+    result <- arithmetic_result(data, x$shape, x$dtype)
+    result$channel_major <- x$channel_major
+    result
+  })
 }
 
 relu <- function(x) pmax.int(x, 0)

@@ -41,36 +41,47 @@ op_conv <- function(inputs, node) {
   # Positions of all samples by channels, so that one row index serves every channel.
   inner <- prod(spatial)
   rows <- x$data
-  if (samples > 1) {
+  if (samples > 1 && is.null(x$channel_major)) {
     dim(rows) <- c(inner, channels, samples)
     rows <- aperm(rows, c(1L, 3L, 2L))
   }
+  finite <- (isTRUE(weight$finite) || all_finite(weight$data)) && all_finite(rows)
   padded <- prod(padded_sizes(geometry))
   if (padded != inner) {
     wide <- matrix(0, padded * samples, channels)
     wide[outer(inner_positions(geometry), (seq_len(samples) - 1) * padded, `+`), ] <- rows
     rows <- wide
   }
-  dim(rows) <- c(padded * samples, channels)
+  rows <- as_dim(rows, c(padded * samples, channels))
   starts <- as.vector(outer(window_starts(geometry), (seq_len(samples) - 1) * padded, `+`)) + 1
   taps <- window_taps(geometry)
-  result <- matrix(0, length(starts), filters)
-  per_group <- channels / group
-  filter_matrix <- weight$data
-  dim(filter_matrix) <- c(length(taps) * per_group, filters)
-  for (g in seq_len(group)) {
-    in_group <- (g - 1) * per_group + seq_len(per_group)
-    out_group <- (g - 1) * (filters / group) + seq_len(filters / group)
-    result[, out_group] <- window_products(
-      rows, starts, taps, in_group, if (group == 1) filter_matrix else filter_matrix[, out_group, drop = FALSE]
-    )
-  }
+  filter_matrix <- as_dim(weight$data, filter_matrix_sizes(weight$shape, 2L))
+  result <- without_nan_check(finite, if (group == 1) {
+    window_products(rows, starts, taps, seq_len(channels), filter_matrix)
+  } else {
+    grouped_products(rows, starts, taps, group, filter_matrix)
+  })
   if (!is.null(bias)) result <- result + rep(bias$data, each = nrow(result))
-  if (samples > 1) {
-    dim(result) <- c(prod(geometry$output), samples, filters)
-    result <- aperm(result, c(1L, 3L, 2L))
+  result <- tensor(as_vector(result), shape, x$dtype)
+  if (samples > 1) result$channel_major <- TRUE
+  result
+}
+
+# Taps and channels of a group by filters, see operator().
+filter_matrix_sizes <- function(shape, position) {
+  if (position == 2L && length(shape) > 2L) c(prod(shape[-1L]), shape[1L])
+}
+
+grouped_products <- function(rows, starts, taps, group, filter_matrix) {
+  channels <- ncol(rows) / group
+  filters <- ncol(filter_matrix) / group
+  result <- matrix(0, length(starts), ncol(filter_matrix))
+  for (g in seq_len(group)) {
+    in_group <- (g - 1) * channels + seq_len(channels)
+    out_group <- (g - 1) * filters + seq_len(filters)
+    result[, out_group] <- window_products(rows, starts, taps, in_group, filter_matrix[, out_group, drop = FALSE])
   }
-  tensor(as.vector(result), shape, x$dtype)
+  result
 }
 
 # Products of the windows that begin at `starts` with a (taps x channels) by filters matrix.

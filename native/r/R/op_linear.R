@@ -1,6 +1,30 @@
 # Matrix products. A row-major (rows x columns) matrix is an R matrix of
 # columns x rows, so A B becomes B A on the reversed arrays.
 
+# Rows and columns of a constant factor, see operator().
+factor_sizes <- function(shape, position) if (length(shape) == 2L && position <= 2L) rev(shape)
+
+#' A product of finite matrices
+#'
+#' R looks through both factors of every product for NaN and infinities, which
+#' some BLAS lose. Where there are none for certain the same BLAS routine is
+#' called without that look.
+#' @param finite whether that is so; @param product the product, evaluated here.
+#' @noRd
+without_nan_check <- function(finite, product) {
+  if (finite) {
+    before <- options(matprod = "blas")
+    on.exit(options(before))
+  }
+  product
+}
+
+# Worth asking where one factor is known: its own look is what R's would cost.
+finite_factors <- function(a, b) {
+  if (!isTRUE(a$finite) && !isTRUE(b$finite)) return(FALSE)
+  (isTRUE(a$finite) || all_finite(a$data)) && (isTRUE(b$finite) || all_finite(b$data))
+}
+
 #' Gemm: alpha A' B' + beta C
 #' @noRd
 op_gemm <- function(inputs, node) {
@@ -17,7 +41,7 @@ op_gemm <- function(inputs, node) {
   if (a$shape[if (transposed_a) 1L else 2L] != b$shape[if (transposed_b) 2L else 1L]) {
     stop_bad_input("shapes ", shape_text(a$shape), " and ", shape_text(b$shape), " do not fit a product")
   }
-  product <- if (transposed_a && transposed_b) {
+  product <- without_nan_check(finite_factors(a, b), if (transposed_a && transposed_b) {
     crossprod(right, t(left))
   } else if (transposed_a) {
     tcrossprod(right, left)
@@ -25,8 +49,8 @@ op_gemm <- function(inputs, node) {
     crossprod(right, left)
   } else {
     right %*% left
-  }
-  data <- as.vector(product)
+  })
+  data <- as_vector(product)
   if (attributes$alpha != 1) data <- data * attributes$alpha
   shape <- c(rows, columns)
   if (length(inputs) > 2L && !is.null(inputs[[3L]])) {
@@ -63,8 +87,9 @@ op_matmul <- function(inputs, node) {
   element_count(c(batch, rows, columns), "the product")
   if (prod(batch_b) == 1) {
     # One right factor for all: a single product.
-    left <- matrix(a$data, common)
-    data <- as.vector(matrix(b$data, columns) %*% left)
+    left <- as_dim(a$data, c(common, rows * prod(batch_a)))
+    right <- as_dim(b$data, c(columns, common))
+    data <- as_vector(without_nan_check(finite_factors(a, b), right %*% left))
   } else {
     left <- array(a$data, c(common, rows, prod(batch_a)))
     right <- array(b$data, c(columns, common, prod(batch_b)))

@@ -23,14 +23,17 @@ op_batch_normalization <- function(inputs, node) {
   variance <- inputs[[5L]]$data
   training <- node$attributes$training_mode == 1
   if (training) {
+    x <- settled(x)
     values <- matrix(permute_axes(x$data, c(x$shape[1L], channels, inner), c(1, 0, 2)), ncol = channels)
     mean <- colMeans(values)
     variance <- colMeans((values - rep(mean, each = nrow(values)))^2)
   }
   factor <- inputs[[2L]]$data / sqrt(variance + node$attributes$epsilon)
   shift <- inputs[[3L]]$data - mean * factor
-  # Recycled over the samples.
-  result <- tensor(x$data * rep(factor, each = inner) + rep(shift, each = inner), x$shape, x$dtype)
+  # Recycled over the samples, or with all of them in one run per channel.
+  run <- if (is.null(x$channel_major)) inner else inner * x$shape[1L]
+  result <- tensor(x$data * rep(factor, each = run) + rep(shift, each = run), x$shape, x$dtype)
+  result$channel_major <- x$channel_major
   if (!training) return(result)
   momentum <- node$attributes$momentum
   running <- function(old, new) tensor(old$data * momentum + new * (1 - momentum), old$shape, old$dtype)

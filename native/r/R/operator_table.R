@@ -15,8 +15,10 @@
 #' @param until the last opset that has the operator.
 #' @param refuse NULL, or a function of the node that returns NULL or what
 #'   about it is not supported.
+#' @param factor NULL, or a function of the shape and the position of a constant
+#'   input: rows and columns of the matrix as which alone it is read, or NULL.
 #' @noRd
-operator <- function(run, since, inputs, attributes = list(), until = Inf, refuse = NULL) {
+operator <- function(run, since, inputs, attributes = list(), until = Inf, refuse = NULL, factor = NULL) {
   kinds <- vapply(attributes, attribute_kind, "")
   absent <- vapply(attributes, inherits, NA, "absent_default")
   required <- names(attributes)[absent][vapply(attributes[absent], `[[`, NA, "required")]
@@ -32,7 +34,7 @@ operator <- function(run, since, inputs, attributes = list(), until = Inf, refus
   })
   list(
     run = run, since = since, inputs = range(inputs), attributes = attributes, kinds = kinds,
-    required = required, until = until, refuse = refuse
+    required = required, until = until, refuse = refuse, factor = factor
   )
 }
 
@@ -58,9 +60,9 @@ operator_table <- function() {
 build_operator_table <- function() {
   list(
     # Windows
-    Conv = operator(op_conv, c(1, 11, 22), c(2, 3), list(group = 1, pads = none("numbers"),
+    Conv = operator(any_order(op_conv), c(1, 11, 22), c(2, 3), list(group = 1, pads = none("numbers"),
       auto_pad = "NOTSET", strides = none("numbers"), dilations = none("numbers"),
-      kernel_shape = none("numbers"))),
+      kernel_shape = none("numbers")), factor = filter_matrix_sizes),
     ConvTranspose = operator(op_conv_transpose, c(1, 11, 22), c(2, 3), list(group = 1, auto_pad = "NOTSET",
       strides = none("numbers"), pads = none("numbers"), output_padding = none("numbers"),
       dilations = none("numbers"), output_shape = none("numbers"), kernel_shape = none("numbers"))),
@@ -78,9 +80,10 @@ build_operator_table <- function() {
     GlobalLpPool = operator(op_global_lp_pool, c(2, 22), 1, list(p = 2)),
 
     # Products and normalisations
-    Gemm = operator(op_gemm, c(7, 9, 11, 13), c(2, 3), list(beta = 1, transB = 0, alpha = 1, transA = 0)),
-    MatMul = operator(op_matmul, c(1, 9, 13), 2),
-    BatchNormalization = operator(op_batch_normalization, c(7, 9, 14, 15), 5, list(momentum = 0.9,
+    Gemm = operator(op_gemm, c(7, 9, 11, 13), c(2, 3), list(beta = 1, transB = 0, alpha = 1, transA = 0),
+      factor = factor_sizes),
+    MatMul = operator(op_matmul, c(1, 9, 13), 2, factor = factor_sizes),
+    BatchNormalization = operator(any_order(op_batch_normalization), c(7, 9, 14, 15), 5, list(momentum = 0.9,
       epsilon = 1e-05, spatial = 1, training_mode = 0), refuse = refuse_training),
     LayerNormalization = operator(op_layer_normalization, 17, c(2, 3), list(stash_type = 1, epsilon = 1e-05,
       axis = -1)),

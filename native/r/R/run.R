@@ -25,7 +25,7 @@ run_graph <- function(graph, inputs, names = NULL) {
     free <- setdiff(graph$release[[k]], wanted)
     values[free] <- list(NULL)
   }
-  results <- values[wanted]
+  results <- lapply(values[wanted], settled)
   base::names(results) <- graph$names[wanted]
   results
 }
@@ -40,6 +40,7 @@ last_node_needed <- function(graph, slots) {
 
 # One node: a list of tensors, one per output. Whatever goes wrong names the node.
 run_node <- function(node, arguments) {
+  if (!node$any_order) arguments <- lapply(arguments, settled)
   results <- tryCatch(
     node$run(arguments, node),
     error = function(e) {

@@ -11,6 +11,12 @@
 # Inside the package "axis" counts as ONNX does (0 is the slowest), and
 # "dimension" counts as R does on rev(shape) (1 is the fastest). Only from_r()
 # and to_r() permute: they are the border to the user.
+#
+# Two liberties are taken for speed, and end at the operators that know of them.
+# Between convolutions a tensor may be `channel_major`: axes 0 and 1 of its data
+# exchanged, which spares two permutations; see settled(). And a constant that
+# is only a factor of products holds its data as that matrix, and `finite`
+# whether it is known to hold no NaN; see hold_factors().
 
 tensor <- function(data, shape, dtype) {
   list(data = data, shape = shape, dtype = dtype)
@@ -32,11 +38,32 @@ element_count <- function(shape, what = "a tensor") {
 }
 
 # The tensor as an R array with reversed dimensions (a scalar gets dimension 1).
-reversed_array <- function(x) {
-  data <- x$data
-  dim(data) <- if (length(x$shape)) rev(x$shape) else 1L
+reversed_array <- function(x) as_dim(x$data, if (length(x$shape)) rev(x$shape) else 1L)
+
+# R copies data whose dim is set, even to what it is.
+as_dim <- function(data, sizes) {
+  if (!identical(dim(data), as.integer(sizes))) dim(data) <- sizes
   data
 }
+
+# A tensor with its data in the order of its axes.
+settled <- function(x) {
+  if (is.null(x$channel_major)) return(x)
+  data <- array(x$data, c(prod(x$shape[-(1:2)]), x$shape[1:2]))
+  tensor(as_vector(aperm(data, c(1L, 3L, 2L))), x$shape, x$dtype)
+}
+
+# Marks a function of (inputs, node) that takes its first input in any order; run_node() settles all others.
+any_order <- function(run) structure(run, any_order = TRUE)
+
+# as.vector() copies, which a value that nothing else holds does not need.
+as_vector <- function(data) {
+  dim(data) <- NULL
+  data
+}
+
+# No NaN and no infinity: read once, without the vector that all(is.finite()) makes. A sum that overflows is one too many.
+all_finite <- function(values) is.finite(sum(values))
 
 # An R array in ONNX axis order to a tensor.
 from_r <- function(values, dtype) {

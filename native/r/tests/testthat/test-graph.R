@@ -92,3 +92,89 @@ test_that("typed tensor fields hold the same values as raw bytes", {
   model <- read_model(list(onnx_node("Identity", "w", "y")), list(), list(onnx_value("y", "int32")), list(int_data))
   expect_equal(as.vector(predict(model, list())), c(-7, 9))
 })
+
+# What the package holds for speed (see tensor.R) must not be seen from outside.
+
+chain <- function(...) {
+  onnx_model(
+    list(
+      onnx_node("Conv", c("x", "w"), "c1", kernel_shape = ints(3), pads = ints(1, 1), name = "first"),
+      onnx_node("BatchNormalization", c("c1", "scale", "shift", "mean", "variance"), "n", name = "norm"),
+      onnx_node("Relu", "n", "r", name = "relu"),
+      onnx_node("Conv", c("r", "w2", "b2"), "c2", kernel_shape = ints(2), group = 2L, name = "second"),
+      onnx_node("Add", c("c2", "offset"), "y", name = "add")
+    ),
+    list(onnx_value("x", "float32", list("sample", 2, 6)), ...), list(onnx_value("y"), onnx_value("c2"), onnx_value("r")),
+    list(
+      onnx_tensor("w", wavy(4, 2, 3)), onnx_tensor("scale", wavy(4)), onnx_tensor("shift", wavy(4) / 3),
+      onnx_tensor("mean", wavy(4) / 2), onnx_tensor("variance", c(1, 2, 3, 4)), onnx_tensor("w2", wavy(6, 2, 2)),
+      onnx_tensor("b2", wavy(6)), onnx_tensor("offset", wavy(6, 1))
+    )
+  )
+}
+
+test_that("values between convolutions keep the order of their axes, whoever reads them", {
+  model <- onnx_read(write_model(chain()), "float64")
+  x <- wavy(5, 2, 6)
+  together <- plainonnx:::run_graph(model$graph, list(x = plainonnx:::from_r(x, "float32")), model$graph$names[-(1:9)])
+  expect_true(all(vapply(together, function(v) is.null(v$channel_major) && is.null(dim(v$data)), NA)))
+  # One sample at a time nothing is reordered.
+  alone <- lapply(1:5, function(k) predict(model, x[k, , , drop = FALSE]))
+  for (name in c("y", "c2", "r")) {
+    whole <- plainonnx:::to_r(together[[name]])
+    for (k in 1:5) expect_equal(whole[k, , , drop = FALSE], alone[[k]][[name]], tolerance = 1e-14, info = name)
+  }
+  by_hand <- function(k, filter, at) {
+    padded <- cbind(0, x[k, , ], 0)
+    sum(plainonnx:::round_to_dtype(as.vector(wavy(4, 2, 3)[filter, , ]), "float32") * padded[, at + 0:2])
+  }
+  c1 <- plainonnx:::to_r(together[["c1"]])
+  expect_equal(c1[3, 2, 5], by_hand(3, 2, 5), tolerance = 1e-14)
+  expect_equal(c1[5, 4, 1], by_hand(5, 4, 1), tolerance = 1e-14)
+})
+
+test_that("a constant is one matrix only where products alone read it, and another may take its place", {
+  both <- onnx_model(
+    list(onnx_node("Gemm", c("x", "w"), "p"), onnx_node("Add", c("p", "w"), "y")),
+    list(onnx_value("x", "float32", list(2, 2)), onnx_value("w", "float32", list(2, 2))), list(onnx_value("y"), onnx_value("w")),
+    list(onnx_tensor("w", matrix(c(1, 2, 3, 4), 2)))
+  )
+  model <- onnx_read(write_model(both), "float64")
+  expect_null(dim(model$graph$tensors[[1]]$data))
+  x <- matrix(c(1, 0, 2, 1), 2)
+  expect_equal(predict(model, list(x = x))$y, x %*% matrix(1:4, 2) + matrix(1:4, 2))
+
+  given <- onnx_read(write_model(chain(onnx_value("w", "float32", list(4, 2, 3)))), "float64")
+  expect_equal(dim(given$graph$tensors[[1]]$data), c(6L, 4L))
+  x <- wavy(2, 2, 6)
+  expect_equal(predict(given, list(x = x, w = wavy(4, 2, 3) * 0))$r,
+               predict(onnx_read(write_model(chain()), "float64"), x * 0)$r)
+})
+
+test_that("NaN and infinities in weights and inputs reach exactly the outputs that they should", {
+  model <- function(weight) onnx_read(write_model(onnx_model(
+    list(onnx_node("Gemm", c("x", "w"), "y")), list(onnx_value("x", "float32", list("n", 3))), list(onnx_value("y")),
+    list(onnx_tensor("w", weight))
+  )))
+  x <- matrix(c(1, NaN, 0, 2, 0, 0, 3, 4, 0), 3)
+  found <- predict(model(diag(3)), x)
+  expect_equal(is.nan(found), matrix(c(FALSE, TRUE, FALSE), 3, 3))
+  infinite <- diag(3)
+  infinite[1, 2] <- Inf
+  # 0 * Inf is NaN, 1 * Inf is not.
+  expect_equal(predict(model(infinite), matrix(c(1, 0, 0, 0, 0, 0), 2)), rbind(c(1, Inf, 0), c(0, NaN, 0)))
+  expect_equal(getOption("matprod"), "default")
+
+  conv <- onnx_read(write_model(onnx_model(
+    list(onnx_node("Conv", c("x", "w"), "y", kernel_shape = ints(2))), list(onnx_value("x", "float32", list("n", 1, 4))),
+    list(onnx_value("y")), list(onnx_tensor("w", array(c(1, 1), c(1, 1, 2))))
+  )))
+  x <- array(c(1, 1, NaN, 1, 2, 1, 1, -Inf), c(2, 1, 4))
+  expect_equal(predict(conv, x), array(c(NaN, 2, NaN, 2, 3, -Inf), c(2, 1, 3)))
+  expect_equal(getOption("matprod"), "default")
+})
+
+test_that("a refusal inside a product leaves R's own options as they were", {
+  expect_error(plainonnx:::without_nan_check(TRUE, stop("broken")), "broken")
+  expect_equal(getOption("matprod"), "default")
+})
