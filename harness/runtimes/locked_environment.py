@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.errors import UnavailableError
 from harness.runtimes.cache import cache_folder
 
-#: Seconds that making one may take: some 30 MB are fetched where they are not kept already.
+#: Seconds that making one may take: some 40 MB are fetched where they are not kept already.
 LIMIT = 300.0
 
 
