@@ -136,6 +136,8 @@ def fingerprint(step: Step) -> dict[str, Any]:
     row = RUNTIMES[step.runtime or ""]
     if row.language == "r":
         code = sources("native:r", "workers/rpy2_host.py")
+    elif row.language == "julia":
+        code = sources("native:julia")
     elif row.framework is not None:
         code = sources("workers", "models", "compare/metrics.py", f"native:{row.framework}")
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.errors import WorkerError
 from harness.native import native_folder
-from harness.runtimes import reticulate
+from harness.runtimes import julia, reticulate
 from harness.runtimes.cache import cache_folder
 from harness.runtimes.registry import Runtime, host_of, python_of
 
@@ -22,7 +22,7 @@ def source_hash(folder: Path, suffixes: tuple[str, ...] = ()) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not path.is_file() or relative.parts[0] == "tests" or "__pycache__" in relative.parts:
+        if not path.is_file() or relative.parts[0] in ("tests", "test") or "__pycache__" in relative.parts:
             continue
         if suffixes and path.suffix not in suffixes:
             continue
@@ -88,6 +88,11 @@ def _r_version(rscript: str) -> str:
     return (done.stdout + done.stderr).strip()
 
 
+def julia_package() -> tuple[Path, Path]:
+    """The Julia package of ``native/julia`` and the depot of what Julia compiled of it, see :func:`julia.package`."""
+    return julia.package(source_hash(native_folder() / "julia"))
+
+
 def command(row: Runtime) -> list[str]:
     """The command that starts a runtime's worker."""
     host = host_of(row)
@@ -95,6 +100,8 @@ def command(row: Runtime) -> list[str]:
         return [sys.executable, "-m", "harness.workers.serve", row.name]
     if host == "rpy2":
         return [sys.executable, "-m", "harness.workers.rpy2_host", row.name]
+    if host == "julia":
+        return julia.command(f'using PlainONNX; PlainONNX.serve("{row.engine}")')
     return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", f"plainonnx::serve('{row.engine}')"]
 
 
@@ -106,6 +113,7 @@ THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    "JULIA_NUM_THREADS",
     "HARNESS_THREADS",
 )
 
@@ -129,4 +137,6 @@ def environment(row: Runtime, threads: int) -> dict[str, str]:
         variables |= {"TORCH_VERIFY_LOAD": "FALSE", "TORCH_INSTALL": "0", "RPY2_CFFI_MODE": "API"}
     if (python := python_of(row)) is not None:
         variables = reticulate.without_search_paths(variables) | reticulate.variables(python)
+    if row.language == "julia":
+        variables |= julia.variables(*julia_package()) | {"HARNESS_HOST": host}
     return variables

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import ScenarioError, UnavailableError
-from harness.runtimes import reticulate
+from harness.runtimes import julia, reticulate
 from harness.runtimes.cache import cache_folder
 from harness.runtimes.locked_environment import LockedEnvironment
 
 Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors"]
-Host = Literal["python", "rscript", "rpy2"]
+Host = Literal["python", "rscript", "rpy2", "julia"]
 
 #: Variable that names the host of the runtimes whose row says ``rpy2``: ``rpy2`` or ``rscript``.
 HOST_VARIABLE = "HARNESS_R_HOST"
@@ -122,6 +122,14 @@ RUNTIMES: dict[str, Runtime] = {
             install=f"{_DEBIAN_R} r-cran-reticulate",
             environment=LockedEnvironment("r_onnxruntime"),
         ),
+        Runtime(
+            "julia/base",
+            host="julia",
+            packages=(),
+            reads=("onnx",),
+            install="make setup, or the download of https://julialang.org/downloads/",
+            oracle=True,
+        ),
     )
 }
 
@@ -150,6 +158,9 @@ def availability(row: Runtime) -> Availability:
     """Whether a runtime's packages are there, found out without importing any of them into this process."""
     if row.host == "python":
         return _python_packages(row)
+    if row.language == "julia":
+        versions, reason = julia.find()
+        return Availability(not reason, versions, reason, row.install if reason else "")
     here = _r_packages(row)
     if here.installed and row.environment is not None:
         return _called_by_reticulate(row, here)

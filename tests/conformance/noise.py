@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,12 +35,23 @@ chatter <- function(e) {{
 }}
 """
 
+_JULIA = f"""
+function chatter(_)
+    Core.println("{{\\"id\\": 1, \\"ok\\": true, \\"result\\": {{}}}}")
+    Core.println("{NOISE}")
+    finalizer(chatter, Ref(0))
+end
+println("{NOISE}")
+run(`echo from a child process`)
+chatter(nothing)
+"""
+
 
 def noisy_environment(language: str, folder: Path) -> dict[str, str]:
     """Variables that make every new process of a language noisy.
 
     In Python a ``sitecustomize`` module with a thread that prints; in R a default package whose finalizers print
-    whenever memory is collected.
+    whenever memory is collected; in Julia a program before it on the path, which loads such finalizers first.
     """
     if language == "python":
         (folder / "sitecustomize.py").write_text(_PYTHON, encoding="utf-8")
@@ -59,4 +71,10 @@ def noisy_environment(language: str, folder: Path) -> dict[str, str]:
         )
         packages = "datasets,utils,grDevices,graphics,stats,methods,noisy"
         return {"R_LIBS_USER": str(library), "R_DEFAULT_PACKAGES": packages}
+    if language == "julia":
+        noise, program = folder / "noise.jl", folder / "julia"
+        noise.write_text(_JULIA, encoding="utf-8")
+        program.write_text(f'#!/bin/sh\nexec "{shutil.which("julia")}" -L "{noise}" "$@"\n', encoding="utf-8")
+        program.chmod(0o755)
+        return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
     raise ValueError(f"no noise is known for {language}")
