@@ -12,15 +12,14 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-from conftest import random_parameters  # noqa: E402
+from conftest import Asked, random_parameters  # noqa: E402
 
 from harness.compare.parameters import compare_parameters  # noqa: E402
 from harness.compare.records import Verdict  # noqa: E402
 from harness.compare.structure import compare_structure  # noqa: E402
 from harness.models import convlstm  # noqa: E402
 from harness.workers.onnx_structure import structure  # noqa: E402
-from harness.workers.pytorch_model import build, fill  # noqa: E402
-from harness.workers.routes import export_module  # noqa: E402
+from harness.workers.tensors import write_tensors  # noqa: E402
 
 SPEC = convlstm.build(
     bands=1, history=3, horizon=3, rows=6, columns=5, hyperparameters={"filters": (3, 2, 2), "kernels": (3, 1, 1)}
@@ -28,16 +27,20 @@ SPEC = convlstm.build(
 WEIGHTS = random_parameters(SPEC)
 
 
-def exported(route: str) -> tuple[Any, dict[str, Any]]:
-    module = build(SPEC).eval()
-    fill(module, SPEC, WEIGHTS, "here")
-    content, record = export_module(module, SPEC, route, 18, True, {})
-    return onnx.load_from_string(content), record
+def exported(folder: Path, route: str) -> tuple[Any, dict[str, Any]]:
+    write_tensors(folder / "weights.safetensors", WEIGHTS)
+    (folder / "model.json").write_text(SPEC.to_json())
+    (folder / "out").mkdir()
+    asked = Asked("python/pytorch")
+    record = asked(
+        "export", weights=folder / "weights.safetensors", out=folder / "out", route=route, opset=18, fold=True
+    )
+    return onnx.load(folder / "out" / "model.onnx"), record
 
 
 @pytest.fixture(scope="module")
-def script() -> tuple[Any, dict[str, Any]]:
-    return exported("torch-script")
+def script(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
+    return exported(tmp_path_factory.mktemp("script"), "torch-script")
 
 
 def compared(model: Any, folder: Path, changed: dict[str, np.ndarray] | None = None) -> Any:
@@ -76,7 +79,7 @@ def test_shared_weights_are_one(script: tuple[Any, dict[str, Any]], tmp_path: Pa
 
 
 def test_dynamo_unrolls_to_shared_weights_too(tmp_path: Path) -> None:
-    model, record = exported("torch-dynamo")
+    model, record = exported(tmp_path, "torch-dynamo")
     assert compared(model, tmp_path).verdict is Verdict.IDENTICAL
     assert record["operators"]["Conv"] == 3 * 3 + 1
     # Each stands behind a recurrence and an activation: there is no layer that could take it in.
