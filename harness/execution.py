@@ -62,11 +62,12 @@ class Failure:
 
 @dataclass
 class Finished:
-    """What the steps left: the folder or the failure of each, and the seconds they took."""
+    """What the steps left: the folder or the failure of each, the seconds they took, and what their workers did."""
 
     folders: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
     seconds: dict[str, Any] = field(default_factory=dict)
+    workers: dict[str, Any] = field(default_factory=dict)
 
 
 def availabilities(plan: Plan, listener: Listener) -> dict[str, Availability]:
@@ -146,6 +147,7 @@ class Execution:
                     self._listener.ended(step.id, state, elapsed)
             finally:
                 workers.close()
+            self._finished.workers = workers.record()
         self._finished.seconds = {
             "steps": seconds,
             "worker_start": workers.start_seconds,

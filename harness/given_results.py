@@ -70,6 +70,7 @@ def compare_given(
                 cell_seconds(plan, finished),
                 tables,
                 structures={ROUTE: yardstick.structure},
+                workers=finished.workers,
                 timings=timings,
                 pdf=pdf,
             )

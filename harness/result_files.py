@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from harness.models.spec import Head
 from harness.plan import Plan
 from harness.provenance import hardware, harness_version, library_versions, lock_hash
 from harness.runtimes.registry import RUNTIMES, Availability
+from harness.runtimes.tooling import packages
 from harness.store import explained, to_json, write_atomically
 
 Array = NDArray[Any]
@@ -47,15 +49,16 @@ def publish(
     tables: Mapping[str, Rows],
     *,
     structures: Mapping[str, Any],
+    workers: Mapping[str, Any],
     timings: Mapping[str, Any] | None = None,
     pdf: bool,
 ) -> None:
     """Write the result files and the report made from them.
 
     ``tables``: rows by file name, compressed where it ends in ``.gz``. ``structures``: graphs by route label, as the worker
-    contract tells them. ``timings``: what was timed, for a file of its own,
-    since it differs from run to run. The manifest gets its identity last, so that a
-    folder whose manifest names a run is whole.
+    contract tells them. ``workers``: how often and how fast they started in this run, and what they warned of.
+    ``timings``: what was timed, for a file of its own, since it differs from run to run. The manifest gets its identity
+    last, so that a folder whose manifest names a run is whole.
     """
     from harness.report.build import build_report
 
@@ -72,6 +75,7 @@ def publish(
         content = gzip.compress(text.encode(), compresslevel=6, mtime=0) if name.endswith(".gz") else text
         write_atomically(folder / name, content)
     write_atomically(folder / "seconds.json", to_json(seconds))
+    write_atomically(folder / "workers.json", to_json(workers))
     if timings is not None:
         write_atomically(folder / "timings.json", json.dumps(timings, sort_keys=True, allow_nan=False) + "\n")
     whole = {**manifest, "cells": {cell.cell: cell.verdict.value for cell in cells}}
@@ -189,6 +193,7 @@ def surroundings(states: Mapping[str, Availability], keys: Mapping[str, str], th
                 "versions": state.versions,
                 "reason": state.reason,
                 "install": RUNTIMES[name].install,
+                "packages": [asdict(package) for package in packages(RUNTIMES[name])] if state.installed else [],
             }
             for name, state in states.items()
         },

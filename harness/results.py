@@ -73,6 +73,7 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
         seconds,
         tables,
         structures=_structures(outcome),
+        workers=outcome.finished.workers,
         timings=timings,
         pdf=pdf,
     )

@@ -32,6 +32,7 @@ class Workers:
         self.threads = threads
         self.start_seconds: dict[str, float] = {}
         self.busy_seconds: dict[str, float] = {}
+        self.starts: dict[str, int] = {}
         self._running: dict[str, Worker] = {}
 
     def request(
@@ -58,18 +59,51 @@ class Workers:
         self._running[runtime] = worker
         worker.request("describe", timeout=min(timeout, 300.0))
         self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + time.perf_counter() - started
+        self.starts[runtime] = self.starts.get(runtime, 0) + 1
         return worker
 
-    def note(self, runtime: str, start_seconds: float, busy_seconds: float) -> None:
+    def note(self, runtime: str, starts: int, start_seconds: float, busy_seconds: float) -> None:
         """Count workers that a step started for itself."""
+        self.starts[runtime] = self.starts.get(runtime, 0) + starts
         self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + start_seconds
         self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + busy_seconds
+
+    def record(self) -> dict[str, Any]:
+        """By runtime, of those that were started: ``starts``, ``start_seconds`` of all of them, and ``warnings``.
+
+        A warning is a line of a worker's log that says so; of equal ones there is one, with the number of its kind.
+        """
+        return {
+            runtime: {
+                "starts": starts,
+                "start_seconds": self.start_seconds.get(runtime, 0.0),
+                "warnings": _warnings(self.logs, runtime.replace("/", "-")),
+            }
+            for runtime, starts in sorted(self.starts.items())
+        }
 
     def close(self) -> None:
         """End all workers."""
         for worker in self._running.values():
             worker.close()
         self._running.clear()
+
+
+#: The line of source that Python prints under a warning says so too.
+_QUOTED = ("warnings.warn(", "warn(")
+
+
+def _warnings(logs: Path, stem: str) -> list[dict[str, Any]]:
+    """``line`` and ``times`` of the warnings in a runtime's logs, in their order."""
+    found: dict[str, int] = {}
+    for path in (logs / f"{stem}.log", logs / f"timing-{stem}.log"):
+        if not path.exists():
+            continue
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            text = line.strip()
+            if "warning" in text.lower() and not text.startswith(_QUOTED):
+                found[text] = found.get(text, 0) + 1
+    return [{"line": line[:400], "times": times} for line, times in found.items()]
 
 
 def _disk_full(error: WorkerError) -> StoreError | None:
@@ -369,7 +403,8 @@ def _timing(context: Context) -> None:
         tell=tell,
     )
     starts = sum(process["start_seconds"] or 0.0 for process in found["processes"])
-    context.workers.note(runtime.name, starts, time.perf_counter() - began - starts)
+    number = len(found["processes"])
+    context.workers.note(runtime.name, number, starts, time.perf_counter() - began - starts)
     write_atomically(context.folder / "timing.json", to_json(found))
 
 

@@ -25,7 +25,7 @@ from harness.report.figures import (
 )
 from harness.report.methods import methods
 from harness.report.results import Results, read_results
-from harness.report.tables import graphs, layers, outcomes, paired, parameters, printed, task, timing, training
+from harness.report.tables import graphs, layers, outcomes, paired, parameters, printed, task, timing, tooling, training
 from harness.store import write_atomically
 
 #: Called with what is done, the total, and what comes next.
@@ -93,6 +93,8 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         training.training_table(results),
         training.training_seconds_table(results),
         training.seconds_table(results),
+        tooling.tooling_table(results),
+        tooling.tooling_seconds_table(results),
         *timing.timing_tables(results),
     )
     return {table.name: table for table in tables}

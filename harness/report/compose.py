@@ -18,6 +18,7 @@ from harness.report.sections.provenance import (
     unavailable_section,
 )
 from harness.report.sections.timing import timing_section
+from harness.report.sections.tooling import tooling_section
 from harness.report.sections.weights import weights_section
 
 
@@ -40,6 +41,7 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
             data_section(results),
             exporters_section(results),
             unavailable_section(results),
+            tooling_section(results),
             *timing_section(results, tables, figures),
             timings_section(results),
             provenance_section(results),

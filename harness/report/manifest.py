@@ -60,13 +60,24 @@ class DataPart(_Part):
     counts: dict[str, dict[str, int]] = {}
 
 
+class PackagePart(_Part):
+    """One package that a runtime needs; ``direct``: asked for by the runtime itself and not by another package."""
+
+    name: str
+    version: str = ""
+    language: str = ""
+    bytes: int | None = None
+    direct: bool = True
+
+
 class RuntimePart(_Part):
-    """One runtime of the scenario: whether it is installed, its versions, and how to install it."""
+    """One runtime of the scenario: whether it is installed, its versions, its packages, and how to install it."""
 
     installed: bool
     versions: dict[str, str] = {}
     install: str = ""
     reason: str = ""
+    packages: tuple[PackagePart, ...] = ()
 
 
 class ProbePart(_Part):

@@ -18,6 +18,7 @@ from harness.errors import DataError
 from harness.report.manifest import Manifest
 from harness.report.structures import Structure
 from harness.report.timings import Timings
+from harness.report.workers import WorkerPart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,8 @@ class Results:
     timings: Timings | None = None
     #: The graph of every route's file, by route label; those of routes that write no graph are not there.
     structures: dict[str, Structure] = field(default_factory=dict)
+    #: What the workers of this run did, by runtime; those that were not started are not there.
+    workers: dict[str, WorkerPart] = field(default_factory=dict)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -119,6 +122,7 @@ def read_results(folder: Path) -> Results:
         seconds=_json_object(folder / "seconds.json"),
         timings=_timings(folder / "timings.json"),
         structures=_structures(folder / "structures.json", cells),
+        workers=_workers(folder / "workers.json"),
     )
 
 
@@ -170,6 +174,13 @@ def _structures(path: Path, cells: list[CellResult]) -> dict[str, Structure]:
     if missing:
         raise DataError(f"holds no graph of route '{missing[0]}'", where=str(path), hint=_AGAIN)
     return found
+
+
+def _workers(path: Path) -> dict[str, WorkerPart]:
+    try:
+        return TypeAdapter(dict[str, WorkerPart]).validate_python(_json(path))
+    except ValidationError as error:
+        raise _invalid(path, error) from error
 
 
 def _manifest(path: Path) -> Manifest:

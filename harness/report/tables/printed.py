@@ -8,19 +8,20 @@ from typing import Any
 from harness.report.document import Column, Table
 from harness.report.results import Results
 from harness.report.tables import outcomes, task
+from harness.report.tables.tooling import tooling_page_table
 
 #: Said in the caption of every table, by :func:`harness.report.facts.line`.
 _IN_CAPTIONS = ("head", "probe")
 
 
 def printed_tables(results: Results, tables: dict[str, Table], found: task.TaskResults | None) -> tuple[Table, ...]:
-    """Cells, errors, metrics and metrics per class; a table's name is the stem of its file."""
+    """Cells, errors, metrics, metrics per class and tooling effort; a table's name is the stem of its file."""
     per_class = (
         replace(task.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class")
         if found
         else replace(tables["metrics_per_class"], rows=(), empty=tables["metrics"].empty)
     )
-    return _cells(results), _errors(results), _metrics(tables["metrics"]), per_class
+    return _cells(results), _errors(results), _metrics(tables["metrics"]), per_class, _tooling(results)
 
 
 def _cells(results: Results) -> Table:
@@ -60,6 +61,17 @@ def _cells(results: Results) -> Table:
         ),
         empty="No cell was asked for.",
     )
+
+
+#: Columns that a printed page has no room for: routes stand in the table of cells.
+_NOT_PRINTED = ("installed", "routes")
+
+
+def _tooling(results: Results) -> Table:
+    """Without runtimes that are not installed: there is nothing to tell of them."""
+    whole = tooling_page_table(results)
+    columns = tuple(column for column in whole.columns if column.key not in _NOT_PRINTED)
+    return replace(whole, columns=columns, rows=tuple(row for row in whole.rows if row["installed"]))
 
 
 def _metrics(table: Table) -> Table:

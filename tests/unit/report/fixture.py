@@ -33,6 +33,15 @@ SECONDS: dict[str, Any] = {
     "workers": {"python/pytorch": {"start": 1.9, "useful": 41.0}, "r/base": {"start": 0.31, "useful": 6.25}},
 }
 
+WORKERS: dict[str, Any] = {
+    "python/pytorch": {
+        "starts": 2,
+        "start_seconds": 3.0,
+        "warnings": [{"line": "UserWarning: <deprecated> & gone", "times": 3}, {"line": "Warning: other", "times": 1}],
+    },
+    "r/base": {"starts": 1, "start_seconds": 0.31, "warnings": []},
+}
+
 
 def write_results(folder: Path, keep: tuple[Verdict, ...] | None = None) -> Path:
     """Write the result files of a made-up scenario; ``keep`` leaves only the cells of some verdicts."""
@@ -42,6 +51,7 @@ def write_results(folder: Path, keep: tuple[Verdict, ...] | None = None) -> Path
     (folder / "cells.json").write_text(
         json.dumps([cell.model_dump(mode="json") for cell in results], indent=1, sort_keys=True)
     )
+    (folder / "workers.json").write_text(json.dumps(WORKERS, sort_keys=True))
     (folder / "structures.json").write_text(json.dumps(GRAPHS, sort_keys=True))
     (folder / "seconds.json").write_text(json.dumps(SECONDS, indent=1, sort_keys=True))
     log, timings = training(), ["iterations_per_second", "seconds"]

@@ -26,6 +26,11 @@ def manifest(results: list[CellResult]) -> dict[str, Any]:
             "versions": {"torch": "2.13.0", "onnx": "1.23.2"},
         }
 
+    def package(
+        name: str, version: str, size: int | None, direct: bool = True, language: str = "python"
+    ) -> dict[str, Any]:
+        return {"name": name, "version": version, "bytes": size, "direct": direct, "language": language}
+
     return {
         "scenario": {
             "name": "unit-test",
@@ -46,7 +51,12 @@ def manifest(results: list[CellResult]) -> dict[str, Any]:
         "python": {"python": "3.11.7", "numpy": "2.4.6"},
         "lock": "c3" * 32,
         "runtimes": {
-            "python/pytorch": {"installed": True, "versions": {"python": "3.11.7", "torch": "2.13.0"}, "install": ""},
+            "python/pytorch": {
+                "installed": True,
+                "versions": {"python": "3.11.7", "torch": "2.13.0"},
+                "install": "",
+                "packages": [package("torch", "2.13.0", 698_000_000), package("sympy", "1.14.0", 26_700_000, False)],
+            },
             "python/onnxruntime": {
                 "installed": True,
                 "versions": {"onnxruntime": "1.31.1", "python": "3.11.7"},
@@ -57,7 +67,15 @@ def manifest(results: list[CellResult]) -> dict[str, Any]:
                 "versions": {"onnx": "1.23.2", "python": "3.11.7"},
                 "install": "",
             },
-            "r/base": {"installed": True, "versions": {"R": "4.2.2", "jsonlite": "1.8.4"}, "install": ""},
+            "r/base": {
+                "installed": True,
+                "versions": {"R": "4.2.2", "jsonlite": "1.8.4"},
+                "install": "",
+                "packages": [
+                    package("jsonlite", "1.8.4", 520_000, language="r"),
+                    package("rpy2-rinterface", "3.6.5", None),
+                ],
+            },
             "julia/base": {"installed": False, "versions": {}, "install": "apt-get install julia"},
         },
         "data": {

@@ -26,6 +26,7 @@ RESULT_FILES = (
     "outputs_probe.csv.gz",
     "seconds.json",
     "structures.json",
+    "workers.json",
 )
 
 
@@ -52,6 +53,8 @@ def test_every_table_and_figure_is_written(report):
         "routes",
         "seconds",
         "structure",
+        "tooling",
+        "tooling_seconds",
         "training",
         "training_seconds",
     }
@@ -73,7 +76,7 @@ def test_every_table_and_figure_is_written(report):
         "methods.tex",
         "methods.txt",
         "references.bib",
-        *(f"tables/{name}.tex" for name in ("cells", "errors", "metrics", "metrics_per_class")),
+        *(f"tables/{name}.tex" for name in ("cells", "errors", "metrics", "metrics_per_class", "tooling")),
     }
     for path in (report.markdown, report.html, *report.tables, *report.figures, *report.texts):
         assert path.stat().st_size > 0
