@@ -99,8 +99,11 @@ def _warnings(logs: Path, stem: str) -> list[dict[str, Any]]:
     for path in (logs / f"{stem}.log", logs / f"timing-{stem}.log"):
         if not path.exists():
             continue
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            text = line.strip()
+        lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+        for text, following in zip(lines, [*lines[1:], ""], strict=True):
+            if text in ("Warning message:", "Warning messages:"):
+                # R says in the next line what it is about.
+                text = f"{text} {following}"
             if "warning" in text.lower() and not text.startswith(_QUOTED):
                 found[text] = found.get(text, 0) + 1
     return [{"line": line[:400], "times": times} for line, times in found.items()]

@@ -8,6 +8,7 @@ import pytest
 
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.runtimes.tooling import packages, python_packages, r_packages
+from harness.steps import Workers
 
 
 def installed(folder, name, version, *, requires=(), sizes=None):
@@ -47,6 +48,28 @@ def test_requirements_are_followed_through_markers_extras_and_circles(tmp_path):
 def test_a_distribution_without_a_list_of_files_has_no_size(tmp_path):
     installed(tmp_path, "system-one", "1.0")
     assert [one.bytes for one in python_packages(["system-one"], [str(tmp_path)])] == [None]
+
+
+def test_warnings_of_a_worker_are_lines_of_its_logs_and_not_of_source(tmp_path):
+    workers = Workers(tmp_path, threads=1)
+    workers.note("r/base", 2, 1.5, 0.0)
+    workers.note("python/pytorch", 1, 0.5, 0.0)
+    (tmp_path / "r-base.log").write_text("loading\nWarning message:\npackage 'x' was built under R 4.3\n")
+    (tmp_path / "timing-python-pytorch.log").write_text(
+        "a.py:3: UserWarning: old\n  warnings.warn('old')\na.py:3: UserWarning: old\n  warnings.warn('old')\n"
+    )
+    assert workers.record() == {
+        "python/pytorch": {
+            "starts": 1,
+            "start_seconds": 0.5,
+            "warnings": [{"line": "a.py:3: UserWarning: old", "times": 2}],
+        },
+        "r/base": {
+            "starts": 2,
+            "start_seconds": 1.5,
+            "warnings": [{"line": "Warning message: package 'x' was built under R 4.3", "times": 1}],
+        },
+    }
 
 
 def test_no_framework_is_imported_for_it():

@@ -8,20 +8,26 @@ from typing import Any
 from harness.report.document import Column, Table
 from harness.report.results import Results
 from harness.report.tables import outcomes, task
-from harness.report.tables.tooling import tooling_page_table
 
 #: Said in the caption of every table, by :func:`harness.report.facts.line`.
 _IN_CAPTIONS = ("head", "probe")
 
 
 def printed_tables(results: Results, tables: dict[str, Table], found: task.TaskResults | None) -> tuple[Table, ...]:
-    """Cells, errors, metrics, metrics per class and tooling effort; a table's name is the stem of its file."""
+    """Cells, errors, metrics, metrics per class and both of tooling effort; a table's name is the stem of its file."""
     per_class = (
         replace(task.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class")
         if found
         else replace(tables["metrics_per_class"], rows=(), empty=tables["metrics"].empty)
     )
-    return _cells(results), _errors(results), _metrics(tables["metrics"]), per_class, _tooling(results)
+    return (
+        _cells(results),
+        _errors(results),
+        _metrics(tables["metrics"]),
+        per_class,
+        _tooling(tables["tooling"]),
+        tables["tooling_seconds"],
+    )
 
 
 def _cells(results: Results) -> Table:
@@ -67,11 +73,10 @@ def _cells(results: Results) -> Table:
 _NOT_PRINTED = ("installed", "routes")
 
 
-def _tooling(results: Results) -> Table:
+def _tooling(table: Table) -> Table:
     """Without runtimes that are not installed: there is nothing to tell of them."""
-    whole = tooling_page_table(results)
-    columns = tuple(column for column in whole.columns if column.key not in _NOT_PRINTED)
-    return replace(whole, columns=columns, rows=tuple(row for row in whole.rows if row["installed"]))
+    columns = tuple(column for column in table.columns if column.key not in _NOT_PRINTED)
+    return replace(table, columns=columns, rows=tuple(row for row in table.rows if row["installed"]))
 
 
 def _metrics(table: Table) -> Table:
