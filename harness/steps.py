@@ -100,7 +100,7 @@ def _warnings(logs: Path, stem: str) -> list[dict[str, Any]]:
         if not path.exists():
             continue
         lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-        for text, following in zip(lines, [*lines[1:], ""], strict=True):
+        for text, following in zip(lines, [*lines[1:], ""], strict=False):
             if text in ("Warning message:", "Warning messages:"):
                 # R says in the next line what it is about.
                 text = f"{text} {following}"

@@ -54,6 +54,7 @@ def test_warnings_of_a_worker_are_lines_of_its_logs_and_not_of_source(tmp_path):
     workers = Workers(tmp_path, threads=1)
     workers.note("r/base", 2, 1.5, 0.0)
     workers.note("python/pytorch", 1, 0.5, 0.0)
+    (tmp_path / "timing-r-base.log").write_text("")
     (tmp_path / "r-base.log").write_text("loading\nWarning message:\npackage 'x' was built under R 4.3\n")
     (tmp_path / "timing-python-pytorch.log").write_text(
         "a.py:3: UserWarning: old\n  warnings.warn('old')\na.py:3: UserWarning: old\n  warnings.warn('old')\n"
