@@ -1,6 +1,7 @@
 """One target, one graph, node by node: the reference takes the graph apart, the target answers for every part.
 
 Streamed: at most so many tensors lie on disk at a time as one part of the graph has, and arrays of one node are in memory.
+A graph of several parts is run once in all: each part goes on from the target's own values of the part before.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def walk_layers(
     skipped: list[str] = []
     patience = _Patience(target)
     notes = [_FUSING[engine]] if engine in _FUSING else []
-    first, whole = 0, True
+    first, flow = 0, _Flow(model, inputs, scratch)
     while True:
         part = reference(
             "cut",
@@ -71,15 +72,15 @@ def walk_layers(
             tensors=tensors,
             max_bytes=max_bytes,
         )
-        if not whole:
-            target("load", path=str(model), precision="float32")
-        rows += _examine(patience, part["nodes"], inputs, scratch, skipped, notes)
-        first, whole = part["next"], False
+        if refusal := flow.through(patience, part, again=first > 0):
+            notes.append(f"Accumulated errors are not known: {refusal}")
+        rows += _examine(patience, part["nodes"], flow.held, scratch, skipped)
+        first = part["next"]
         if part["stopped"]:
             notes.append(f"The reference could not go on: {part['stopped']}; nodes from there on were not examined.")
         if part["stopped"] or first >= part["total"]:
             break
-    inputs.unlink()
+    flow.close()
     return compare_layers(rows, structure, samples=samples, not_examined=skipped, notes=list(dict.fromkeys(notes)))
 
 
@@ -105,6 +106,69 @@ class _Patience:
         return ""
 
 
+class _Flow:
+    """The target's own values as they flow through the whole graph, part by part; those of one part are in :attr:`held`."""
+
+    def __init__(self, model: Path, inputs: Path, scratch: Path) -> None:
+        self._model = model
+        self._inputs = inputs
+        self._segment = scratch / "segment.onnx"
+        #: What later parts read, by the target; None where it is not known any more.
+        self._carried: Path | None = scratch / "carried.safetensors"
+        self.held = scratch / "activations.safetensors"
+
+    def through(self, target: _Patience, part: dict[str, Any], *, again: bool) -> str:
+        """Ask for the tensors of one part, with the file's own names; returns why they cannot be had, or nothing.
+
+        The first part, and one that cannot go on from the part before, is run as what it is of the whole model.
+        """
+        self.held.unlink(missing_ok=True)
+        own = [name for node in part["nodes"] for name in node["own"]]
+        segment = part.get("segment")
+        if segment is not None and self._carried is not None:
+            refusal = self._segment_of(target, segment, own, again)
+            if not refusal:
+                return ""
+        self._forget()
+        if not own:
+            return ""
+        names = {"inputs": str(self._inputs), "names": own, "outputs": str(self.held)}
+        load = [("load", {"path": str(self._model), "precision": "float32"})] if again or segment is not None else []
+        return target.ask(*load, ("activations", names))
+
+    def _segment_of(self, target: _Patience, segment: dict[str, Any], own: list[str], again: bool) -> str:
+        from safetensors.numpy import load_file, save_file
+
+        assert self._carried is not None
+        before = load_file(self._carried if again else self._inputs)
+        if missing := [name for name in segment["inputs"] if name not in before]:
+            return f"the value of '{missing[0]}' is not known"
+        given = self._segment.with_name("segment.safetensors")
+        save_file({name: before[name] for name in segment["inputs"]}, given)
+        wanted = list(dict.fromkeys([*own, *(name for name in segment["carried"] if name not in before)]))
+        refusal = target.ask(
+            ("load", {"path": str(self._segment), "precision": "float32"}),
+            ("activations", {"inputs": str(given), "names": wanted, "outputs": str(self.held)}),
+        )
+        given.unlink()
+        if not refusal:
+            after = {name: before[name] for name in segment["carried"] if name in before}
+            after |= {name: value for name in segment["carried"] if (value := _one(self.held, name)) is not None}
+            save_file(after, self._carried)
+        return refusal
+
+    def _forget(self) -> None:
+        if self._carried is not None:
+            self._carried.unlink(missing_ok=True)
+        self._carried = None
+
+    def close(self) -> None:
+        """Take away what is left."""
+        self._forget()
+        for path in (self._segment, self.held, self._inputs):
+            path.unlink(missing_ok=True)
+
+
 def _save_samples(path: Path, probe: Mapping[str, Array], declared: list[dict[str, Any]], samples: int) -> int:
     """The first samples of the probe; as many as a model takes whose batch is fixed. Returns their number."""
     from safetensors.numpy import save_file
@@ -117,15 +181,14 @@ def _save_samples(path: Path, probe: Mapping[str, Array], declared: list[dict[st
 
 
 def _examine(
-    target: _Patience, nodes: list[dict[str, Any]], inputs: Path, scratch: Path, skipped: list[str], notes: list[str]
+    target: _Patience, nodes: list[dict[str, Any]], held: Path, scratch: Path, skipped: list[str]
 ) -> list[LayerRow]:
-    """The rows of one part of the graph, while the target holds the whole model; its files are taken away."""
+    """The rows of one part of the graph; ``held``: the target's values in the whole graph, where they could be had.
+
+    The files of the part are taken away.
+    """
     from safetensors import safe_open
 
-    held = scratch / "activations.safetensors"
-    refusal = _activations(target, [name for node in nodes for name in node["own"]], inputs, held)
-    if refusal:
-        notes.append(f"Accumulated errors are not known: {refusal}")
     rows = []
     for node in nodes:
         stem = scratch / f"{node['index']:05d}"
@@ -149,21 +212,13 @@ def _examine(
                             reference32=stored.get_tensor(f"reference:{name}"),
                             expected64=stored.get_tensor(expected) if expected in known else None,
                             local=None if local is None else local.get(name),
-                            accumulated=_one(held, name) if name in node["own"] and not refusal else None,
+                            accumulated=_one(held, name) if name in node["own"] and held.exists() else None,
                             note=note,
                         )
                     )
         for suffix in (".onnx", ".inputs.safetensors", ".tensors.safetensors", ".outputs.safetensors"):
             stem.with_name(stem.name + suffix).unlink(missing_ok=True)
-    held.unlink(missing_ok=True)
     return rows
-
-
-def _activations(target: _Patience, names: list[str], inputs: Path, outputs: Path) -> str:
-    """Ask for tensors of the whole graph; returns why they cannot be had, or nothing."""
-    if not names:
-        return ""
-    return target.ask(("activations", {"inputs": str(inputs), "names": names, "outputs": str(outputs)}))
 
 
 def _alone(target: _Patience, stem: Path) -> tuple[dict[str, Array] | None, str]:

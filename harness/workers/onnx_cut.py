@@ -45,6 +45,9 @@ class Walk:
         self._wide: dict[str, Any] = {name: _widened(array) for name, array in inputs.items()}
         self._single: dict[str, Any] = dict(inputs)
         self._flowing = set(inputs)
+        #: Dtype and number of axes of everything computed, None for what is no tensor; values that do not flow.
+        self._types: dict[str, ValueInfoProto | None] = {name: _ranked(name, array) for name, array in inputs.items()}
+        self._fixed: dict[str, Any] = {}
         self.position = 0
         self.stopped: str | None = None
 
@@ -82,6 +85,43 @@ class Walk:
                 self._single.pop(name, None)
         return record, size
 
+    def carried(self) -> list[str]:
+        """Names of the tensors that depend on the inputs and that nodes to come still read."""
+        return [name for name in self._single if name in self._flowing]
+
+    def segment(self, first: int) -> tuple[ModelProto, list[str]] | None:
+        """The nodes from ``first`` up to here as a model of their own, and its inputs, in file dtypes and of any size.
+
+        Its outputs are what later nodes read. A target that is given its own values of the inputs goes on where it was, so
+        that a long graph is run once in all, and not once for each of its parts. None where what is handed over is no
+        tensor, or of a dtype that NumPy does not have.
+        """
+        nodes = self._nodes[first : self.position]
+        made: dict[str, None] = {}
+        inputs: list[str] = []
+        graph = GraphProto(name=self._model.graph.name or "graph")
+        for index, node in enumerate(nodes, first):
+            for name in self._reads[index]:
+                if name in made or name in inputs or any(name == tensor.name for tensor in graph.initializer):
+                    continue
+                if name in self._flowing:
+                    inputs.append(name)
+                elif name in self._stored:
+                    graph.initializer.append(self._stored[name])
+                else:
+                    graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(self._fixed[name]), name))
+            made |= dict.fromkeys(name for name in node.output if name)
+        outputs = [name for name in self.carried() if name in made] or [name for name in made if name in self._flowing]
+        types = [self._types[name] for name in (*inputs, *outputs)]
+        if not outputs or any(kind is None for kind in types):
+            return None
+        graph.node.extend(nodes)
+        graph.input.extend(types[: len(inputs)])
+        graph.output.extend(types[len(inputs) :])
+        model = ModelProto(ir_version=max(self._model.ir_version, 4), graph=graph)
+        model.opset_import.extend(self._model.opset_import)
+        return model, inputs
+
     def _examine(
         self, index: int, node: NodeProto, reads: list[str], folder: Path | None
     ) -> tuple[dict[str, Any] | None, int]:
@@ -96,6 +136,8 @@ class Walk:
         exact = self._run(model, "float64", wide)
         self._wide |= exact
         self._single |= found
+        self._types |= {name: _ranked(name, value) for name, value in found.items()}
+        self._fixed |= {name: value for name, value in found.items() if name not in self._flowing}
         if not reads:
             return None, 0
         record: dict[str, Any] = {
@@ -206,7 +248,10 @@ class Cutter:
             "total": len(walk),
             "stopped": walk.stopped,
             "held": walk.held,
+            "segment": None,
         }
+        if not (first == 0 and walk.finished) and walk.stopped is None:
+            answer["segment"] = _write_segment(walk, first, folder)
         if walk.finished:
             self._walk = self._asked = None
         return answer
@@ -222,6 +267,30 @@ class Cutter:
             while self._walk.position < first and not self._walk.finished:
                 self._walk.step(None)
         return self._walk
+
+
+def _write_segment(walk: Walk, first: int, folder: Path) -> dict[str, Any] | None:
+    """Write ``segment.onnx``; returns what it reads, and what later nodes read of all tensors, or None without one."""
+    found = walk.segment(first)
+    if found is None:
+        return None
+    model, inputs = found
+    (folder / "segment.onnx").write_bytes(model.SerializeToString())
+    return {"inputs": inputs, "carried": walk.carried()}
+
+
+#: Dtypes that safetensors files and NumPy have in common.
+_PLAIN = {"bool", "float16", "float32", "float64"} | {
+    f"{sign}{bits}" for sign in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+
+
+def _ranked(name: str, value: Any) -> ValueInfoProto | None:
+    """Name, dtype and number of axes, each of any length; None for what cannot be handed over."""
+    if not isinstance(value, np.ndarray) or value.dtype.name not in _PLAIN:
+        return None
+    kind = onnx.helper.np_dtype_to_tensor_dtype(value.dtype)
+    return onnx.helper.make_tensor_value_info(name, kind, [None] * value.ndim)
 
 
 def _reason(node: NodeProto, arrays: bool) -> str | None:

@@ -207,7 +207,7 @@ def test_the_culprit_comes_with_attributes_and_neighbours(tmp_path: Path) -> Non
 
 
 def test_in_small_parts_nothing_changes_and_little_is_held(tmp_path: Path) -> None:
-    """Streamed: no more tensors on disk than one part has, and the whole model is loaded again for each part."""
+    """Streamed: no more tensors on disk than one part has."""
     folders = [tmp_path / name for name in ("whole", "parts")]
     for folder in folders:
         folder.mkdir()
@@ -250,6 +250,82 @@ def test_a_long_chain_holds_one_tensor(tmp_path: Path) -> None:
     found = walk(made, tmp_path, Target("python/onnxruntime", tmp_path), watched, tensors=8)
     assert len(found.rows) == 41
     assert held == [1, 1, 1, 1, 1, 0]
+
+
+def recurrence(steps: int) -> ModelProto:
+    """Unrolled: every step reads the whole input, one weight and the state of the step before; the first state is stored."""
+    nodes, state = [], "start"
+    for step in range(steps):
+        at = numpy_helper.from_array(np.array(step % 12, np.int64))
+        nodes += [
+            helper.make_node("Constant", [], [f"at{step}"], name=f"at{step}", value=at),
+            helper.make_node("Gather", ["x", f"at{step}"], [f"g{step}"], name=f"pick{step}", axis=2),
+            helper.make_node("Gemm", [f"g{step}", "w", state], [f"m{step}"], name=f"mix{step}"),
+            helper.make_node("LeakyRelu", [f"m{step}"], [f"h{step}"], name=f"act{step}", alpha=0.9),
+        ]
+        state = f"h{step}"
+    nodes.append(helper.make_node("Add", [state, "h0"], ["y"], name="last"))
+    return model(
+        nodes,
+        inputs=[("x", FLOAT, ("n", 3, 12))],
+        outputs=[("y", FLOAT, ("n", 3))],
+        weights={"w": weight(3, 3), "start": np.zeros((1, 3), np.float32)},
+    )
+
+
+def test_a_long_graph_is_run_once_and_not_once_for_each_of_its_parts(tmp_path: Path) -> None:
+    target, loaded = Target("python/onnxruntime", tmp_path), []
+
+    def watched(request: str, **arguments: Any) -> dict[str, Any]:
+        loaded.extend([Path(arguments["path"]).name] if request == "load" else [])
+        return target(request, **arguments)
+
+    found = walk(recurrence(60), tmp_path, watched, tensors=20)
+    assert len(found.rows) == 181
+    assert target.requests.count("activations") == 10
+    assert loaded.count("model.onnx") == 1
+    assert loaded.count("segment.onnx") == 10
+    assert found.culprit is None
+    assert all(row.accumulated is not None and row.accumulated.rms_ratio <= 4 for row in found.rows)
+    assert not any("not known" in note for note in found.notes)
+
+
+def test_a_fault_goes_on_from_part_to_part(tmp_path: Path) -> None:
+    target = Target("python/onnxruntime", tmp_path, attribute("act20", "alpha", 0.5))
+    made = recurrence(60)
+    found = walk(made, tmp_path, target, tensors=20)
+    assert found.culprit is not None
+    assert found.culprit.node == "act20"
+    off = [row.node for row in found.rows if past_gate(row.accumulated)]
+    # Far beyond the part that it is in, and with what the target made of it, not the oracle.
+    assert off[0] == "act20"
+    assert {"act21", "mix25", "act30"} <= set(off)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    other = Target("python/onnxruntime", whole, attribute("act20", "alpha", 0.5))
+    rows = {row.node: row for row in walk(made, whole, other, tensors=1000).rows}
+    for row in found.rows:
+        assert row.accumulated is not None
+        expected = rows[row.node].accumulated
+        assert expected is not None
+        assert row.accumulated.rms_ratio == pytest.approx(expected.rms_ratio, rel=0.3, abs=2)
+
+
+def test_where_a_part_cannot_go_on_the_whole_model_is_run_for_it(tmp_path: Path) -> None:
+    target = Target("python/onnxruntime", tmp_path)
+    number = 0
+
+    def refusing(request: str, **arguments: Any) -> dict[str, Any]:
+        nonlocal number
+        if request == "load" and Path(arguments["path"]).name == "segment.onnx":
+            number += 1
+            if number == 2:
+                raise UnsupportedError("not in this mood")
+        return target(request, **arguments)
+
+    found = walk(recurrence(60), tmp_path, refusing, tensors=40)
+    assert number == 2
+    assert all(row.accumulated is not None and row.accumulated.rms_ratio <= 4 for row in found.rows)
 
 
 def test_a_node_with_a_subgraph_is_named_as_not_examined(tmp_path: Path) -> None:
