@@ -24,6 +24,9 @@ TIMED = {
     "timing_by_batch_size.svg",
     "seconds.json",
     "seconds.csv",
+    "workers.json",
+    "tooling_seconds.csv",
+    "tooling_seconds.tex",
     "report.md",
     "report.html",
 }
