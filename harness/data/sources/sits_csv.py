@@ -16,10 +16,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.data.checks import first_not_finite
 from harness.data.dataset import Band, Dataset, DatasetInfo, DataSource, Part, Series
+from harness.data.described import Described
 from harness.data.locate import ENVIRONMENT_VARIABLE, find, sha256
 from harness.data.split import held_out
 from harness.errors import DataError
@@ -54,23 +55,12 @@ _FORMOSAT2_NOTE = (
     "reflectance of water)."
 )
 
-_UNKNOWN: dict[str, Any] = {
-    "title": None,
-    "unit": "as stored",
-    "licence": "not stated",
-    "citation": "not stated",
-    "doi": None,
-    "url": None,
-}
-
 #: Columns before the series: class and polygon.
 _LEADING = 2
 
 
-class Options(BaseModel):
+class Options(Described):
     """Options of the data source ``sits-csv``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     train: str = Field(description="CSV of the training and validation parts")
     test: str = Field(description="CSV of the test part")
@@ -91,12 +81,6 @@ class Options(BaseModel):
     )
     days_of_year: tuple[int, ...] | None = Field(default=None, description="day of the year of every date")
     name: str = Field(default="sits-csv", description="short name of the data set")
-    title: str | None = Field(default=None, description="title of the data set")
-    unit: str | None = Field(default=None, description="unit of the values")
-    licence: str | None = Field(default=None, description="licence of the data")
-    citation: str | None = Field(default=None, description="how to cite the data")
-    doi: str | None = Field(default=None, description="DOI of the data")
-    url: str | None = Field(default=None, description="where the data come from")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -240,9 +224,7 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
     if not valid_rows.any():
         raise DataError("no class has a second polygon to validate on", where=str(train_path))
     train_labels, test_labels = (np.searchsorted(numbers, table.classes) for table in (train, test))
-    told = (_FORMOSAT2 if known else _UNKNOWN) | {
-        key: value for key in _UNKNOWN if (value := getattr(options, key)) is not None
-    }
+    told = options.told(_FORMOSAT2 if known else None)
     info = DatasetInfo(
         name=options.name,
         title=told["title"] or f"Image time series of {train_path.name} and {test_path.name}",

@@ -17,10 +17,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.data.checks import first_not_finite
 from harness.data.dataset import Band, Dataset, DatasetInfo, DataSource, Part, Series
+from harness.data.described import Described
 from harness.data.locate import ENVIRONMENT_VARIABLE, find, sha256
 from harness.data.r_data import Frame, read_frame
 from harness.data.split import three_parts
@@ -56,20 +57,9 @@ _FILL = np.float32(-0.3)
 #: Columns that sits or its users number samples by.
 _IDS = ("id", "sample_id")
 
-_UNKNOWN: dict[str, Any] = {
-    "title": None,
-    "unit": "as stored",
-    "licence": "not stated",
-    "citation": "not stated",
-    "doi": None,
-    "url": None,
-}
 
-
-class Options(BaseModel):
+class Options(Described):
     """Options of the data source ``sits-rda``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str = Field(description="the .rda file")
     base: str | None = Field(
@@ -88,12 +78,6 @@ class Options(BaseModel):
         default=0.15, gt=0, lt=1, description="fraction of every class's samples for validation"
     )
     name: str = Field(default="sits-rda", description="short name of the data set")
-    title: str | None = Field(default=None, description="title of the data set")
-    unit: str | None = Field(default=None, description="unit of the values")
-    licence: str | None = Field(default=None, description="licence of the data")
-    citation: str | None = Field(default=None, description="how to cite the data")
-    doi: str | None = Field(default=None, description="DOI of the data")
-    url: str | None = Field(default=None, description="where the data come from")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -245,7 +229,7 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
                 hint="raise test_fraction and valid_fraction, or take more samples",
             )
     recognised = KNOWN.get(sha256(path))
-    told = (recognised or _UNKNOWN) | {key: value for key in _UNKNOWN if (value := getattr(options, key)) is not None}
+    told = options.told(recognised)
     counts = ", ".join(f"{one.sum()} for {part}" for part, one in rows.items())
     info = DatasetInfo(
         name=options.name,
