@@ -225,7 +225,7 @@ class _Band:
                 _arrow(axes, (left + right) / 2, above[1], below[0])
         for arc in self._arcs[number]:
             lane = min(self._lane_of[number][arc], 5)
-            _arc(axes, left, left - 0.05 - _LANE * lane, sum(edges[arc[0]]) / 2, sum(edges[arc[1]]) / 2)
+            _arc(axes, left, left - 0.05 - _LANE * lane, _within(edges[arc[0]], 0.7), _within(edges[arc[1]], 0.3))
         for first, last, depth, block in _brackets(column.outline.items):
             _bracket(axes, right + 0.05 + _BRACKET * (min(depth, 3) - 1), edges[first][0], edges[last][1], block)
 
@@ -325,6 +325,11 @@ def _arrow(axes: Axes, x: float, start: float, end: float) -> None:
         "shrinkB": 0,
     }
     axes.annotate("", xy=(x, end), xytext=(x, start), arrowprops=look, zorder=1)
+
+
+def _within(edges: tuple[float, float], share: float) -> float:
+    """A height within a box: arcs leave below the place where others arrive."""
+    return edges[0] + share * (edges[1] - edges[0])
 
 
 def _arc(axes: Axes, edge: float, lane: float, start: float, end: float) -> None:
