@@ -47,24 +47,34 @@ op_conv <- function(inputs, node) {
   }
   finite <- (isTRUE(weight$finite) || all_finite(weight$data)) && all_finite(rows)
   padded <- prod(padded_sizes(geometry))
-  if (padded != inner) {
-    wide <- matrix(0, padded * samples, channels)
-    wide[outer(inner_positions(geometry), (seq_len(samples) - 1) * padded, `+`), ] <- rows
-    rows <- wide
-  }
-  rows <- as_dim(rows, c(padded * samples, channels))
+  # Where the input is copied into a larger matrix anyhow, the bias goes through the product as the weight of a channel
+  # of ones, which costs less than adding it to the result.
+  ones <- padded != inner && group == 1 && finite && !is.null(bias)
+  if (padded != inner) rows <- rows_with_room(rows, samples, channels, geometry, ones)
+  rows <- as_dim(rows, c(padded * samples, channels + ones))
   starts <- as.vector(outer(window_starts(geometry), (seq_len(samples) - 1) * padded, `+`)) + 1
   taps <- window_taps(geometry)
   filter_matrix <- as_dim(weight$data, filter_matrix_sizes(weight$shape, 2L))
+  if (ones) filter_matrix <- rbind(filter_matrix, bias$data, matrix(0, length(taps) - 1, filters))
   result <- without_nan_check(finite, if (group == 1) {
-    window_products(rows, starts, taps, seq_len(channels), filter_matrix)
+    window_products(rows, starts, taps, seq_len(ncol(rows)), filter_matrix)
   } else {
     grouped_products(rows, starts, taps, group, filter_matrix)
   })
-  if (!is.null(bias)) result <- result + rep(bias$data, each = nrow(result))
+  if (!is.null(bias) && !ones) result <- result + rep(bias$data, each = nrow(result))
   result <- tensor(as_vector(result), shape, x$dtype)
   if (samples > 1) result$channel_major <- TRUE
   result
+}
+
+# Zeros around the spatial axes of every sample, and where asked for a last column of ones.
+rows_with_room <- function(rows, samples, channels, geometry, ones) {
+  padded <- prod(padded_sizes(geometry))
+  wide <- matrix(0, padded * samples, channels + ones)
+  inside <- outer(inner_positions(geometry), (seq_len(samples) - 1) * padded, `+`)
+  wide[inside, seq_len(channels)] <- rows
+  if (ones) wide[, channels + 1] <- 1
+  wide
 }
 
 # Taps and channels of a group by filters, see operator().

@@ -37,6 +37,19 @@ test_that("Conv in one dimension follows its definition", {
   }
 })
 
+test_that("a bias is added once, at the edges too, with and without padding or groups", {
+  x <- wavy(2, 4, 5)
+  b <- c(1e3, -2e3)
+  for (pads in list(c(0, 0), c(1, 1), c(2, 0))) for (group in c(1, 2)) {
+    w <- wavy(2, 4 / group, 3)
+    y <- run_operator("Conv", list(x, w, b), pads = as.integer(pads), group = as.integer(group))
+    expect_equal(y, conv1d_loop(x, w, b, pads = pads, group = group), tolerance = 1e-13)
+  }
+  # Whole numbers stay exact.
+  y <- run_operator("Conv", list(array(1:6, c(1, 1, 6)), array(c(1, 2, 1), c(1, 1, 3)), 7), pads = ints(1, 1))
+  expect_identical(as.vector(y), c(4, 8, 12, 16, 20, 17) + 7)
+})
+
 test_that("Conv does not flip its kernel", {
   x <- array(c(0, 0, 1, 0, 0), c(1, 1, 5))
   w <- array(c(1, 2, 3), c(1, 1, 3))
