@@ -143,7 +143,7 @@ def runtimes(as_json: Json = False) -> None:
                 "installed": state.installed,
                 "versions": state.versions,
                 "reason": state.reason,
-                "install": RUNTIMES[name].install,
+                "install": state.install or RUNTIMES[name].install,
                 "reads": list(RUNTIMES[name].reads),
             }
             for name, state in states.items()

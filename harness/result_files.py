@@ -192,7 +192,7 @@ def surroundings(states: Mapping[str, Availability], keys: Mapping[str, str], th
                 "installed": state.installed,
                 "versions": state.versions,
                 "reason": state.reason,
-                "install": RUNTIMES[name].install,
+                "install": state.install or RUNTIMES[name].install,
                 "packages": [asdict(package) for package in packages(RUNTIMES[name])] if state.installed else [],
             }
             for name, state in states.items()
