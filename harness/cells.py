@@ -18,6 +18,7 @@ from harness.compare.parameters import compare_parameters
 from harness.compare.records import CellResult, Finding, Floor, LayersComparison, RuntimeComparison
 from harness.compare.structure import compare_structure, summarise
 from harness.compare.verdict import combine, describe_failure
+from harness.data.prepared_frames import Forecast
 from harness.execution import Failure
 from harness.layer_walk import read_layers
 from harness.models.spec import ModelSpec
@@ -62,6 +63,23 @@ class Source:
         """Ids of the probe's samples (sample,)."""
         return load_arrays(self.data / "probe_labels.safetensors")["ids"]
 
+    @cached_property
+    def forecast(self) -> Forecast | None:
+        """What is forecast, where the data are frames."""
+        stated = self.dataset.get("forecast")
+        return None if stated is None else Forecast(**stated)
+
+    @cached_property
+    def decided(self) -> dict[str, Any]:
+        """What decisions are made of, by the names that `compare_decisions` takes: choices, thresholds, what counts."""
+        if self.forecast is None:
+            return {"names": self.dataset["class_names"]}
+        return {
+            "names": self.forecast.threshold_names,
+            "thresholds": self.forecast.scaled_thresholds,
+            "mask": load_arrays(self.data / "probe_labels.safetensors")["mask"],
+        }
+
     @property
     def output(self) -> str:
         """Name of the model's first output, on which runtimes are compared."""
@@ -69,12 +87,12 @@ class Source:
 
     @cached_property
     def probe32(self) -> Array:
-        """The source's own float32 outputs on the probe (sample, class)."""
+        """The source's own float32 outputs on the probe, axis 0 the sample."""
         return load_arrays(self.predictions / "probe.float32.safetensors")[self.output]
 
     @cached_property
     def probe64(self) -> Array:
-        """The source oracle: the same model's float64 outputs on the probe (sample, class)."""
+        """The source oracle: the same model's float64 outputs on the probe, axis 0 the sample."""
         return load_arrays(self.predictions / "probe.float64.safetensors")[self.output]
 
     @cached_property
@@ -154,8 +172,8 @@ def evaluate(
             target32,
             source.probe64,
             source.floor,
-            names=source.dataset["class_names"],
             ids=source.probe_ids,
+            **source.decided,
         )
         if target32.shape == source.probe64.shape
         else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from harness.compare.forecast import AGGREGATIONS, exceedance, persistence, skill, step_errors
 from harness.compare.metrics import predict, probabilities
 from harness.compare.records import CellResult, Verdict
+from harness.data.prepared_frames import Forecast
 from harness.execution import Finished
 from harness.models.spec import Head
 from harness.plan import Plan
@@ -24,6 +27,9 @@ from harness.provenance import hardware, harness_version, library_versions, lock
 from harness.runtimes.registry import RUNTIMES, Availability
 from harness.runtimes.tooling import packages
 from harness.store import explained, to_json, write_atomically
+
+#: Under which persistence stands among those who forecast.
+PERSISTENCE = "persistence"
 
 Array = NDArray[Any]
 Rows = Iterable[Sequence[Any]]
@@ -138,6 +144,67 @@ def probe_rows(
             for index, name in enumerate(class_names):
                 values = (target[sample, index], route[sample, index], source[sample, index])
                 yield [cell, str(sample), str(identity), name, *(_number(value) for value in values)]
+
+
+#: Columns of ``forecast.csv`` and ``exceedance.csv``.
+_ERROR_COLUMNS = (
+    *("who", "aggregation", "step", "minutes", "samples", "pixels", "rmse", "mae", "bias"),
+    *("rmse_physical", "mae_physical", "bias_physical", "unit", "skill"),
+)
+_EVENT_COLUMNS = (
+    *("who", "threshold", "unit", "step", "minutes", "hits", "misses", "false_alarms", "correct_negatives"),
+    *("csi", "pod", "far"),
+)
+
+
+def forecast_tables(
+    forecast: Forecast, inputs: Array, truth: Array, mask: Array, outputs: Iterable[tuple[str, Array]]
+) -> dict[str, Rows]:
+    """``forecast.csv`` and ``exceedance.csv``: errors and hits of everybody by step, persistence among them.
+
+    ``inputs``: what was seen, (sample, band, time, row, column); ``truth`` and ``mask``: what followed, and where it was
+    measured, (sample, band, step, row, column), scaled; ``outputs``: name and forecast of each.
+    """
+    errors: list[Sequence[str]] = [_ERROR_COLUMNS]
+    events: list[Sequence[str]] = [_EVENT_COLUMNS]
+    last = persistence(inputs, forecast.horizon)
+    for who, array in itertools.chain([(PERSISTENCE, last)], outputs):
+        if array.shape == truth.shape:
+            errors += _error_rows(who, forecast, array, last, truth, mask)
+            events += _event_rows(who, forecast, array, truth, mask)
+    return {"forecast.csv": errors, "exceedance.csv": events}
+
+
+def _error_rows(
+    who: str, forecast: Forecast, array: Array, last: Array, truth: Array, mask: Array
+) -> Iterator[Sequence[str]]:
+    for aggregation in AGGREGATIONS:
+        found = step_errors(array, truth, mask, aggregation)
+        gained = skill(found, step_errors(last, truth, mask, aggregation))
+        physical = found.times(forecast.top - forecast.bottom)
+        for step in range(forecast.horizon):
+            values = [getattr(part, name)[step] for part in (found, physical) for name in ("rmse", "mae", "bias")]
+            counts = [str(found.samples[step]), str(found.pixels[step])]
+            numbers = [_number(value) for value in values]
+            place = [who, aggregation, str(step + 1), _minutes(forecast, step)]
+            yield [*place, *counts, *numbers, forecast.unit, _number(gained[step])]
+
+
+def _event_rows(who: str, forecast: Forecast, array: Array, truth: Array, mask: Array) -> Iterator[Sequence[str]]:
+    by_step = exceedance(array, truth, mask, forecast.scaled_thresholds)
+    for index, threshold in enumerate(forecast.thresholds):
+        places = [("all", "", by_step.over_steps(), 0)]
+        places += [(str(step + 1), _minutes(forecast, step), by_step, step) for step in range(forecast.horizon)]
+        for name, minutes, part, place in places:
+            cases = (part.hits, part.misses, part.false_alarms, part.correct_negatives)
+            counts = [str(case[index, place]) for case in cases]
+            shares = [_number(share[index, place]) for share in (part.csi, part.pod, part.far)]
+            yield [who, f"{threshold:g}", forecast.unit, name, minutes, *counts, *shares]
+
+
+def _minutes(forecast: Forecast, step: int) -> str:
+    """How long after the last frame seen a step lies."""
+    return f"{(step + 1) * forecast.interval / 60:g}"
 
 
 def _number(value: Any) -> str:

@@ -14,10 +14,21 @@ import numpy as np
 
 from harness.cells import Array, Source, evaluate, export_record, load_arrays, only_output
 from harness.compare.records import CellResult
+from harness.data.prepared_frames import Forecast
+from harness.data.sequences import inputs_of, targets_of
 from harness.errors import WorkerError
 from harness.execution import Finished
 from harness.plan import Cell, Plan
-from harness.result_files import Rows, cell_seconds, prediction_rows, probe_rows, publish, surroundings, timings_record
+from harness.result_files import (
+    Rows,
+    cell_seconds,
+    forecast_tables,
+    prediction_rows,
+    probe_rows,
+    publish,
+    surroundings,
+    timings_record,
+)
 from harness.runtimes.registry import Availability
 from harness.scenario import Scenario
 
@@ -57,13 +68,16 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
         evaluate(cell, source, outcome.folders, outcome.finished.failures, framework) for cell in outcome.plan.cells
     ]
     compared = [cell for cell in outcome.plan.cells if cell.step in outcome.folders]
-    tables = {
-        **_training(source.train / "training.csv"),
-        "predictions.csv.gz": _predictions(outcome, source, compared),
-        "outputs_probe.csv.gz": probe_rows(
-            _probe_outputs(outcome, source, compared), source.probe_ids.tolist(), source.dataset["class_names"]
-        ),
-    }
+    tables = _training(source.train / "training.csv")
+    if source.forecast is not None:
+        tables |= _forecasts(outcome, source, source.forecast, compared)
+    else:
+        tables |= {
+            "predictions.csv.gz": _predictions(outcome, source, compared),
+            "outputs_probe.csv.gz": probe_rows(
+                _probe_outputs(outcome, source, compared), source.probe_ids.tolist(), source.dataset["class_names"]
+            ),
+        }
     seconds = cell_seconds(outcome.plan, outcome.finished)
     timings = timings_record(outcome.plan, outcome.finished, f"the source in its own framework, {framework}")
     publish(
@@ -114,6 +128,17 @@ def _predictions(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterato
         source.spec.head,
         ((who, only_output(folder / "test.float32.safetensors", source.output)) for who, folder in whos),
     )
+
+
+def _forecasts(outcome: Outcome, source: Source, forecast: Forecast, cells: list[Cell]) -> dict[str, Rows]:
+    evaluation = json.loads((outcome.folders["inputs"] / "evaluation.json").read_text())
+    test = load_arrays(source.data / "test.safetensors")
+    starts = test["starts"][np.asarray(evaluation["indices"])]
+    inputs = inputs_of(test["frames"], starts, forecast.history)
+    truth, mask = targets_of(test["frames"], test["valid"], starts, forecast.history, forecast.horizon)
+    whos = [("source", source.predictions)] + [(cell.label, outcome.folders[cell.step]) for cell in cells]
+    outputs = ((who, only_output(folder / "test.float32.safetensors", source.output)) for who, folder in whos)
+    return forecast_tables(forecast, inputs, truth, mask, outputs)
 
 
 def _probe_outputs(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterator[tuple[str, Array, Array, Array]]:

@@ -116,7 +116,9 @@ def _route_by_name(value: Any) -> Any:
 class ProbeSection(_Section):
     """The fixed inputs on which runtimes are compared, drawn once from the test part."""
 
-    samples: int = Field(default=256, ge=64)
+    samples: int = Field(
+        default=256, ge=1, description="a model asks for a number at least: 64 for series, 8 for frames"
+    )
 
 
 class LayersSection(_Section):
@@ -403,6 +405,13 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     for section in ("targets", "require"):
         for index, target in enumerate(getattr(scenario, section)):
             check((section, index), lambda name=target: runtime(name))
+    fewest = int(model(scenario.model.name).MINIMUM_PROBE)
+    if scenario.probe.samples < fewest:
+        raise ScenarioError(
+            f"probe.samples: input should be greater than or equal to {fewest} (found {scenario.probe.samples})",
+            where=f"{path}:{_line(root, ('probe', 'samples'))}",
+            hint="take more samples: fewer say too little of an error",
+        )
     if isinstance(scenario.expect, dict):
         for name in scenario.expect:
             if name != "default":

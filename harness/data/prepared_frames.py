@@ -72,8 +72,17 @@ class Forecast(BaseModel):
 
     @property
     def scaled_thresholds(self) -> tuple[float, ...]:
-        """Thresholds on the scale of the model's output, 0 to 1."""
-        return tuple((value - self.bottom) / (self.top - self.bottom) for value in self.thresholds)
+        """Thresholds on the scale of the model's output, 0 to 1, rounded to float32 as the frames are.
+
+        A measurement that lies on a threshold thus exceeds it on either scale.
+        """
+        scale = 1 / (self.top - self.bottom)
+        return tuple(float(np.float32((value - self.bottom) * scale)) for value in self.thresholds)
+
+    @property
+    def threshold_names(self) -> tuple[str, ...]:
+        """Thresholds in words: ``2 mm/h``."""
+        return tuple(f"{value:g} {self.unit}" for value in self.thresholds)
 
     def physical(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scaled values in the physical unit, float64 of the same shape."""

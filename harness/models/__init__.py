@@ -1,6 +1,7 @@
 """Reference models. Each file offers NAME, TITLE (its name in the literature), PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
 
-``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for.
+``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for;
+``MINIMUM_PROBE`` samples are the fewest on which an error says something.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ NAME = "convlstm"
 TITLE = "ConvLSTM"
 PAPER = "https://doi.org/10.48550/arXiv.1506.04214"
 SIZES = ("bands", "history", "horizon", "rows", "columns")
+#: A sample holds thousands of outputs.
+MINIMUM_PROBE = 8
 HEAD: Head = "sigmoid"
 
 Activation = Literal["linear", "tanh", "leaky-relu"]

@@ -15,6 +15,7 @@ from harness.report.figures import (
     culprit,
     differences,
     error_per_layer,
+    error_per_step,
     f1_heatmap,
     f1_per_class,
     noise_floor,
@@ -25,7 +26,19 @@ from harness.report.figures import (
 )
 from harness.report.methods import methods
 from harness.report.results import Results, read_results
-from harness.report.tables import graphs, layers, outcomes, paired, parameters, printed, task, timing, tooling, training
+from harness.report.tables import (
+    forecast,
+    graphs,
+    layers,
+    outcomes,
+    paired,
+    parameters,
+    printed,
+    task,
+    timing,
+    tooling,
+    training,
+)
 from harness.store import write_atomically
 
 #: Called with what is done, the total, and what comes next.
@@ -80,16 +93,10 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         outcomes.cells_table(results),
         outcomes.routes_table(results),
         outcomes.flips_table(results),
-        outcomes.outputs_per_class_table(results),
         parameters.parameters_table(results),
         graphs.structure_table(results),
         layers.layers_table(results),
-        task.metrics_table(results, found),
-        task.metrics_per_class_table(results, found),
-        task.confusion_table(found),
-        *task.disagreement_tables(results, found),
-        paired.mcnemar_table(results, found),
-        task.confidence_table(found),
+        *(_of_frames(results) if results.forecasts is not None else _of_classes(results, found)),
         training.training_table(results),
         training.training_seconds_table(results),
         training.seconds_table(results),
@@ -98,6 +105,22 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         *timing.timing_tables(results),
     )
     return {table.name: table for table in tables}
+
+
+def _of_classes(results: Results, found: task.TaskResults | None) -> tuple[Table, ...]:
+    return (
+        outcomes.outputs_per_class_table(results),
+        task.metrics_table(results, found),
+        task.metrics_per_class_table(results, found),
+        task.confusion_table(found),
+        *task.disagreement_tables(results, found),
+        paired.mcnemar_table(results, found),
+        task.confidence_table(found),
+    )
+
+
+def _of_frames(results: Results) -> tuple[Table, ...]:
+    return forecast.forecast_table(results), forecast.exceedance_table(results)
 
 
 def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
@@ -145,6 +168,8 @@ _CAPTIONS = {
     "graphs": "The graph of every file that a route wrote, node by node in the order of the flow of data; nodes in one row do "
     "the same in each file. At the right of a box stands the shape of what it gives, under the operator the tensor that it "
     "holds. A bracket with × n tells a block of nodes once that comes n times in a row.",
+    "error_per_step": "Errors of the forecasts by minutes ahead, pooled over all pixels with data of all test samples, persistence "
+    "dashed. Runtimes whose errors are equal to four digits are drawn as one.",
     "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
     "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
@@ -162,6 +187,7 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
     "layers": lambda results: "",
     "culprit": lambda results: "",
     "graphs": lambda results: "",
+    "error_per_step": facts.test_samples,
     "f1_per_class": facts.test_samples,
     "f1_heatmap": facts.test_samples,
     "confusion": facts.test_samples,
@@ -210,8 +236,9 @@ def _figures(
         "layers": lambda: error_per_layer.draw(results),
         "culprit": lambda: culprit.draw(results),
         "graphs": lambda: route_graphs.draw(results),
-        "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found),
-        "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]),
+        "error_per_step": lambda: error_per_step.draw(results),
+        "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found) if found else None,
+        "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]) if found else None,
         "confusion": lambda: confusion.draw(results, found),
         "class_counts": lambda: class_counts.draw(results, found),
         "training_curves": lambda: training_curves.draw(results),

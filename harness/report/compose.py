@@ -65,6 +65,8 @@ def _training_section(results: Results, tables: dict[str, Table], figures: dict[
 
 
 def _appendix(tables: dict[str, Table]) -> Section:
+    if "outputs_per_class" not in tables:
+        return Section("appendix", "Appendix: every parameter", (TableBlock(tables["parameters"], tall=True),))
     return Section(
         "appendix",
         "Appendix: every parameter, errors by class",

@@ -40,8 +40,23 @@ class Normalisation(_Part):
     scale: tuple[float, ...] = ()
 
 
+class ForecastPart(_Part):
+    """What is forecast, where the data are frames: frames seen and forecast, seconds between them, and their scale."""
+
+    history: int
+    horizon: int
+    rows: int
+    columns: int
+    interval: int
+    unit: str = ""
+    bottom: float = 0.0
+    top: float = 1.0
+    thresholds: tuple[float, ...] = ()
+    resampling: dict[str, Any] = {}
+
+
 class DataPart(_Part):
-    """``dataset.json``. ``counts``: part -> class name -> samples."""
+    """``dataset.json``. ``counts``: part -> class name (``sequences`` of frames) -> samples."""
 
     name: str
     title: str = ""
@@ -58,6 +73,8 @@ class DataPart(_Part):
     seed: int | None = None
     normalisation: Normalisation = Normalisation()
     counts: dict[str, dict[str, int]] = {}
+    #: None where the data are series of classes.
+    forecast: ForecastPart | None = None
 
 
 class PackagePart(_Part):

@@ -99,12 +99,23 @@ def _data(results: Results) -> list[tuple[Part, ...]]:
         (
             f"The data set is {data.title or data.name}",
             *_cited(reference),
-            f", {kind}: {total}{of} in {_classes(results)}{', ' + listed(parts) if parts else ''}.",
+            f", {kind}: {total}{of}{_of_what(results)}{', ' + listed(parts) if parts else ''}.",
         )
     ]
     if data.normalisation.kind != "none":
         found.append((f"Values were normalised by band (kind “{data.normalisation.kind}”).",))
     return found
+
+
+def _of_what(results: Results) -> str:
+    """What samples are samples of: classes, or frames to forecast."""
+    known = results.manifest.data.forecast
+    if known is None:
+        return f" in {_classes(results)}"
+    return (
+        f", each of {known.history} frames of {known.rows} x {known.columns} pixels and the {known.horizon} after them, "
+        f"{known.interval / 60:g} minutes apart"
+    )
 
 
 def _classes(results: Results) -> str:
@@ -256,6 +267,13 @@ def _comparisons(results: Results) -> list[tuple[Part, ...]]:
 def _statistics(results: Results) -> list[tuple[Part, ...]]:
     if not results.evaluated:
         return []
+    if results.forecasts is not None:
+        return [
+            (
+                f"Errors of forecasts are of {counted(results.evaluated, 'test sample')}, by step and pooled over all pixels "
+                "with data; skill is 1 − MSE / MSE of persistence.",
+            )
+        ]
     return [
         (
             f"Task metrics are of {counted(results.evaluated, 'test sample')}, with 95 % percentile bootstrap intervals of "

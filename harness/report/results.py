@@ -40,11 +40,24 @@ def was_compared(cell: CellResult) -> bool:
 
 
 @dataclass(frozen=True)
+class Forecasts:
+    """``forecast.csv`` (by who, aggregation and step) and ``exceedance.csv`` (by who, threshold and step or ``all``)."""
+
+    errors: pd.DataFrame
+    events: pd.DataFrame
+
+    @property
+    def who(self) -> tuple[str, ...]:
+        """Everybody who forecast, in the order of the files: persistence, the source, the cells' labels."""
+        return tuple(dict.fromkeys(self.errors["who"]))
+
+
+@dataclass(frozen=True)
 class Results:
     """What ``results/<scenario>/`` holds.
 
     Tables are None where the run had none: ``training`` and ``training_seconds`` where nothing was trained,
-    ``predictions`` and ``probe_outputs`` where no target could be run.
+    ``predictions`` and ``probe_outputs`` where no target could be run, or where frames are forecast.
     """
 
     folder: Path
@@ -57,6 +70,8 @@ class Results:
     seconds: dict[str, Any]
     #: What was timed; None where nothing was.
     timings: Timings | None = None
+    #: Errors and exceedance by step, of everybody who forecast; None where the data are no frames.
+    forecasts: Forecasts | None = None
     #: The graph of every route's file, by route label; those of routes that write no graph are not there.
     structures: dict[str, Structure] = field(default_factory=dict)
     #: What the workers of this run did, by runtime; those that were not started are not there.
@@ -86,6 +101,8 @@ class Results:
     @property
     def evaluated(self) -> int:
         """Number of test samples that every runtime predicted."""
+        if self.forecasts is not None:
+            return int(self.forecasts.errors["samples"].max())
         return 0 if self.predictions is None else len(self.predictions)
 
 
@@ -109,6 +126,7 @@ def read_results(folder: Path) -> Results:
             hint=_AGAIN,
         )
     compared = any(was_compared(cell) for cell in cells)
+    frames = manifest.data.forecast is not None
     return Results(
         folder=folder,
         manifest=manifest,
@@ -116,9 +134,10 @@ def read_results(folder: Path) -> Results:
         training=_training(folder / "training.csv", manifest, ["epoch", "loss"]) if manifest.training else None,
         training_seconds=_training(folder / "training_seconds.csv", manifest, ["epoch"]) if manifest.training else None,
         predictions=_predictions(folder / "predictions.csv.gz", manifest, cells)
-        if compared and manifest.labelled
+        if compared and manifest.labelled and not frames
         else None,
-        probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared else None,
+        probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared and not frames else None,
+        forecasts=_forecasts(folder, cells) if frames else None,
         seconds=_json_object(folder / "seconds.json"),
         timings=_timings(folder / "timings.json"),
         structures=_structures(folder / "structures.json", cells),
@@ -269,3 +288,22 @@ def _probe_outputs(path: Path, cells: list[CellResult]) -> pd.DataFrame:
     # Written as the shortest decimal that gives the float32 back: taken for a double it is off by up to half a ULP.
     frame["target"] = frame["target"].astype("float32").astype("float64")
     return frame
+
+
+def _forecasts(folder: Path, cells: list[CellResult]) -> Forecasts:
+    errors, events = folder / "forecast.csv", folder / "exceedance.csv"
+    found = Forecasts(
+        _table(errors, {"who", "aggregation", "unit"}), _table(events, {"who", "threshold", "unit", "step"})
+    )
+    _require(
+        errors,
+        found.errors,
+        ["who", "aggregation", "step", "minutes", "rmse", "mae", "rmse_physical", "skill", "samples"],
+    )
+    _require(events, found.events, ["who", "threshold", "unit", "step", "hits", "misses", "csi", "pod", "far"])
+    wanted = [SOURCE, *(cell_label(cell) for cell in cells if cell.decisions is not None)]
+    for path, frame in ((errors, found.errors), (events, found.events)):
+        missing = [who for who in wanted if who not in set(frame["who"])]
+        if missing:
+            raise DataError(f"holds nothing of '{missing[0]}'", where=str(path), hint=_AGAIN)
+    return found

@@ -12,6 +12,8 @@ _METRICS = (
     ("f1_macro", "F1 macro", style.GREEN, "-.", "^"),
     ("f1_weighted", "F1 weighted", style.PURPLE, ":", "D"),
 )
+#: Those of forecasts, in the physical unit.
+_ERRORS = (("rmse", "RMSE", style.BLUE, "-", "o"), ("mae", "MAE", style.ORANGE, "--", "s"))
 
 
 def draw(results: Results) -> style.Drawing | None:
@@ -24,7 +26,10 @@ def draw(results: Results) -> style.Drawing | None:
     figure = style.new_figure(2.7)
     panels = figure.subplots(1, 2)
     every = max(1, len(frame) // 12)
-    for axes, lines, label in ((panels[0], _LOSSES, "Loss"), (panels[1], _METRICS, "Metric on the validation part")):
+    known = results.manifest.data.forecast
+    of_frames = f"Error on the validation part ({known.unit})" if known else ""
+    metrics, measured = (_ERRORS, of_frames) if known else (_METRICS, "Metric on the validation part")
+    for axes, lines, label in ((panels[0], _LOSSES, "Loss"), (panels[1], metrics, measured)):
         for name, legend, colour, line, mark in lines:
             if name in frame:
                 axes.plot(
@@ -44,11 +49,14 @@ def draw(results: Results) -> style.Drawing | None:
         if axes.lines:
             axes.legend(loc="best")
     panels[0].set_ylim(bottom=0)
-    lowest = min((float(line.get_ydata().min()) for line in panels[1].lines), default=0.0)
-    panels[1].set_ylim(min(0.0, lowest), 1)
+    if known:
+        panels[1].set_ylim(bottom=0)
+    else:
+        lowest = min((float(line.get_ydata().min()) for line in panels[1].lines), default=0.0)
+        panels[1].set_ylim(min(0.0, lowest), 1)
     last = frame.iloc[-1]
     figures = ", ".join(
-        f"{legend} {float(last[name]):.3f}" for name, legend, *_ in (*_LOSSES, *_METRICS) if name in frame
+        f"{legend} {float(last[name]):.3f}" for name, legend, *_ in (*_LOSSES, *metrics) if name in frame
     )
     return style.Drawing(
         "training_curves",

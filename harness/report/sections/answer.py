@@ -47,13 +47,17 @@ def answer_section(results: Results) -> Section:
 
 
 def synthetic_note(results: Results) -> Note:
-    """Says that no number says anything about real fields."""
+    """Says that no number says anything about real fields, or real rain."""
     data = results.manifest.data
+    nothing = (
+        "accuracy, kappa and F1 below say nothing about real crops, sensors or regions."
+        if data.forecast is None
+        else "errors and skill of forecasts below say nothing about real rain."
+    )
     return Note(
         "Synthetic data",
         f"The data of this report are made by a formula, not observed: {data.title or data.name}. "
-        "Comparisons between runtimes hold for any data; "
-        "accuracy, kappa and F1 below say nothing about real crops, sensors or regions.",
+        f"Comparisons between runtimes hold for any data; {nothing}",
     )
 
 

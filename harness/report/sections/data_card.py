@@ -69,6 +69,35 @@ def classes_table(results: Results) -> Table:
 _PARTS = {"train": "Training", "valid": "Validation", "test": "Test"}
 
 
+def frames_table(results: Results) -> Table:
+    """Sequences of frames per part, and what frames are."""
+    data = results.manifest.data
+    known = data.forecast
+    parts = [part for part in _PARTS if part in data.counts]
+    rows: list[dict[str, Any]] = [
+        {"what": f"Sequences, {_PARTS[part].lower()} part", "value": f"{sum(data.counts[part].values()):,}"}
+        for part in parts
+    ]
+    if known is not None:
+        done = known.resampling
+        size = f"{known.rows} x {known.columns} pixels"
+        if done.get("resampler", "none") != "none":
+            old = " x ".join(str(length) for length in done.get("from", ()))
+            size += f", resampled from {old} ({done['resampler']}, rounding {done.get('rounding', 'unknown')})"
+        rows += [
+            {"what": "Frames seen and forecast", "value": f"{known.history} and {known.horizon}"},
+            {"what": "Minutes between frames", "value": f"{known.interval / 60:g}"},
+            {"what": "Size of a frame", "value": size},
+            {"what": "Scale", "value": f"{known.bottom:g} to {known.top:g} {known.unit} become 0 to 1"},
+        ]
+    return Table(
+        "frames",
+        "Sequences of frames, and what a frame is.",
+        (Column("what", "What"), Column("value", "Value")),
+        tuple(rows),
+    )
+
+
 def data_section(results: Results) -> Section:
     """Source, licence, citation, bands, classes, normalisation and the notes of the data source."""
     data = results.manifest.data
@@ -93,7 +122,8 @@ def data_section(results: Results) -> Section:
     blocks.append(Definitions(tuple(items)))
     if data.notes:
         blocks.append(Bullets(data.notes))
-    blocks += [TableBlock(classes_table(results)), TableBlock(bands_table(results))]
+    of_samples = classes_table if data.forecast is None else frames_table
+    blocks += [TableBlock(of_samples(results)), TableBlock(bands_table(results))]
     return Section("data", "Data card", tuple(blocks))
 
 

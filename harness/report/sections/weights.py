@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.report import facts
 from harness.report.document import Block, FigureBlock, Paragraph, Section, Table, TableBlock
 from harness.report.results import Results
+from harness.report.sections.forecast import forecast_section
 from harness.report.sections.layers import layers_section
 from harness.report.tables import graphs, outcomes, parameters, task
 
@@ -69,6 +70,8 @@ def _parameters(results: Results) -> Section:
 
 
 def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+    if results.forecasts is not None:
+        return forecast_section(results, figures)
     found = task.task_results(results)
     if found is None:
         return (Section("task", "Task metrics", (Paragraph("No runtime predicted the test samples."),)),)

@@ -267,7 +267,7 @@ def decisions_table(results: Results) -> Table:
         Column("rule", "Decision"),
         Column("samples", "Probe samples", "integer"),
         Column("decisions", "Decisions", "integer"),
-        Column("agreement", "Top-1 agreement", "percentage"),
+        Column("agreement", "Agreement" if results.forecasts is not None else "Top-1 agreement", "percentage"),
         Column("counted", "Flips that count", "integer"),
         Column("within", "Flips within the floor", "integer"),
         Column("head", "Head"),

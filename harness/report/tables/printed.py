@@ -7,27 +7,27 @@ from typing import Any
 
 from harness.report.document import Column, Table
 from harness.report.results import Results
-from harness.report.tables import outcomes, task
+from harness.report.tables import forecast, outcomes, task
 
 #: Said in the caption of every table, by :func:`harness.report.facts.line`.
 _IN_CAPTIONS = ("head", "probe")
 
 
 def printed_tables(results: Results, tables: dict[str, Table], found: task.TaskResults | None) -> tuple[Table, ...]:
-    """Cells, errors, metrics, metrics per class and both of tooling effort; a table's name is the stem of its file."""
-    per_class = (
-        replace(task.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class")
-        if found
-        else replace(tables["metrics_per_class"], rows=(), empty=tables["metrics"].empty)
-    )
-    return (
-        _cells(results),
-        _errors(results),
-        _metrics(tables["metrics"]),
-        per_class,
-        _tooling(tables["tooling"]),
-        tables["tooling_seconds"],
-    )
+    """Cells, errors, metrics and metrics per class, or forecasts by step, and both of tooling effort.
+
+    A table's name is the stem of its file.
+    """
+    if results.forecasts is not None:
+        of_task = forecast.errors_page_table(results), forecast.events_page_table(results)
+    else:
+        per_class = (
+            replace(task.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class")
+            if found
+            else replace(tables["metrics_per_class"], rows=(), empty=tables["metrics"].empty)
+        )
+        of_task = _metrics(tables["metrics"]), per_class
+    return _cells(results), _errors(results), *of_task, _tooling(tables["tooling"]), tables["tooling_seconds"]
 
 
 def _cells(results: Results) -> Table:

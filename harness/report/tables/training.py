@@ -17,6 +17,9 @@ _HEADERS = {
     "valid_loss": "Validation loss",
     "accuracy": "Accuracy",
     "kappa": "Kappa",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "skill": "Skill",
     "learning_rate": "Learning rate",
     "iterations_per_second": "Iterations per second",
     "seconds": "Seconds",
@@ -83,7 +86,7 @@ def _header(name: str) -> str:
 def _kind(name: str) -> Kind:
     if name == "epoch":
         return "integer"
-    if name in ("loss", "valid_loss", "learning_rate", "iterations_per_second"):
+    if name in ("loss", "valid_loss", "rmse", "mae", "skill", "learning_rate", "iterations_per_second"):
         return "number"
     return "seconds" if name == "seconds" else "share"
 

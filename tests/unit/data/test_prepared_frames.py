@@ -10,7 +10,7 @@ from radar_files import REFLECTIVITY, write_frame
 
 from harness.data.dataset import PARTS
 from harness.data.prepare import DataConfig, prepare
-from harness.data.prepared_frames import PreparedFrames, check_frames, open_prepared
+from harness.data.prepared_frames import Forecast, PreparedFrames, check_frames, open_prepared
 from harness.data.sequences import inputs_of, targets_of
 from harness.data.sources import source
 from harness.errors import DataError
@@ -34,7 +34,8 @@ def test_the_record_says_what_is_forecast(data):
     }
     assert data.sizes == {"bands": 1, "history": 2, "horizon": 3, "rows": 10, "columns": 8}
     assert data.counts == {"train": {"sequences": 30}, "valid": {"sequences": 6}, "test": {"sequences": 8}}
-    assert data.forecast.scaled_thresholds == (0.01, 0.04, 0.1)
+    assert data.forecast.scaled_thresholds == tuple(float(np.float32(value)) for value in (0.01, 0.04, 0.1))
+    assert data.forecast.threshold_names == ("0.5 mm/h", "2 mm/h", "5 mm/h")
     assert data.info.class_names == ()
     assert open_prepared(data.folder) == data
 
@@ -85,6 +86,9 @@ def test_no_data_is_0_to_the_model_though_0_is_no_lowest_reflectivity(tmp_path):
     frames = prepared.part("train").frames
     assert (frames[:, 0] == 0).all()
     assert (frames[:, 1:] == np.float32(200 / 255)).all()
+    # What lies on a threshold exceeds it, though neither number is exact in float32.
+    on_threshold = Forecast(**{**prepared.forecast.model_dump(), "thresholds": (200 * 0.5 - 32,)})
+    assert on_threshold.scaled_thresholds[0] <= frames[0, 1, 0] == np.float32(200 / 255)
     assert (prepared.normalisation.offset, prepared.normalisation.scale) == ((-32.0,), (1 / 127.5,))
 
 

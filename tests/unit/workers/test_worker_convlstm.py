@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from conftest import random_parameters  # noqa: E402
 
 from harness.errors import ModelError  # noqa: E402
-from harness.models import convlstm, tempcnn  # noqa: E402
+from harness.models import build_for, convlstm, tempcnn  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.workers.pytorch_model import build, canonical_state  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
@@ -192,6 +192,17 @@ def test_sizes_that_fit_no_convlstm_are_refused(wrong: dict[str, Any], message: 
     given = {**SIZES, "hyperparameters": {**SMALL, **wrong.get("hyperparameters", {})}}
     with pytest.raises(ModelError, match=message):
         convlstm.build(**{**given, **{name: value for name, value in wrong.items() if name != "hyperparameters"}})
+
+
+def test_a_model_is_built_for_data_that_it_takes() -> None:
+    spec = build_for("convlstm", SIZES, preset="thesis-keras", hyperparameters=SMALL)
+    assert (spec.head, spec.decision) == ("sigmoid", "exceedance")
+    series = {"bands": 3, "dates": 8, "classes": 2}
+    assert build_for("tempcnn", series, preset="sits").head == "logits"
+    with pytest.raises(ModelError, match="tempcnn takes data with bands, dates, classes; these have bands, history"):
+        build_for("tempcnn", SIZES, preset="sits")
+    with pytest.raises(ModelError, match="convlstm takes data with bands, history, horizon, rows, columns; these have"):
+        build_for("convlstm", series)
 
 
 def test_a_classifier_has_no_sigmoid() -> None:

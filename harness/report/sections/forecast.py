@@ -1,0 +1,30 @@
+"""How well the model forecasts, by runtime; takes the place of what is said of classes."""
+
+from __future__ import annotations
+
+from harness.report import facts
+from harness.report.document import Block, FigureBlock, Paragraph, Section, TableBlock
+from harness.report.formatting import listed
+from harness.report.results import Results
+from harness.report.tables import forecast
+
+
+def forecast_section(results: Results, figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+    """Errors by step and exceedance of thresholds."""
+    known = results.manifest.data.forecast
+    if known is None:
+        return ()
+    text = (
+        f"How well the model forecasts {known.horizon} frames from {known.history}, {known.interval / 60:g} minutes apart, by "
+        f"runtime. Persistence, the forecast that nothing changes, is what a nowcast must beat. Decisions are the exceedance of "
+        f"{listed([f'{value:g} {known.unit}' for value in known.thresholds])} in every pixel with data. "
+        f"{facts.line(results, samples=facts.test_samples(results))}"
+    )
+    chart = tuple(figures[name] for name in ("error_per_step",) if name in figures)
+    blocks: tuple[Block, ...] = (
+        Paragraph(text),
+        *chart,
+        TableBlock(forecast.errors_page_table(results)),
+        TableBlock(forecast.events_page_table(results)),
+    )
+    return (Section("task", "Forecasts", blocks),)

@@ -1,0 +1,139 @@
+"""A report of forecasts: errors by step instead of everything that is said of classes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture import cells, write_results
+
+from harness.compare.forecast import step_errors
+from harness.data.prepared_frames import Forecast
+from harness.errors import DataError
+from harness.report.build import build_report
+from harness.report.results import SOURCE, cell_label, read_results
+from harness.report.tables import forecast as tables
+from harness.result_files import as_csv, forecast_tables
+
+FORECAST = Forecast(
+    history=2,
+    horizon=3,
+    rows=6,
+    columns=5,
+    interval=300,
+    unit="mm/h",
+    bottom=0.0,
+    top=50.0,
+    thresholds=(0.5, 5.0),
+    resampling={"from": [12, 10], "to": [6, 5], "resampler": "bilinear-antialiased", "rounding": "each-pass"},
+)
+RANDOM = np.random.default_rng(2)
+INPUTS = RANDOM.random((7, 1, 2, 6, 5)).astype(np.float32)
+TRUTH = RANDOM.random((7, 1, 3, 6, 5)).astype(np.float32)
+MASK = RANDOM.random(TRUTH.shape) < 0.8
+SAME = (TRUTH * np.float32(0.9)).astype(np.float32)
+
+
+def made() -> dict[str, object]:
+    others = [(cell_label(cell), SAME) for cell in cells() if cell.decisions is not None]
+    # One target forecasts something else.
+    others[-1] = (others[-1][0], SAME * np.float32(1.1))
+    return forecast_tables(FORECAST, INPUTS, TRUTH, MASK, [(SOURCE, SAME), *others])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_results(tmp_path_factory.mktemp("forecast") / "unit-test")
+    for name in ("predictions.csv.gz", "outputs_probe.csv.gz"):
+        (folder / name).unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["data"] |= {
+        "forecast": FORECAST.model_dump(mode="json"),
+        "class_names": [],
+        "counts": {"train": {"sequences": 40}, "valid": {"sequences": 9}, "test": {"sequences": 7}},
+        "dates": None,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    epochs = len((folder / "training.csv").read_text().splitlines()) - 1
+    log = ["epoch,loss,valid_loss,rmse,mae,skill,learning_rate"]
+    log += [f"{epoch + 1},{0.1 / (epoch + 1)},0.2,3.5,1.5,-0.25,0.001" for epoch in range(epochs)]
+    (folder / "training.csv").write_text("\n".join([*log, ""]))
+    for name, rows in made().items():
+        (folder / name).write_text(as_csv(rows))
+    return folder
+
+
+def test_tables_hold_everybody_by_step_in_both_aggregations() -> None:
+    header, *rows = csv.reader(as_csv(made()["forecast.csv"]).splitlines())
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    assert found[0]["who"] == "persistence"
+    assert {row["aggregation"] for row in found} == {"pooled", "mean-of-samples"}
+    (one,) = (row for row in found if (row["who"], row["aggregation"], row["step"]) == (SOURCE, "pooled", "2"))
+    expected = step_errors(SAME, TRUTH, MASK, "pooled")
+    assert one["minutes"] == "10"
+    assert float(one["rmse"]) == expected.rmse[1]
+    assert float(one["rmse_physical"]) == pytest.approx(50 * expected.rmse[1])
+    assert float(one["skill"]) > 0
+    header, *rows = csv.reader(as_csv(made()["exceedance.csv"]).splitlines())
+    (one,) = (row for row in rows if row[:4] == [SOURCE, "5", "mm/h", "all"])
+    truth, forecast = TRUTH[MASK] >= np.float32(0.1), SAME[MASK] >= np.float32(0.1)
+    assert [int(value) for value in one[5:9]] == [
+        int((truth & forecast).sum()),
+        int((truth & ~forecast).sum()),
+        int((~truth & forecast).sum()),
+        int((~truth & ~forecast).sum()),
+    ]
+
+
+def test_a_forecast_of_another_shape_is_left_out() -> None:
+    found = forecast_tables(FORECAST, INPUTS, TRUTH, MASK, [("odd", SAME[:, :, :2])])
+    assert {row[0] for row in found["forecast.csv"]} == {"who", "persistence"}
+
+
+def test_runtimes_with_equal_errors_stand_together(folder: Path) -> None:
+    results = read_results(folder)
+    found = tables.groups(results)
+    assert [group[0] for group in found][:2] == ["persistence", SOURCE]
+    assert len(found) == 3
+    page = tables.errors_page_table(results)
+    assert [row["minutes"] for row in page.rows] == [5, 10, 15]
+    assert page.rows[0]["rmse0"] > page.rows[0]["rmse1"]
+    assert "skill0" not in [column.key for column in page.columns]
+
+
+def test_the_report_speaks_of_frames_and_not_of_classes(folder: Path) -> None:
+    files = build_report(folder)
+    text = files.markdown.read_text()
+    for said in (
+        "### Forecasts",
+        "Persistence, the forecast that nothing changes",
+        "0.5 mm/h and 5 mm/h",
+        "resampled from 12 x 10 (bilinear-antialiased, rounding each-pass)",
+        "0 to 50 mm/h become 0 to 1",
+        "Errors of forecasts are of 7 test samples",
+        "each of 2 frames of 6 x 5 pixels and the 3 after them, 5 minutes apart",
+    ):
+        assert said in text, said
+    for unsaid in ("Cohen", "confusion", "Confusion", "F1", "McNemar", "Top-1", "in 0 classes"):
+        assert unsaid not in text, unsaid
+    names = {path.name for path in files.tables}
+    assert {"forecast.csv", "exceedance.csv"} <= names
+    assert not {"metrics.csv", "confusion.csv", "outputs_per_class.csv"} & names
+    assert "error_per_step.png" in {path.name for path in files.figures}
+    assert "forecast_by_step.tex" in {path.name for path in files.texts}
+
+
+def test_result_files_that_do_not_belong_together_are_refused(folder: Path, tmp_path: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    lines = (tmp_path / "forecast.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "forecast.csv").write_text("".join(line for line in lines if not line.startswith(SOURCE)))
+    with pytest.raises(DataError, match=r"forecast\.csv: holds nothing of 'source'"):
+        read_results(tmp_path)
+    (tmp_path / "forecast.csv").unlink()
+    with pytest.raises(DataError, match=r"forecast\.csv: result file is missing"):
+        read_results(tmp_path)
