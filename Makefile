@@ -12,6 +12,7 @@ run: setup
 test: setup lint
 	$(VENV)/python -m pytest -m "not slow"
 	bash scripts/test_r.sh
+	bash scripts/test_julia.sh
 
 test-slow: setup
 	$(VENV)/python -m pytest -m slow

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Set up what the harness needs: a virtual environment from the lock, and R from Debian.
-# Says what it does, skips what is there. Without R everything else still works.
+# Set up what the harness needs: a virtual environment from the lock, R and Julia from Debian.
+# Says what it does, skips what is there. Without R or Julia everything else still works.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -91,3 +91,6 @@ raise SystemExit(not pathlib.Path(sysconfig.get_paths()["include"], "Python.h").
 else
   say "rpy2 could not be installed (it is compiled, and wants r-base-dev and python3-dev); r/torch will be hosted by Rscript"
 fi
+
+# --- Julia ----------------------------------------------------------------------------------------------------------
+. scripts/setup_julia.sh

@@ -34,5 +34,6 @@ include("structure.jl")
 include("timing.jl")
 include("engine.jl")
 include("serve.jl")
+include("warm_up.jl")
 
 end

@@ -9,6 +9,7 @@ include("onnx_writer.jl")
 include("refusal.jl")
 
 fixture(name) = joinpath(@__DIR__, "fixtures", name)
+const example = joinpath(@__DIR__, "..", "examples", "crops.onnx")
 
 @testset "PlainONNX" begin
     @testset "$name" for name in sort(filter(name -> occursin(r"^test_.*\.jl$", name), readdir(@__DIR__)))

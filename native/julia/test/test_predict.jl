@@ -1,7 +1,7 @@
 const crop_classes = ["barley", "wheat", "corn", "meadow"]
 const crop_series = wavy(8, 3, 5)
 
-crops(; keywords...) = onnx_read(fixture("crops.onnx"); keywords...)
+crops(; keywords...) = onnx_read(example; keywords...)
 
 """A graph of a single node, with the given head."""
 function scores_model(head=nothing; shape=["n", 3], classes=["a", "b", "c"], keywords...)

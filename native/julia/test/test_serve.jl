@@ -7,7 +7,7 @@ P.load(::PlainEngine, path, precision) = P.read_model(path, precision)
 mktempdir() do folder
     in_folder(name) = joinpath(folder, name)
     ask(; engine="base", fields...) = P.parse_json(P.handle(P.json_text((; id=1, fields...)), engine))
-    path = fixture("crops.onnx")
+    path = example
     x = wavy(8, 3, 5)
     safetensors_write(Dict("x" => x), in_folder("x.safetensors"))
     safetensors_write(Dict("x" => Float64.(x)), in_folder("wide.safetensors"))
