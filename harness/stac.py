@@ -83,7 +83,7 @@ def trained_item(folder: Path, spec: ModelSpec, prepared: Prepared) -> dict[str,
         "mlm:accelerator": None,
         "mlm:accelerator_constrained": False,
         "mlm:input": [_input(tensor, prepared) for tensor in spec.inputs],
-        "mlm:output": [_output(tensor, spec, info.class_names) for tensor in spec.outputs],
+        "mlm:output": [_output(tensor, spec, info) for tensor in spec.outputs],
         "mlm:hyperparameters": {
             **spec.hyperparameters,
             **{name: training[name] for name in _TRAINING if name in training},
@@ -258,7 +258,7 @@ def _input(tensor: TensorSpec, prepared: Prepared) -> dict[str, Any]:
     return described
 
 
-def _output(tensor: TensorSpec, spec: ModelSpec, class_names: Sequence[str]) -> dict[str, Any]:
+def _output(tensor: TensorSpec, spec: ModelSpec, info: DatasetInfo) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": tensor.name,
         "description": f"Head: {spec.head}; decision: {spec.decision}",
@@ -267,7 +267,10 @@ def _output(tensor: TensorSpec, spec: ModelSpec, class_names: Sequence[str]) -> 
         "post_processing_function": None,
     }
     if any(axis.name == "class" for axis in tensor.axes):
-        described["classification:classes"] = class_objects(class_names)
+        described["classification:classes"] = class_objects(info.class_names)
+    if any(axis.name == "band" for axis in tensor.axes):
+        described["bands"] = [band.name for band in info.bands]
+        described["description"] += "; values are scaled as those of the input are"
     return described
 
 

@@ -20,6 +20,8 @@ from harness import stac
 from harness.data.dataset import Band, DatasetInfo
 from harness.data.normalisation import Normalisation
 from harness.data.prepared import PreparedData, ProbeRecord
+from harness.data.prepared_frames import Forecast, PreparedFrames
+from harness.models import convlstm
 from harness.models.tempcnn import build
 from tests.mlm_rules import violations
 
@@ -147,6 +149,30 @@ def test_valid_by_the_core_schemas_and_by_stac_model_and_by_the_rules_of_the_ext
     assert MLModelExtension.has_extension(read)
     # Read and written again by pystac it is the same item: nothing was migrated, nothing dropped.
     assert read.to_dict(include_self_link=False, transform_hrefs=False) == item
+
+
+def test_a_forecast_of_frames_is_a_regression_whose_bands_are_named(tmp_path: Path) -> None:
+    sizes = {"history": 2, "horizon": 2, "rows": 6, "columns": 5}
+    spec = convlstm.build(bands=1, **sizes, hyperparameters={"filters": [3], "kernels": [3]})
+    known = prepared(bands=(Band("reflectivity", "dBZ"),), class_names=())
+    frames = PreparedFrames(
+        folder=known.folder,
+        info=known.info,
+        seed=1,
+        normalisation=Normalisation(kind="scale", offset=(-32.0,), scale=(1 / 127.5,)),
+        counts={},
+        probe=known.probe,
+        forecast=Forecast(**sizes, interval=300, unit="dBZ", bottom=-32.0, top=95.5, thresholds=(25.0,), resampling={}),
+    )
+    item = stac.trained_item(trained(tmp_path), spec, frames)
+    assert violations(item, SCHEMA_URI) == []
+    assert against_core_schemas(item) == []
+    properties = item["properties"]
+    assert properties["mlm:tasks"] == ["regression"]
+    assert properties["mlm:input"][0]["bands"] == properties["mlm:output"][0]["bands"] == ["reflectivity"]
+    assert properties["mlm:output"][0]["result"]["shape"] == [-1, 1, 2, 6, 5]
+    values = np.array([[[-32.0]], [[95.5]]])
+    assert scaled(values, properties["mlm:input"][0]["value_scaling"]).ravel() == pytest.approx([0, 1])
 
 
 def test_the_core_schemas_do_find_faults(train: Path) -> None:
