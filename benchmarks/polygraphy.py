@@ -1,13 +1,13 @@
-"""onnxruntime against onnxruntime: by Polygraphy and by the harness' workers, side by side.
+"""onnxruntime against onnxruntime: by Polygraphy and by the harness' worker, side by side.
 
     python -m benchmarks.polygraphy [--rounds 3] [--batch-size 256]
 
 ``polygraphy run model.onnx --onnxrt --onnxrt`` answers one question: do two runs of a file agree? The harness is asked the
-same: two workers, the same inputs, every output compared; once for the outputs at batch 1, once for every tensor of the
-graph at batch 256. Prints wall seconds, CPU seconds and peak memory of each with all its processes (resident, so that
-what processes share is counted in each), and the ratios harness / Polygraphy; beside them ``harness compare``, which
-answers more: oracles in float64, floor, decisions, layers, report. Then one weight is changed by one ULP, and what each
-finds is told.
+same: one worker (a run starts one for each runtime), the same inputs, every output compared; once for the outputs at
+batch 1, once for every tensor of the graph at batch 256. Prints wall seconds, CPU seconds and peak memory of each with
+all its processes (resident, so that what processes share is counted in each), and the ratios harness / Polygraphy; beside
+them ``harness compare``, which answers more: oracles in float64, floor, decisions, layers, report. Then one weight is
+changed by one ULP, and what each finds is told.
 
 Polygraphy gets an environment of its own in the cache folder, made once (some 200 MB); where that cannot be done the
 benchmark says so and ends.
@@ -45,7 +45,7 @@ def load_data():
     yield {"x": np.load(%r)}
 """
 
-#: The same question, asked of two workers: outputs, or every tensor of the graph, compared one by one.
+#: The same question, asked of a runtime's worker, as a run asks it: outputs, or every tensor of the graph, compared one by one.
 BY_HARNESS = """
 import json, sys, tempfile
 from pathlib import Path
@@ -59,20 +59,21 @@ first, second, inputs, layers = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[
 with tempfile.TemporaryDirectory() as scratch:
     scratch = Path(scratch)
     save_file({"x": np.load(inputs)}, scratch / "x")
-    workers = [Worker.start(RUNTIMES["python/onnxruntime"], scratch / "log") for _ in range(2)]
-    for worker, model in zip(workers, (first, second)):
-        worker.request("load", path=model, precision="float32")
+    worker = Worker.start(RUNTIMES["python/onnxruntime"], scratch / "log")
     names = None
     if layers:
-        workers[0].request("structure", path=first, outputs=str(scratch / "graph"))
+        worker.request("structure", path=first, outputs=str(scratch / "graph"))
         nodes = json.loads((scratch / "graph").read_text())["nodes"]
         names = [name for node in nodes if node["operator"] != "Constant" for name in node["outputs"]]
-    for number, worker in enumerate(workers):
+    for number, model in enumerate((first, second)):
+        worker.request("load", path=model, precision="float32")
         files = {"inputs": str(scratch / "x"), "outputs": str(scratch / f"y{number}")}
         if layers:
             worker.request("activations", names=names, **files)
         else:
             worker.request("predict", batch_size=None, **files)
+        if first != second:
+            worker.request("parameters", outputs=str(scratch / f"p{number}"))
     largest = tensors = 0
     with safe_open(scratch / "y0", "numpy") as one, safe_open(scratch / "y1", "numpy") as other:
         for name in one.keys():
@@ -82,12 +83,9 @@ with tempfile.TemporaryDirectory() as scratch:
     if first != second:
         from harness.compare.held import compare_held
         from safetensors.numpy import load_file
-        for number, worker in enumerate(workers):
-            worker.request("parameters", outputs=str(scratch / f"p{number}"))
         found = compare_held(load_file(scratch / "p0"), load_file(scratch / "p1"))
         held = f"{found.verdict.value}: {'; '.join(finding.message for finding in found.findings)}"
-    for worker in workers:
-        worker.close()
+    worker.close()
 print(json.dumps({"tensors": tensors, "largest": float(largest), "held": held}))
 """
 
@@ -217,7 +215,7 @@ def main() -> None:
                     [*poly, str(model), "--onnxrt", "--onnxrt", "--data-loader-script", str(loader), *every],
                     theirs_in,
                 ),
-                "harness, two workers": (
+                "harness, one worker": (
                     [sys.executable, "-c", BY_HARNESS, str(model), str(model), str(array), what],
                     ours_in,
                 ),
@@ -230,7 +228,7 @@ def main() -> None:
             compare += ["--probe", str(array), "--output", str(folder / "r"), "--store", str(folder / f"s{batch}")]
             found["harness compare"] = [measured(compare, ours_in)]
             _print(f"{what} at batch {batch}, {given.rounds} rounds, medians", found)
-            print(f"  harness: {json.loads(found['harness, two workers'][0].output.splitlines()[-1])}")
+            print(f"  harness: {json.loads(found['harness, one worker'][0].output.splitlines()[-1])}")
         changed = folder / "changed.onnx"
         tensor = one_ulp_away(model, changed)
         array, loader = inputs(64)
