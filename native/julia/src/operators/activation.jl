@@ -52,7 +52,8 @@ function refuse_gelu(node)
     approximate in ("none", "tanh") ? nothing : "approximation '$approximate'"
 end
 
-shrink(x, bias, threshold) = x < -threshold ? x + bias : x > threshold ? x - bias : zero(x)
+# The difference is zero, or NaN where there is no number.
+shrink(x, bias, threshold) = x < -threshold ? x + bias : x > threshold ? x - bias : x - x
 
 # Also of integers, whose bias and threshold may have a fraction.
 const op_shrink = widened() do inputs, node
@@ -66,7 +67,7 @@ end
 const op_prelu = widened() do inputs, node
     x, slope = inputs
     same_dtype(x, slope)
-    broadcast_sizes(size(x), size(slope)) == size(x) ||
+    spreads_to(size(slope), size(x)) ||
         bad_input("a slope of shape ", shape_text(onnx_shape(slope)), " does not fit ", shape_text(onnx_shape(x)))
     tensor(leaky_relu.(x, slope))
 end

@@ -77,6 +77,10 @@ function broadcast_sizes(a::Tuple, b::Tuple)
     sizes
 end
 
+# Whether a tensor of the first sizes can be repeated to the second ones.
+spreads_to(sizes::Tuple, target::Tuple) =
+    length(sizes) <= length(target) && all(d -> sizes[d] == 1 || sizes[d] == target[d], 1:length(sizes))
+
 function same_dtype(a::Array, b::Array)
     eltype(a) === eltype(b) ||
         bad_input("the inputs have different dtypes, ", dtype_name(eltype(a)), " and ", dtype_name(eltype(b)))

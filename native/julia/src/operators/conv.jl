@@ -52,8 +52,7 @@ end
 function convolve!(out::Array{T,3}, x::Array{T,3}, weight::Matrix{T}, bias::Vector{T}, w::Window, group::Int) where {T}
     size(x, 2) == group > 1 && return convolve_by_channel!(out, x, weight, bias, w)
     row_bytes = sizeof(T) * (size(weight, 1) + size(weight, 2) ÷ group)
-    rows = clamp(tile_bytes ÷ row_bytes, 128, max(128, workspace_bytes ÷ (2 * row_bytes)))
-    rows * row_bytes <= workspace_bytes || (rows = max(1, workspace_bytes ÷ row_bytes))
+    rows = max(1, min(max(tile_bytes ÷ row_bytes, fewest_rows), workspace_bytes ÷ row_bytes))
     places = size(out, 1)
     if 2 * places > rows
         set_to_bias!(out, bias)
@@ -74,6 +73,9 @@ function set_to_bias!(out::Array{T,3}, bias::Vector{T}) where {T}
     end
 end
 
+# With fewer rows to a tile, a product spends its time on arranging the weights.
+const fewest_rows = 256
+
 # The channels, or filters, of one group of `count` in all.
 members(count::Int, group::Int, g::Int) = ((g - 1) * (count ÷ group) + 1):(g * (count ÷ group))
 
@@ -87,7 +89,7 @@ end
 # Tiles of some lines of one sample, or of a part of one line.
 function add_by_lines!(out::Array{T,3}, x::Array{T,3}, weight::Matrix{T}, w::Window, group::Int, rows::Int) where {T}
     origins = line_origins(w)
-    taps = outer_taps(w)
+    taps, inner = outer_taps(w), line_taps(w)
     along = w.output[1]
     lines_at_once = max(1, rows ÷ along)
     part = min(along, rows)
@@ -99,7 +101,7 @@ function add_by_lines!(out::Array{T,3}, x::Array{T,3}, weight::Matrix{T}, w::Win
             columns = matrix_in(room, 0, length(lines) * (to - from + 1), depth)
             channels, filters = members(size(x, 2), group, g), members(size(out, 2), group, g)
             for (k, line) in enumerate(lines)
-                fill_line!(columns, (k - 1) * (to - from + 1), x, channels, n, w, origins[line], taps, from, to)
+                fill_line!(columns, (k - 1) * (to - from + 1), x, channels, n, w, origins[line], taps, inner, from, to)
             end
             first_place = (first(lines) - 1) * along + from
             places = first_place:(first_place + size(columns, 1) - 1)
@@ -116,7 +118,7 @@ function convolve_by_samples!(
 ) where {T}
     places, all_filters, samples = size(out)
     origins = line_origins(w)
-    taps = outer_taps(w)
+    taps, inner = outer_taps(w), line_taps(w)
     along = w.output[1]
     depth = size(weight, 1)
     at_once = min(at_once, samples)
@@ -130,7 +132,7 @@ function convolve_by_samples!(
             channels, filters = members(size(x, 2), group, g), members(all_filters, group, g)
             for (s, n) in enumerate(tile), line in eachindex(origins)
                 row = (s - 1) * places + (line - 1) * along
-                fill_line!(columns, row, x, channels, n, w, origins[line], taps, 1, along)
+                fill_line!(columns, row, x, channels, n, w, origins[line], taps, inner, 1, along)
             end
             BLAS.gemm!('N', 'N', one(T), columns, view(weight, :, filters), zero(T), product)
             put_product!(out, product, bias, tile, filters)
@@ -150,24 +152,22 @@ function put_product!(out::Array{T,3}, product, bias::Vector{T}, tile, filters) 
 end
 
 # What the window sees at the outputs from..to of one line, for each tap and channel: rows row + 1, ... of the columns.
-function fill_line!(columns, row::Int, x::Array{T,3}, channels, sample::Int, w::Window, origin, taps, from::Int, to::Int) where {T}
+function fill_line!(
+    columns, row::Int, x::Array{T,3}, channels, sample::Int, w::Window, origin, taps, inner, from::Int, to::Int
+) where {T}
     column = 0
     stride = w.strides[1]
+    shift = row - from + 1
     @inbounds for channel in channels, tap in taps
         start = line_start(w, origin, tap)
-        for k in 1:w.kernel[1]
+        for (first, last, offset) in inner
             column += 1
-            first, last = outputs_inside(w, k)
-            if start < 0
-                first, last = to + 1, to
-            end
-            first = clamp(first, from, to + 1)
+            first = start < 0 ? to + 1 : clamp(first, from, to + 1)
             last = clamp(last, first - 1, to)
-            shift = row - from + 1
             for o in from:(first - 1)
                 columns[shift + o, column] = zero(T)
             end
-            place = start + tap_offset(w, 1, k) + 1
+            place = start + offset + 1
             if stride == 1
                 @simd for o in first:last
                     columns[shift + o, column] = x[place + o - 1, channel, sample]
@@ -188,7 +188,7 @@ end
 function convolve_by_channel!(out::Array{T,3}, x::Array{T,3}, weight::Matrix{T}, bias::Vector{T}, w::Window) where {T}
     set_to_bias!(out, bias)
     origins = line_origins(w)
-    taps = outer_taps(w)
+    taps, inner = outer_taps(w), line_taps(w)
     along, stride = w.output[1], w.strides[1]
     per_channel = size(out, 2) ÷ size(x, 2)
     @inbounds for n in axes(out, 3), m in axes(out, 2)
@@ -196,11 +196,10 @@ function convolve_by_channel!(out::Array{T,3}, x::Array{T,3}, weight::Matrix{T},
         for (line, origin) in enumerate(origins), (j, tap) in enumerate(taps)
             start = line_start(w, origin, tap)
             start < 0 && continue
-            for k in 1:w.kernel[1]
-                factor = weight[(j - 1) * w.kernel[1] + k, m]
-                first, last = outputs_inside(w, k)
-                place = start + tap_offset(w, 1, k) + 1
-                shift = (line - 1) * along
+            shift = (line - 1) * along
+            for (k, (first, last, offset)) in enumerate(inner)
+                factor = weight[(j - 1) * length(inner) + k, m]
+                place = start + offset + 1
                 if stride == 1
                     @simd for o in first:last
                         out[shift + o, m, n] = muladd(factor, x[place + o - 1, channel, n], out[shift + o, m, n])

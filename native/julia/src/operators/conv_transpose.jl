@@ -60,7 +60,7 @@ end
 # channels). Tiled like a convolution.
 function spread!(out::Array{T,3}, x::Array{T,3}, weight::Matrix{T}, w::Window, group::Int) where {T}
     origins = line_origins(w)
-    taps = outer_taps(w)
+    taps, inner = outer_taps(w), line_taps(w)
     along = w.output[1]
     depth = size(weight, 1)
     rows = clamp(tile_bytes ÷ (sizeof(T) * depth), 1, size(x, 1))
@@ -76,26 +76,28 @@ function spread!(out::Array{T,3}, x::Array{T,3}, weight::Matrix{T}, w::Window, g
             places = first_place:(first_place + size(columns, 1) - 1)
             BLAS.gemm!('N', 'T', one(T), view(x, places, channels, n), view(weight, :, channels), zero(T), columns)
             for (k, line) in enumerate(lines)
-                add_line!(out, columns, (k - 1) * (to - from + 1), filters, n, w, origins[line], taps, from, to)
+                add_line!(out, columns, (k - 1) * (to - from + 1), filters, n, w, origins[line], taps, inner, from, to)
             end
         end
     end
 end
 
 # The opposite of fill_line!: adds the rows of one line to where the window stands.
-function add_line!(out::Array{T,3}, columns, row::Int, filters, sample::Int, w::Window, origin, taps, from::Int, to::Int) where {T}
+function add_line!(
+    out::Array{T,3}, columns, row::Int, filters, sample::Int, w::Window, origin, taps, inner, from::Int, to::Int
+) where {T}
     column = 0
     stride = w.strides[1]
+    shift = row - from + 1
     @inbounds for filter in filters, tap in taps
         start = line_start(w, origin, tap)
-        for k in 1:w.kernel[1]
+        for (first, last, offset) in inner
             column += 1
             start < 0 && continue
-            first, last = outputs_inside(w, k)
-            place = start + tap_offset(w, 1, k) + 1
+            place = start + offset + 1
             # Within one tap no two windows meet.
             @simd for o in max(first, from):min(last, to)
-                out[place + (o - 1) * stride, filter, sample] += columns[row - from + 1 + o, column]
+                out[place + (o - 1) * stride, filter, sample] += columns[shift + o, column]
             end
         end
     end

@@ -72,7 +72,13 @@ function gaussian(x::Float64)
     exp(-square) * (1.0 - fma(x, x, -square))
 end
 
-erf_below_one(x::Float64) = x * evaluate(erf_coefficients, x * x)
+# The leading coefficient in two parts, so that only the last addition rounds noticeably.
+const erf_slope_rest = Float64(2 / sqrt(big(pi)) - erf_coefficients[1])
+
+function erf_below_one(x::Float64)
+    square = x * x
+    fma(x, erf_coefficients[1], x * (erf_slope_rest + square * evaluate(Base.tail(erf_coefficients), square)))
+end
 
 """
     erf(x)

@@ -117,8 +117,8 @@ end
 
 # The slices that index tuples point to: how long each is, and where each begins, counted from 0.
 function slice_starts(x::Array, indices::Array, batch::Int)
-    depth = size(indices, 1)
     ndims(indices) > 0 || bad_input("the indices are a scalar")
+    depth = size(indices, 1)
     batch + depth <= ndims(x) || bad_input("the index tuples are longer than the tensor's rank")
     shape = onnx_shape(x)
     for axis in 1:batch
@@ -127,7 +127,7 @@ function slice_starts(x::Array, indices::Array, batch::Int)
     end
     inner = extent(shape[(batch + depth + 1):end])
     strides = Int[extent(shape[(axis + 1):end]) for axis in 1:length(shape)]
-    tuples = reshape(indices, depth, :)
+    tuples = reshape(indices, depth, extent(size(indices)[2:end]))
     per_batch = size(tuples, 2) ÷ max(extent(shape[1:batch]), 1)
     starts = map(1:size(tuples, 2)) do k
         start = batch == 0 ? 0 : (k - 1) ÷ per_batch * strides[batch]
@@ -181,7 +181,8 @@ function op_one_hot(inputs, node)
     dimension = ndims(indices) + 1 - axis
     sizes = (size(indices)[1:(dimension - 1)]..., count, size(indices)[dimension:end]...)
     element_count(reverse(sizes))
-    reshape(one_hot(reshape(indices, extent(sizes[1:(dimension - 1)]), :), count, values), sizes)
+    after, before = extent(sizes[1:(dimension - 1)]), extent(sizes[(dimension + 1):end])
+    reshape(one_hot(reshape(indices, after, before), count, values), sizes)
 end
 
 # An index outside the range leaves its vector off.

@@ -16,7 +16,7 @@ const op_gemm = widened() do inputs, node
     added = input(inputs, 3)
     added === nothing && return scaled
     same_dtype(a, added)
-    broadcast_sizes(size(added), size(product)) == size(product) ||
+    spreads_to(size(added), size(product)) ||
         bad_input("C of shape ", shape_text(onnx_shape(added)), " does not fit ", shape_text(onnx_shape(product)))
     tensor(scaled .+ (attributes["beta"] == 1 ? added : times(attributes["beta"], added)))
 end
@@ -43,10 +43,12 @@ end
 function batched_product(right::Array, left::Array, batch)
     columns, common = size(right, 1), size(right, 2)
     rows = size(left, 2)
+    # Counted, not left to a colon, which cannot divide by a size of 0.
+    rights_in_all, lefts_in_all = extent(size(right)[3:end]), extent(size(left)[3:end])
     # One right factor for all: a single product.
-    length(right) == columns * common && return reshape(right, columns, common) * reshape(left, common, :)
+    rights_in_all == 1 && return reshape(right, columns, common) * reshape(left, common, rows * lefts_in_all)
     extent(batch) == 0 && return similar(right, columns, 0)
-    rights, lefts = reshape(right, columns, common, :), reshape(left, common, rows, :)
+    rights, lefts = reshape(right, columns, common, rights_in_all), reshape(left, common, rows, lefts_in_all)
     pairs = zip(batch_places(size(right)[3:end], batch), batch_places(size(left)[3:end], batch))
     reduce(hcat, [view(rights, :, :, i) * view(lefts, :, :, j) for (i, j) in pairs])
 end

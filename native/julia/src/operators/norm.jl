@@ -14,7 +14,7 @@ const op_batch_normalization = widened((1, 4, 5)) do inputs, node
     all(parameter -> length(parameter) == channels, inputs[2:5]) ||
         bad_input("a parameter does not have one value for each of ", channels, " channels")
     scale, bias, mean, variance = (Float64.(vec(parameter)) for parameter in inputs[2:5])
-    values = reshape(x, extent(size(x)[1:max(ndims(x) - 2, 0)]), channels, :)
+    values = reshape(x, extent(size(x)[1:max(ndims(x) - 2, 0)]), channels, size(x, ndims(x)))
     training = node.attributes["training_mode"] == 1
     if training
         mean, variance = moments(values, (1, 3))
@@ -64,8 +64,9 @@ const op_instance_normalization = widened() do inputs, node
     inner = extent(spatial_sizes(x))
     channels = size(x, ndims(x) - 1)
     check_channels(inputs, channels)
-    standard, = standardised(reshape(x, inner, :), node.attributes["epsilon"])
-    scaled = reshape(standard, inner, channels, :) .* vec(inputs[2])' .+ vec(inputs[3])'
+    samples = size(x, ndims(x))
+    standard, = standardised(reshape(x, inner, channels * samples), node.attributes["epsilon"])
+    scaled = reshape(standard, inner, channels, samples) .* vec(inputs[2])' .+ vec(inputs[3])'
     reshape(as_eltype(eltype(x), scaled), size(x))
 end
 
@@ -78,8 +79,10 @@ const op_group_normalization = widened() do inputs, node
     groups >= 1 && channels % groups == 0 || bad_input(channels, " channels do not make ", groups, " groups")
     parts = node.since < 21 ? groups : channels
     check_channels(inputs, parts)
-    standard, = standardised(reshape(x, inner * (channels ÷ groups), :), node.attributes["epsilon"])
-    scaled = reshape(standard, inner * (channels ÷ parts), parts, :) .* vec(inputs[2])' .+ vec(inputs[3])'
+    samples = size(x, ndims(x))
+    grouped = reshape(x, inner * (channels ÷ groups), groups * samples)
+    standard, = standardised(grouped, node.attributes["epsilon"])
+    scaled = reshape(standard, inner * (channels ÷ parts), parts, samples) .* vec(inputs[2])' .+ vec(inputs[3])'
     reshape(as_eltype(eltype(x), scaled), size(x))
 end
 
@@ -89,7 +92,7 @@ check_channels(inputs, count) =
 # A scale or bias for the trailing axes from `axis` on, broadcast over the leading ones.
 function trailing_parameter(parameter::Array, x::Array, axis::Int)
     trailing = size(x)[1:(ndims(x) - axis)]
-    broadcast_sizes(size(parameter), trailing) == trailing ||
+    spreads_to(size(parameter), trailing) ||
         bad_input("a parameter of shape ", shape_text(onnx_shape(parameter)), " does not fit ", shape_text(reverse(trailing)))
     parameter
 end
@@ -145,7 +148,7 @@ const op_local_response_normalization = widened() do inputs, node
     attributes = node.attributes
     size(x, ndims(x) - 1) > 0 || return x
     size_ = Int(attributes["size"])
-    values = reshape(x, extent(size(x)[1:(ndims(x) - 2)]), size(x, ndims(x) - 1), :)
+    values = reshape(x, extent(size(x)[1:(ndims(x) - 2)]), size(x, ndims(x) - 1), size(x, ndims(x)))
     squares = neighbour_squares(values, (size_ - 1) ÷ 2, size_ - 1 - (size_ - 1) ÷ 2)
     scale = attributes["bias"] .+ attributes["alpha"] / size_ .* squares
     reshape(as_eltype(eltype(x), values ./ scale .^ attributes["beta"]), size(x))

@@ -1,6 +1,8 @@
 # Pools: a maximum or mean over windows of each channel by itself.
 
-larger(a, b) = ifelse((b > a) | (b != b), b, a)
+# NaN, which differs from itself, exceeds all numbers.
+exceeds(b, a) = (b > a) | ((b != b) & (a == a))
+larger(a, b) = ifelse(exceeds(b, a), b, a)
 
 function pool_window(x::Array, node)
     spatial = spatial_sizes(x)
@@ -17,31 +19,30 @@ For every window of every channel `finish(v, count)`, where `v` folds `map` of i
 """
 function over_windows(combine, map, start::W, finish, x::Array{T}, w::Window) where {T,W}
     result = similar(x, (w.output..., size(x)[(end - 1):end]...))
+    columns = size(x, ndims(x) - 1) * size(x, ndims(x))
     pool!(
-        combine, map, start, finish, reshape(result, w.output[1], extent(Base.tail(w.output)), :),
-        reshape(x, extent(w.input), :), w
+        combine, map, start, finish, reshape(result, w.output[1], extent(Base.tail(w.output)), columns),
+        reshape(x, extent(w.input), columns), w
     )
     result
 end
 
 function pool!(combine, map, start::W, finish, out::Array{T,3}, x::Matrix{T}, w::Window) where {T,W}
     origins = line_origins(w)
-    taps = outer_taps(w)
-    ranges = [outputs_inside(w, k) for k in 1:w.kernel[1]]
+    taps, inner = outer_taps(w), line_taps(w)
     # How many taps lie inside, along a line and in the other dimensions.
-    inside = [count(r -> r[1] <= o <= r[2], ranges) for o in 1:w.output[1]]
+    inside = [count(tap -> tap[1] <= o <= tap[2], inner) for o in 1:w.output[1]]
     stride = w.strides[1]
     values = Vector{W}(undef, w.output[1])
     @inbounds for column in axes(x, 2), (line, origin) in enumerate(origins)
         fill!(values, start)
         lines = 0
         for tap in taps
-            begin_ = line_start(w, origin, tap)
-            begin_ < 0 && continue
+            start_of_line = line_start(w, origin, tap)
+            start_of_line < 0 && continue
             lines += 1
-            for k in 1:w.kernel[1]
-                first, last = ranges[k]
-                place = begin_ + tap_offset(w, 1, k) + 1
+            for (first, last, offset) in inner
+                place = start_of_line + offset + 1
                 if stride == 1
                     @simd for o in first:last
                         values[o] = combine(values[o], W(map(x[place + o - 1, column])))
@@ -74,7 +75,9 @@ function maximum_places(x::Array{T}, w::Window, columns_first::Bool) where {T}
     spatial = extent(w.input)
     order = collect(0:(spatial - 1))
     columns_first && (order = vec(permutedims(reshape(order, reverse(w.input)), length(w.input):-1:1)))
-    find_maxima!(reshape(result, w.output[1], extent(Base.tail(w.output)), :), reshape(x, spatial, :), w, order)
+    columns = size(x, ndims(x) - 1) * size(x, ndims(x))
+    places = reshape(result, w.output[1], extent(Base.tail(w.output)), columns)
+    find_maxima!(places, reshape(x, spatial, columns), w, order)
     result
 end
 
@@ -88,9 +91,7 @@ function find_maxima!(places::Array{Int64,3}, x::Matrix, w::Window, order::Vecto
             along = (o - 1) * w.strides[1] + tap_offset(w, 1, k)
             (start < 0 || !(0 <= along < w.input[1])) && continue
             here = start + along + 1
-            if best == 0 || x[here, column] > x[best, column] || (x[here, column] != x[here, column] && x[best, column] == x[best, column])
-                best = here
-            end
+            (best == 0 || exceeds(x[here, column], x[best, column])) && (best = here)
         end
         places[o, line, column] = best == 0 ? 0 : order[best] + (column - 1) * size(x, 1)
     end

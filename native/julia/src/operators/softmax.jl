@@ -40,7 +40,8 @@ end
 
 # One at the first maximum, zero elsewhere.
 function hardmax(x::Array{T}, dimension, rounded) where {T}
-    values = reshape(x, extent(size(x)[1:(dimension - 1)]), size(x, dimension), :)
+    after, before = extent(size(x)[1:(dimension - 1)]), extent(size(x)[(dimension + 1):end])
+    values = reshape(x, after, size(x, dimension), before)
     places = extreme_places(>, values, false)
     T.(reshape(reshape(places, size(places, 1), 1, size(places, 2)) .== (0:(size(values, 2) - 1))', size(x)))
 end

@@ -90,6 +90,10 @@ function outputs_inside(w::Window, k::Int)
     first, last
 end
 
+# For each tap along the first dimension: where in a line the outputs that it serves begin and end, and where, counted from 0,
+# the first output of the line would find it.
+line_taps(w::Window) = [(outputs_inside(w, k)..., tap_offset(w, 1, k)) for k in 1:w.kernel[1]]
+
 """
     line_origins(w)
 
