@@ -1,4 +1,4 @@
-isdefined(@__MODULE__, :run_operator) || include("run_operator.jl")
+isdefined(@__MODULE__, :apply_operator) || include("operator_alone.jl")
 
 # erf in long arithmetic, by its Maclaurin series.
 function long_erf(x)
@@ -26,7 +26,7 @@ ulps(found, exact) = Float64(abs(BigFloat(found) - exact) / eps(Float64(abs(exac
     @test PlainONNX.erf(0.0) === 0.0 && PlainONNX.erf(Inf) === 1.0 && PlainONNX.erf(-40.0) === -1.0
     @test isnan(PlainONNX.erf(NaN)) && isnan(PlainONNX.erfc(NaN))
     @test PlainONNX.erfc(-Inf) === 2.0 && PlainONNX.erfc(Inf) === 0.0
-    @test run_operator("Erf", Float32[0.5]) == Float32[long_erf(0.5f0)]
+    @test apply_operator("Erf", Float32[0.5]) == Float32[long_erf(0.5f0)]
 end
 
 @testset "activations are their formulas" begin
@@ -47,17 +47,17 @@ end
         ("Shrink", (bias=0.25, lambd=0.75), v -> v < -0.75 ? v + 0.25 : v > 0.75 ? v - 0.25 : 0),
         ("Tanh", (), tanh),
     )
-        @test run_operator(name, x; attributes...) ≈ formula.(x) atol = 1e-15
-        @test eltype(run_operator(name, Float32.(x); attributes...)) == Float32
-        @test isnan(run_operator(name, [NaN]; attributes...)[1])
+        @test apply_operator(name, x; attributes...) ≈ formula.(x) atol = 1e-15
+        @test eltype(apply_operator(name, Float32.(x); attributes...)) == Float32
+        @test isnan(apply_operator(name, [NaN]; attributes...)[1])
     end
-    @test run_operator("Swish", x; opset=24, alpha=0.5) ≈ x ./ (1 .+ exp.(-x ./ 2)) atol = 1e-15
+    @test apply_operator("Swish", x; opset=24, alpha=0.5) ≈ x ./ (1 .+ exp.(-x ./ 2)) atol = 1e-15
     phi(v) = 0.5 * (1 + Float64(long_erf(v / sqrt(2.0))))
     near = [-3.0, -1.0, 0.0, 0.5, 2.0]
-    @test run_operator("Gelu", near) ≈ near .* phi.(near) rtol = 1e-13
-    @test run_operator("Gelu", [-20.0])[1] < 0
-    @test run_operator("Gelu", near; approximate="tanh") ≈ near .* phi.(near) atol = 1e-3
-    @test refused(() -> run_operator("Gelu", near; approximate="cubic"), :unsupported, "'cubic'")
+    @test apply_operator("Gelu", near) ≈ near .* phi.(near) rtol = 1e-13
+    @test apply_operator("Gelu", [-20.0])[1] < 0
+    @test apply_operator("Gelu", near; approximate="tanh") ≈ near .* phi.(near) atol = 1e-3
+    @test refuses(() -> apply_operator("Gelu", near; approximate="cubic"), :unsupported, "'cubic'")
 end
 
 @testset "outside its domain a function is NaN" begin
@@ -65,30 +65,30 @@ end
         ("Sqrt", -1), ("Log", -1), ("Asin", 2), ("Acos", -2), ("Acosh", 0.5), ("Atanh", 3), ("Sin", Inf), ("Cos", -Inf),
         ("Tan", Inf)
     )
-        @test isnan(run_operator(name, Float32[value])[1])
-        @test isnan(run_operator(name, [Float64(value)])[1])
+        @test isnan(apply_operator(name, Float32[value])[1])
+        @test isnan(apply_operator(name, [Float64(value)])[1])
     end
-    @test run_operator("Log", [0.0]) == [-Inf]
-    @test run_operator("Atanh", [1.0]) == [Inf]
-    @test run_operator("Reciprocal", Float32[0]) == [Inf32]
+    @test apply_operator("Log", [0.0]) == [-Inf]
+    @test apply_operator("Atanh", [1.0]) == [Inf]
+    @test apply_operator("Reciprocal", Float32[0]) == [Inf32]
 end
 
 @testset "rounding goes to even, signs survive" begin
-    @test run_operator("Round", [0.5, 1.5, 2.5, -1.5]) == [0, 2, 2, -2]
-    @test isequal(run_operator("Sign", [-2.0, 0.0, NaN]), [-1.0, 0.0, NaN])
-    @test run_operator("Neg", Int8[-128, 5]) == Int8[-128, -5]
-    @test run_operator("Abs", UInt8[200]) == UInt8[200]
-    @test run_operator("Shrink", Int32[-3, 0, 3]; opset=9, bias=1.5, lambd=1.5) == Int32[-1, 0, 1]
+    @test apply_operator("Round", [0.5, 1.5, 2.5, -1.5]) == [0, 2, 2, -2]
+    @test isequal(apply_operator("Sign", [-2.0, 0.0, NaN]), [-1.0, 0.0, NaN])
+    @test apply_operator("Neg", Int8[-128, 5]) == Int8[-128, -5]
+    @test apply_operator("Abs", UInt8[200]) == UInt8[200]
+    @test apply_operator("Shrink", Int32[-3, 0, 3]; opset=9, bias=1.5, lambd=1.5) == Int32[-1, 0, 1]
 end
 
 @testset "the slope of PRelu is broadcast to the input" begin
     x = onnx_array(Float32[-1, 2, -3, -4], 2, 2)
-    @test vec(run_operator("PRelu", x, Float32[0.5, 0.25])) == [-0.5, 2, -1.5, -1]
-    @test refused(() -> run_operator("PRelu", Float32[1], x), :bad_input, "does not fit")
+    @test vec(apply_operator("PRelu", x, Float32[0.5, 0.25])) == [-0.5, 2, -1.5, -1]
+    @test refuses(() -> apply_operator("PRelu", Float32[1], x), :bad_input, "does not fit")
 end
 
 @testset "scalars stay tensors" begin
     for name in ("Relu", "Exp", "Sigmoid", "Abs", "Erf"), T in (Float32, Float16, BFloat16, Float64)
-        @test run_operator(name, scalar(T(0.5))) isa Array{T,0}
+        @test apply_operator(name, scalar(T(0.5))) isa Array{T,0}
     end
 end

@@ -1,7 +1,7 @@
-isdefined(@__MODULE__, :run_operator) || include("run_operator.jl")
+isdefined(@__MODULE__, :apply_operator) || include("operator_alone.jl")
 
 code_of(name) = findfirst(isequal(name), PlainONNX.dtype_names)
-cast(x, to; attributes...) = run_operator("Cast", x; to=code_of(to), attributes...)
+cast(x, to; attributes...) = apply_operator("Cast", x; to=code_of(to), attributes...)
 
 @testset "casts round, cut off and wrap" begin
     @test cast(Float32[-1.7, 2.9], "int32") == Int32[-1, 2]
@@ -19,9 +19,9 @@ cast(x, to; attributes...) = run_operator("Cast", x; to=code_of(to), attributes.
     @test cast(Float16[65504], "float64") == [65504.0]
     # Halfway in Float32, but not in Float64: rounded once.
     @test cast([1 + 2.0^-11 + 2.0^-40], "float16") == [Float16(1 + 2.0^-10)]
-    @test run_operator("CastLike", [2.5], Int16[0]) == Int16[2]
-    @test refused(() -> cast([1.0], "string"), :unsupported, "a cast to string")
-    @test refused(() -> cast([1.0], "float8e5m2"), :unsupported, "a cast to float8e5m2")
+    @test apply_operator("CastLike", [2.5], Int16[0]) == Int16[2]
+    @test refuses(() -> cast([1.0], "string"), :unsupported, "a cast to string")
+    @test refuses(() -> cast([1.0], "float8e5m2"), :unsupported, "a cast to float8e5m2")
 end
 
 @testset "under float64 a cast to float32 widens, one to half precision still rounds" begin
@@ -31,32 +31,32 @@ end
     @test wide("bfloat16") == [Float64(BFloat16(0.1))]
     @test wide("bfloat16") isa Array{Float64}
     @test cast(Int32[1], "float32"; precision="float64") isa Array{Float64}
-    @test run_operator("Constant"; value_float=0.5, precision="float64") isa Array{Float64,0}
-    @test run_operator("ConstantOfShape", Int64[2]; precision="float64") isa Array{Float64,1}
-    @test run_operator("EyeLike", zeros(Int64, 2, 2); dtype=code_of("float32"), precision="float64") == [1.0 0; 0 1]
+    @test apply_operator("Constant"; value_float=0.5, precision="float64") isa Array{Float64,0}
+    @test apply_operator("ConstantOfShape", Int64[2]; precision="float64") isa Array{Float64,1}
+    @test apply_operator("EyeLike", zeros(Int64, 2, 2); dtype=code_of("float32"), precision="float64") == [1.0 0; 0 1]
 end
 
 @testset "constants, ranges and the identity" begin
-    @test run_operator("Constant"; value=Float32[1.5, 2.5]) == Float32[1.5, 2.5]
-    @test run_operator("Constant"; value_ints=[1, 2]) isa Array{Int64,1}
-    @test run_operator("Constant"; value_int=3) == scalar(3)
-    @test run_operator("Constant"; value_floats=[0.5, 1.0]) == Float32[0.5, 1]
-    @test refused(() -> run_operator("Constant"), :bad_input, "no value")
-    @test size(run_operator("ConstantOfShape", Int64[2, 3]; value=Int32[7])) == (3, 2)
-    @test run_operator("ConstantOfShape", Int64[]) == scalar(0.0f0)
-    @test refused(() -> run_operator("ConstantOfShape", Int64[2^40]), :bad_input, "larger than the limit")
-    @test run_operator("Range", scalar(Int32(10)), scalar(Int32(1)), scalar(Int32(-4))) == Int32[10, 6, 2]
-    @test run_operator("Range", scalar(1.0f0), scalar(2.0f0), scalar(0.25f0)) == Float32[1, 1.25, 1.5, 1.75]
-    @test run_operator("Range", scalar(5), scalar(1), scalar(1)) == Int64[]
-    @test refused(() -> run_operator("Range", scalar(1), scalar(2), scalar(0)), :bad_input, "a step of 0")
-    @test run_operator("EyeLike", zeros(Float32, 3, 2); k=1) == Float32[0 0; 1 0; 0 1]
+    @test apply_operator("Constant"; value=Float32[1.5, 2.5]) == Float32[1.5, 2.5]
+    @test apply_operator("Constant"; value_ints=[1, 2]) isa Array{Int64,1}
+    @test apply_operator("Constant"; value_int=3) == scalar(3)
+    @test apply_operator("Constant"; value_floats=[0.5, 1.0]) == Float32[0.5, 1]
+    @test refuses(() -> apply_operator("Constant"), :bad_input, "no value")
+    @test size(apply_operator("ConstantOfShape", Int64[2, 3]; value=Int32[7])) == (3, 2)
+    @test apply_operator("ConstantOfShape", Int64[]) == scalar(0.0f0)
+    @test refuses(() -> apply_operator("ConstantOfShape", Int64[2^40]), :bad_input, "larger than the limit")
+    @test apply_operator("Range", scalar(Int32(10)), scalar(Int32(1)), scalar(Int32(-4))) == Int32[10, 6, 2]
+    @test apply_operator("Range", scalar(1.0f0), scalar(2.0f0), scalar(0.25f0)) == Float32[1, 1.25, 1.5, 1.75]
+    @test apply_operator("Range", scalar(5), scalar(1), scalar(1)) == Int64[]
+    @test refuses(() -> apply_operator("Range", scalar(1), scalar(2), scalar(0)), :bad_input, "a step of 0")
+    @test apply_operator("EyeLike", zeros(Float32, 3, 2); k=1) == Float32[0 0; 1 0; 0 1]
 end
 
 @testset "Dropout is off at inference and refused in training" begin
     x = Float32[1, 2]
-    @test run_operator("Dropout", x) == x
-    @test run_operator("Dropout", x, scalar(0.5f0), scalar(false); outputs=2) == (x, [true, true])
-    @test run_operator("Dropout", x; opset=7, outputs=2) == (x, Float32[1, 1])
-    @test run_operator("Dropout", x, scalar(0.0f0), scalar(true)) == x
-    @test refused(() -> run_operator("Dropout", x, scalar(0.5f0), scalar(true)), :unsupported, "training")
+    @test apply_operator("Dropout", x) == x
+    @test apply_operator("Dropout", x, scalar(0.5f0), scalar(false); outputs=2) == (x, [true, true])
+    @test apply_operator("Dropout", x; opset=7, outputs=2) == (x, Float32[1, 1])
+    @test apply_operator("Dropout", x, scalar(0.0f0), scalar(true)) == x
+    @test refuses(() -> apply_operator("Dropout", x, scalar(0.5f0), scalar(true)), :unsupported, "training")
 end

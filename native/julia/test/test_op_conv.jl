@@ -1,4 +1,4 @@
-isdefined(@__MODULE__, :run_operator) || include("run_operator.jl")
+isdefined(@__MODULE__, :apply_operator) || include("operator_alone.jl")
 
 # The definition, with loops: x (spatial..., C, N), weight (kernel..., C / group, M).
 function plain_convolution(x, weight, bias; strides, dilations, before, after, group=1)
@@ -41,7 +41,7 @@ onnx_pads(before, after) = [reverse(before)..., reverse(after)...]
         expected = plain_convolution(
             x, weight, bias; strides=strides, dilations=dilations, before=before, after=after, group=group
         )
-        found = run_operator(
+        found = apply_operator(
             "Conv", x, weight, bias; group=group, strides=[reverse(strides)...], dilations=[reverse(dilations)...],
             pads=onnx_pads(before, after)
         )
@@ -56,7 +56,7 @@ end
         D = length(x_size) - 2
         x, weight = wavy(Float32, x_size...), wavy(Float32, w_size...)
         before = ntuple(d -> w_size[d] ÷ 2, D)
-        found = run_operator("Conv", x, weight; pads=onnx_pads(before, before))
+        found = apply_operator("Conv", x, weight; pads=onnx_pads(before, before))
         @test size(found)[1:D] == x_size[1:D]
         # A few samples, and a stretch of the last dimension, by the definition.
         part = D == 1 ? x : x[:, (end - 9):end, :, :]
@@ -76,25 +76,25 @@ end
 
 @testset "padding by name" begin
     x, weight = wavy(Float32, 8, 2, 1), wavy(Float32, 4, 2, 3)
-    same(auto) = run_operator("Conv", x, weight; auto_pad=auto)
-    @test same("SAME_UPPER") == run_operator("Conv", x, weight; pads=[1, 2])
-    @test same("SAME_LOWER") == run_operator("Conv", x, weight; pads=[2, 1])
-    @test same("VALID") == run_operator("Conv", x, weight)
-    @test refused(() -> same("SAME"), :unsupported, "auto_pad 'SAME'")
-    @test refused(() -> run_operator("Conv", x, weight; pads=[-1, 0]), :unsupported, "negative padding")
-    @test refused(() -> run_operator("Conv", x, weight; pads=[1]), :bad_input, "pads")
-    @test refused(() -> run_operator("Conv", x, wavy(Float32, 9, 2, 3)), :bad_input, "does not fit an input of (8)")
-    @test refused(() -> run_operator("Conv", x, wavy(Float32, 4, 3, 3)), :bad_input, "does not fit a weight of shape (3, 3, 4)")
-    @test refused(() -> run_operator("Conv", x, weight; kernel_shape=[3]), :bad_input, "kernel_shape (3)")
-    @test refused(() -> run_operator("Conv", x, weight, ones(Float32, 2)), :bad_input, "bias")
+    same(auto) = apply_operator("Conv", x, weight; auto_pad=auto)
+    @test same("SAME_UPPER") == apply_operator("Conv", x, weight; pads=[1, 2])
+    @test same("SAME_LOWER") == apply_operator("Conv", x, weight; pads=[2, 1])
+    @test same("VALID") == apply_operator("Conv", x, weight)
+    @test refuses(() -> same("SAME"), :unsupported, "auto_pad 'SAME'")
+    @test refuses(() -> apply_operator("Conv", x, weight; pads=[-1, 0]), :unsupported, "negative padding")
+    @test refuses(() -> apply_operator("Conv", x, weight; pads=[1]), :bad_input, "pads")
+    @test refuses(() -> apply_operator("Conv", x, wavy(Float32, 9, 2, 3)), :bad_input, "does not fit an input of (8)")
+    @test refuses(() -> apply_operator("Conv", x, wavy(Float32, 4, 3, 3)), :bad_input, "does not fit a weight of shape (3, 3, 4)")
+    @test refuses(() -> apply_operator("Conv", x, weight; kernel_shape=[3]), :bad_input, "kernel_shape (3)")
+    @test refuses(() -> apply_operator("Conv", x, weight, ones(Float32, 2)), :bad_input, "bias")
 end
 
 @testset "half precision is computed in Float32 and rounded once" begin
     x, weight = Float16.(wavy(Float32, 9, 3, 2)), Float16.(wavy(Float32, 3, 3, 4))
-    found = run_operator("Conv", x, weight)
+    found = apply_operator("Conv", x, weight)
     @test found isa Array{Float16}
-    @test found == Float16.(run_operator("Conv", Float32.(x), Float32.(weight)))
-    coarse = run_operator("Conv", BFloat16.(x), BFloat16.(weight))
+    @test found == Float16.(apply_operator("Conv", Float32.(x), Float32.(weight)))
+    coarse = apply_operator("Conv", BFloat16.(x), BFloat16.(weight))
     @test coarse isa Array{BFloat16}
 end
 
@@ -111,15 +111,15 @@ end
         attributes = (
             group=group, strides=[reverse(strides)...], dilations=[reverse(dilations)...], pads=onnx_pads(before, after)
         )
-        forward = run_operator("Conv", x, weight; attributes...)
+        forward = apply_operator("Conv", x, weight; attributes...)
         y = wavy(Float64, size(forward)...) .+ 0.1
-        back = run_operator("ConvTranspose", y, weight; attributes..., output_shape=nothing)
+        back = apply_operator("ConvTranspose", y, weight; attributes..., output_shape=nothing)
         @test size(back) == size(x)
         @test sum(forward .* y) ≈ sum(x .* back) rtol = 1e-12
     end
     # Places that no window reaches hold the bias alone.
-    grown = run_operator("ConvTranspose", ones(2, 1, 1), ones(1, 1, 1), [0.5]; strides=[2], output_padding=[1])
+    grown = apply_operator("ConvTranspose", ones(2, 1, 1), ones(1, 1, 1), [0.5]; strides=[2], output_padding=[1])
     @test vec(grown) == [1.5, 0.5, 1.5, 0.5]
-    wide = run_operator("ConvTranspose", ones(3, 1, 1), ones(2, 1, 1); strides=[2], output_shape=[8])
+    wide = apply_operator("ConvTranspose", ones(3, 1, 1), ones(2, 1, 1); strides=[2], output_shape=[8])
     @test vec(wide) == [1, 1, 1, 1, 1, 1, 0, 0]
 end

@@ -1,7 +1,7 @@
-isdefined(@__MODULE__, :run_operator) || include("run_operator.jl")
+isdefined(@__MODULE__, :apply_operator) || include("operator_alone.jl")
 
-resize(x, scales; attributes...) = run_operator("Resize", x, nothing, Float32[scales...]; attributes...)
-resize_to(x, sizes, region=nothing; attributes...) = run_operator("Resize", x, region, nothing, Int64[sizes...]; attributes...)
+resize(x, scales; attributes...) = apply_operator("Resize", x, nothing, Float32[scales...]; attributes...)
+resize_to(x, sizes, region=nothing; attributes...) = apply_operator("Resize", x, region, nothing, Int64[sizes...]; attributes...)
 
 @testset "nearest, and how halves are rounded" begin
     x = Float32[1, 2, 3, 4]
@@ -10,8 +10,8 @@ resize_to(x, sizes, region=nothing; attributes...) = run_operator("Resize", x, r
     @test resize(x, (0.5,); nearest_mode="round_prefer_ceil") == Float32[2, 4]
     @test resize(x, (0.5,); coordinate_transformation_mode="asymmetric", nearest_mode="floor") == Float32[1, 3]
     @test resize([true, false], (2,)) == [true, true, false, false]
-    @test run_operator("Resize", x, Float32[2]; opset=10) == repeat(x; inner=2)
-    @test run_operator("Upsample", x; opset=7, scales=[2.0]) == repeat(x; inner=2)
+    @test apply_operator("Resize", x, Float32[2]; opset=10) == repeat(x; inner=2)
+    @test apply_operator("Upsample", x; opset=7, scales=[2.0]) == repeat(x; inner=2)
 end
 
 @testset "linear and cubic" begin
@@ -41,10 +41,10 @@ end
     crop(region) = resize_to(line, (3,), Float32[region...]; mode="linear", coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=-7.0)
     @test crop((0, 1)) == [0, 1.5, 3]
     @test crop((0, 2)) == [0, 3, -7]
-    @test refused(() -> crop(()), :bad_input, "roi does not fit 1 axes")
-    @test refused(() -> resize(line, (0,)), :bad_input, "not positive")
-    @test refused(() -> resize(line, (1, 2)), :bad_input, "do not fit 1 axes")
-    @test refused(() -> run_operator("Resize", line), :bad_input, "exactly one of scales and sizes")
-    @test refused(() -> resize(line, (2,); mode="lanczos"), :unsupported, "mode 'lanczos'")
-    @test refused(() -> resize(line, (1.0e12,)), :bad_input, "larger than the limit")
+    @test refuses(() -> crop(()), :bad_input, "roi does not fit 1 axes")
+    @test refuses(() -> resize(line, (0,)), :bad_input, "not positive")
+    @test refuses(() -> resize(line, (1, 2)), :bad_input, "do not fit 1 axes")
+    @test refuses(() -> apply_operator("Resize", line), :bad_input, "exactly one of scales and sizes")
+    @test refuses(() -> resize(line, (2,); mode="lanczos"), :unsupported, "mode 'lanczos'")
+    @test refuses(() -> resize(line, (1.0e12,)), :bad_input, "larger than the limit")
 end
