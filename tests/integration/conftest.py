@@ -39,7 +39,7 @@ SMALL: dict[str, Any] = {
     },
     "source": {"framework": "pytorch", "training": {"epochs": 2, "batch_size": 32, "learning_rate": 0.002}},
     "routes": ["safetensors", {"route": "torch-script", "opset": 17, "fold": False}],
-    "targets": ["python/pytorch", "python/onnxruntime", "r/base"],
+    "targets": ["python/pytorch", "python/onnxruntime", "r/base", "julia/base"],
     "probe": {"samples": 64},
 }
 
@@ -117,4 +117,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 needs_r = pytest.mark.skipif(
     not availability(RUNTIMES["r/base"]).installed,
     reason=f"r/base is not installed: {availability(RUNTIMES['r/base']).reason}",
+)
+
+needs_julia = pytest.mark.skipif(
+    not availability(RUNTIMES["julia/base"]).installed,
+    reason=f"julia/base is not installed: {availability(RUNTIMES['julia/base']).reason}",
 )

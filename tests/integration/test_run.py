@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.conftest import Workplace, needs_r
+from tests.integration.conftest import Workplace, needs_julia, needs_r
 
 
 def read(workplace: Workplace, name: str) -> object:
@@ -24,6 +24,7 @@ def test_every_cell_that_can_run_is_as_expected(finished: Workplace) -> None:
     assert verdicts[("safetensors", "python/pytorch")] == "identical"
     assert verdicts[("torch-script", "python/onnxruntime")] == "equivalent"
     assert verdicts[("torch-script", "r/base")] in ("equivalent", "unavailable")
+    assert verdicts[("torch-script", "julia/base")] in ("equivalent", "unavailable")
 
 
 @needs_r
@@ -35,6 +36,19 @@ def test_r_answers_and_its_parameters_are_the_sources_bit_for_bit(finished: Work
     assert {row["relation"] for row in rows} == {"equal"}
     # R computes in double precision: its error is the rounding of the outputs alone.
     assert cell["runtime_comparison"]["rms_ratio"] <= 1.5
+    assert cell["route_comparison"]["oracle_agreement"] < 1e-10
+
+
+@needs_julia
+def test_julia_answers_and_is_an_oracle_that_agrees_with_the_others(finished: Workplace) -> None:
+    cell = next(cell for cell in read(finished, "cells.json") if cell["target"] == "julia/base")
+    assert cell["verdict"] == "equivalent"
+    rows = cell["parameters"]["rows"]
+    assert len(rows) == 26
+    assert {row["relation"] for row in rows} == {"equal"}
+    # Julia computes in single precision, as the source does.
+    assert cell["runtime_comparison"]["rms_ratio"] <= 4
+    assert "julia/base" in cell["route_comparison"]["oracles"]
     assert cell["route_comparison"]["oracle_agreement"] < 1e-10
 
 
