@@ -63,8 +63,9 @@ def write_region(folder: Path, region: str, series: RegionSeries) -> None:
     acquired = epoch + (series.days - 1) * _NANOSECONDS_PER_DAY
     opaque = np.where(series.cloud > 0.3, _OPAQUE, 0.0)
     with (
-        # In memory first: HDF5 itself crashes the process when a disk is full.
-        h5py.File(f"{region}.h5", "w", libver="latest", driver="core", backing_store=False) as database,
+        # In memory first: HDF5 itself crashes the process when a disk is full. In the older format: of the newer one, HDF5
+        # 1.14 hands out an image whose checksum is not that of its superblock.
+        h5py.File(f"{region}.h5", "w", libver=("earliest", "v110"), driver="core", backing_store=False) as database,
         (folder / f"{region}.csv").open("w", newline="", encoding="utf-8") as file,
     ):
         index = csv.writer(file, lineterminator="\n")
