@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -13,11 +13,22 @@ from harness.errors import HarnessError, ScenarioError
 from harness.models import MODELS, model
 from harness.models.spec import Head
 
-#: Conversions by name, with the format they read from and the one they write.
-ROUTES: dict[str, tuple[str, str]] = {
-    "safetensors": ("pytorch", "safetensors"),
-    "torch-dynamo": ("pytorch", "onnx"),
-    "torch-script": ("pytorch", "onnx"),
+
+class Conversion(NamedTuple):
+    """A route: the frameworks whose models it converts, every one where none is named, and the format it writes."""
+
+    frameworks: tuple[str, ...]
+    writes: str
+
+
+#: Conversions by name.
+ROUTES: dict[str, Conversion] = {
+    "safetensors": Conversion((), "safetensors"),
+    "torch-dynamo": Conversion(("pytorch",), "onnx"),
+    "torch-script": Conversion(("pytorch",), "onnx"),
+    "keras-export": Conversion(("keras-tensorflow", "keras-torch"), "onnx"),
+    "tf2onnx": Conversion(("keras-tensorflow",), "onnx"),
+    "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx"),
 }
 
 #: Verdicts a scenario may expect (the three others say that nothing could be compared).
@@ -99,14 +110,14 @@ class RouteSection(_Section):
         return f"{self.route}-opset{self.opset}-{'folded' if self.fold else 'unfolded'}"
 
     @property
-    def reads(self) -> str:
-        """The framework whose models the route converts."""
-        return ROUTES[self.route][0]
+    def frameworks(self) -> tuple[str, ...]:
+        """The frameworks whose models the route converts; every one where none is named."""
+        return ROUTES[self.route].frameworks
 
     @property
     def writes(self) -> str:
         """The file format the route writes."""
-        return ROUTES[self.route][1]
+        return ROUTES[self.route].writes
 
 
 def _route_by_name(value: Any) -> Any:
@@ -402,6 +413,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     check(("source", "framework"), lambda: framework_runtime(scenario.source.framework))
     for index, route in enumerate(scenario.routes):
         check(("routes", index, "route"), lambda name=route.route: choose(name, tuple(ROUTES), "route"))
+        check(("routes", index, "route"), lambda route=route: _check_framework(route, scenario.source.framework))
     for section in ("targets", "require"):
         for index, target in enumerate(getattr(scenario, section)):
             check((section, index), lambda name=target: runtime(name))
@@ -429,6 +441,16 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
                 where=f"{path}:{_line(root, ('targets', index))}",
                 hint="add such a route or leave the runtime out",
             )
+
+
+def _check_framework(route: RouteSection, framework: str) -> None:
+    """Raises ScenarioError where a route cannot convert the models of a framework."""
+    if route.frameworks and framework not in route.frameworks:
+        fitting = [name for name, other in ROUTES.items() if not other.frameworks or framework in other.frameworks]
+        raise ScenarioError(
+            f"{route.route} converts models of {' and '.join(route.frameworks)}, not of {framework}",
+            hint=f"choose one of {', '.join(fitting)}",
+        )
 
 
 def json_schema() -> dict[str, Any]:

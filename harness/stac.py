@@ -46,7 +46,11 @@ _TASKS: dict[Decision, str] = {
 }
 
 #: Framework as the harness names it -> MLM's name, and the package whose version it is.
-_FRAMEWORKS = {"pytorch": ("PyTorch", "torch")}
+_FRAMEWORKS = {
+    "pytorch": ("PyTorch", "torch"),
+    "keras-tensorflow": ("Keras", "keras"),
+    "keras-torch": ("Keras", "keras"),
+}
 
 #: What ``training.json`` says that is the same in every equal run.
 _TRAINING = ("batch_size", "epochs", "learning_rate", "loss", "optimiser", "seed", "weight_decay")

@@ -176,7 +176,9 @@ def fingerprint(step: Step) -> dict[str, Any]:
     elif row.language == "julia":
         code = sources("native:julia")
     elif row.framework is not None:
-        code = sources("workers", "models", "compare/metrics.py", f"native:{row.framework}")
+        # One folder serves all backends of a framework.
+        native = row.framework.partition("-")[0]
+        code = sources("workers", "models", "compare/metrics.py", f"native:{native}")
     else:
         code = sources("workers")
     if step.kind in ("train", "export"):

@@ -85,6 +85,22 @@ RUNTIMES: dict[str, Runtime] = {
             oracle=True,
         ),
         Runtime(
+            "python/keras-tensorflow",
+            host="python",
+            packages=("keras", "tensorflow"),
+            reads=("safetensors",),
+            install="pip install keras tensorflow tf2onnx onnx",
+            framework="keras-tensorflow",
+        ),
+        Runtime(
+            "python/keras-torch",
+            host="python",
+            packages=("keras", "torch"),
+            reads=("safetensors",),
+            install="pip install keras torch onnx onnxscript",
+            framework="keras-torch",
+        ),
+        Runtime(
             "python/onnxruntime",
             host="python",
             packages=("onnxruntime", "onnx"),
@@ -292,17 +308,27 @@ def _try_rpy2() -> str:
     return f"rpy2 does not start R: {last}"
 
 
+#: Distributions that bring a module under other names than its own.
+_DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+
+
+def _distribution_version(package: str) -> str | None:
+    """The version of the installed distribution that brings a module, or None."""
+    for distribution in _DISTRIBUTIONS.get(package, (package,)):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
+    return None
+
+
 def _python_packages(row: Runtime) -> Availability:
     versions = {"python": ".".join(str(part) for part in sys.version_info[:3])}
     missing = []
     for package in row.packages:
-        try:
-            versions[package] = importlib.metadata.version(package)
-            found = importlib.util.find_spec(package) is not None
-        except importlib.metadata.PackageNotFoundError:
-            found = False
-        if not found:
+        version = _distribution_version(package)
+        if version is None or importlib.util.find_spec(package) is None:
             missing.append(package)
+        else:
+            versions[package] = version
     if missing:
         return Availability(False, versions, f"Python package {' and '.join(missing)} not installed", row.install)
     return Availability(True, versions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -16,7 +16,7 @@ from harness.workers.training import Learner, Settings
 class PytorchLearner(Learner):
     """See Learner."""
 
-    framework: ClassVar[str] = "pytorch"
+    framework = "pytorch"
 
     def __init__(self, spec: ModelSpec, settings: Settings, loss: str, seed: int) -> None:
         self.versions = {"torch": torch.__version__}

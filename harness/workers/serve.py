@@ -26,6 +26,8 @@ MAX_LINE = 1 << 20
 #: Runtime to the module that holds its ``ENGINE`` class.
 ENGINES = {
     "python/pytorch": "harness.workers.pytorch",
+    "python/keras-tensorflow": "harness.workers.keras_tensorflow",
+    "python/keras-torch": "harness.workers.keras_torch",
     "python/onnxruntime": "harness.workers.onnx_runtime",
     "python/onnx-reference": "harness.workers.onnx_reference",
 }

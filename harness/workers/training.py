@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Settings:
 class Learner(ABC):
     """A model under training in one framework. It is made with :func:`derived` seeds alone, so that it can be made again."""
 
-    framework: ClassVar[str]
+    framework: str
     #: Packages whose versions decide what is learned, by name.
     versions: dict[str, str]
     #: Threads that may compute; another number may give other bits.

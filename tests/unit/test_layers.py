@@ -41,6 +41,7 @@ FRAMEWORKS = {
     "torch",
     "tensorflow",
     "keras",
+    "tf2onnx",
     "jax",
     "onnx",
     "onnxruntime",

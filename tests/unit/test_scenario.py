@@ -112,6 +112,18 @@ def test_targets_need_a_route_that_writes_what_they_read(tmp_path: Path) -> None
         read_scenario(path)
 
 
+def test_a_route_needs_a_framework_that_it_converts(tmp_path: Path) -> None:
+    document = yaml.safe_load(TEXT)
+    document["routes"] = ["safetensors", "tf2onnx"]
+    document.pop("timing", None)
+    path = written(tmp_path, yaml.safe_dump(document))
+    with pytest.raises(ScenarioError, match="tf2onnx converts models of keras-tensorflow, not of pytorch") as caught:
+        read_scenario(path)
+    assert "choose one of safetensors, torch-dynamo, torch-script" in caught.value.line()
+    document["source"] = {"framework": "keras-tensorflow"}
+    assert read_scenario(written(tmp_path, yaml.safe_dump(document))).source.framework == "keras-tensorflow"
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.mktemp("any") / "any.yaml"

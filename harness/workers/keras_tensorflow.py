@@ -1,0 +1,104 @@
+"""python/keras-tensorflow: Keras on TensorFlow, and the routes that begin there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.runtimes.cache import cache_folder
+
+# Keras and TensorFlow read these when they are imported: the backend, no file in the user's home, the CPU, a quiet log.
+os.environ |= {
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_HOME": str(cache_folder() / "keras"),
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
+import tensorflow
+
+from harness.models.spec import ModelSpec
+from harness.workers import keras_routes
+from harness.workers.engine import thread_count
+from harness.workers.keras_engine import KerasEngine
+from harness.workers.onnx_export import Routes
+
+if TYPE_CHECKING:
+    import keras
+
+
+def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("keras-export", fold)
+    signature = keras_routes.signature(spec)
+    model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
+    keras_routes.finish(path, spec)
+    return f"keras model.export, by tf2onnx {_tf2onnx().__version__}"
+
+
+def _from_keras(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("tf2onnx", fold)
+    signature = [tensorflow.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in spec.inputs]
+    _tf2onnx().convert.from_keras(model, input_signature=signature, opset=opset, output_path=str(path))
+    keras_routes.finish(path, spec)
+    return f"tf2onnx {_tf2onnx().__version__} (from_keras)"
+
+
+def _from_saved_model(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("tf2onnx-savedmodel", fold)
+    from tf2onnx import tf_loader
+
+    with tempfile.TemporaryDirectory(prefix="savedmodel-") as folder:
+        signature = keras_routes.signature(spec)
+        model.export(folder, format="tf_saved_model", verbose=False, input_signature=signature)
+        graph, inputs, outputs = tf_loader.from_saved_model(
+            folder, None, None, tag="serve", signatures=["serving_default"]
+        )
+    _tf2onnx().convert.from_graph_def(
+        graph, input_names=list(inputs), output_names=list(outputs), opset=opset, output_path=str(path)
+    )
+    keras_routes.finish(path, spec)
+    return f"tf2onnx {_tf2onnx().__version__} (SavedModel)"
+
+
+def _tf2onnx() -> Any:
+    import tf2onnx
+
+    return tf2onnx
+
+
+class KerasTensorflow(KerasEngine):
+    """Keras on TensorFlow behind the worker contract."""
+
+    runtime: ClassVar[str] = "python/keras-tensorflow"
+    framework: ClassVar[str] = "keras-tensorflow"
+    routes: ClassVar[Routes] = Routes(
+        "python/keras-tensorflow",
+        keras_routes.model,
+        {"keras-export": _keras_export, "tf2onnx": _from_keras, "tf2onnx-savedmodel": _from_saved_model},
+        ("keras", "tensorflow|tensorflow-cpu", "tf2onnx", "onnx"),
+    )
+
+    def pin_threads(self) -> None:
+        """See KerasEngine; only deterministic operations from here on."""
+        threading = tensorflow.config.threading
+        if threading.get_intra_op_parallelism_threads() != thread_count():
+            threading.set_intra_op_parallelism_threads(thread_count())
+        if threading.get_inter_op_parallelism_threads() != thread_count():
+            threading.set_inter_op_parallelism_threads(thread_count())
+        tensorflow.config.experimental.enable_op_determinism()
+
+    def backend_threads(self) -> dict[str, int]:
+        """See KerasEngine."""
+        return {
+            "tensorflow intra-op": tensorflow.config.threading.get_intra_op_parallelism_threads(),
+            "tensorflow inter-op": tensorflow.config.threading.get_inter_op_parallelism_threads(),
+        }
+
+    def backend_versions(self) -> dict[str, str]:
+        """See KerasEngine."""
+        return {"tensorflow": tensorflow.__version__}
+
+
+ENGINE = KerasTensorflow

@@ -1,0 +1,99 @@
+"""python/keras-torch: Keras on PyTorch, and its export."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.runtimes.cache import cache_folder
+
+# Keras reads these when it is imported: the backend, no file in the user's home, the CPU.
+os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache_folder() / "keras"), "KERAS_TORCH_DEVICE": "cpu"}
+
+import torch
+
+from harness.models.spec import ModelSpec
+from harness.workers import keras_routes
+from harness.workers.engine import thread_count
+from harness.workers.keras_engine import KerasEngine
+from harness.workers.onnx_export import Routes
+
+if TYPE_CHECKING:
+    import keras
+
+_LOG = logging.getLogger(__name__)
+
+
+def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("keras-export", fold)
+    signature = keras_routes.signature(spec)
+    with _watched() as ran:
+        model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
+    keras_routes.finish(path, spec)
+    return f"keras model.export, by {ran[-1] if ran else 'an exporter that it does not name'}"
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[list[str]]:
+    """Which of PyTorch's exporters run within the block, in order; one that fails is told in the log.
+
+    Keras tries one after the other and says nothing.
+    """
+    original = torch.onnx.export
+    ran: list[str] = []
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        name = "torch.onnx (torch.export)" if named.get("dynamo") else "torch.onnx (TorchScript)"
+        try:
+            found = original(*arguments, **named)
+        except Exception as error:
+            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            _LOG.warning("%s failed: %s: %s", name, type(error).__name__, first)
+            raise
+        ran.append(name)
+        return found
+
+    torch.onnx.export = watched
+    try:
+        yield ran
+    finally:
+        torch.onnx.export = original
+
+
+class KerasTorch(KerasEngine):
+    """Keras on PyTorch behind the worker contract."""
+
+    runtime: ClassVar[str] = "python/keras-torch"
+    framework: ClassVar[str] = "keras-torch"
+    routes: ClassVar[Routes] = Routes(
+        "python/keras-torch",
+        keras_routes.model,
+        {"keras-export": _keras_export},
+        ("keras", "torch", "onnx", "onnxscript"),
+    )
+
+    def pin_threads(self) -> None:
+        """See KerasEngine; only deterministic operations from here on."""
+        torch.set_num_threads(thread_count())
+        # PyTorch lets this pool be sized once per process.
+        if torch.get_num_interop_threads() != thread_count():
+            torch.set_num_interop_threads(thread_count())
+        torch.use_deterministic_algorithms(True)
+
+    def backend_threads(self) -> dict[str, int]:
+        """See KerasEngine."""
+        return {
+            "torch intra-op": torch.get_num_threads(),
+            "torch inter-op": torch.get_num_interop_threads(),
+        }
+
+    def backend_versions(self) -> dict[str, str]:
+        """See KerasEngine."""
+        return {"torch": torch.__version__}
+
+
+ENGINE = KerasTorch
