@@ -40,6 +40,7 @@ function build_graph(
     isempty(graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
     foreach(check_value_type, graph.inputs)
     foreach(check_value_type, graph.outputs)
+    refuse_unknown_rounding(graph, precision)
     held = [tensor.name for tensor in graph.initializers]
     given = [info.name for info in graph.inputs]
     refuse_twice(held, "initializers")
@@ -76,6 +77,21 @@ end
 in_precision(x::Array, precision) = x
 in_precision(x::Array{<:AbstractFloat}, precision) = precision == "float64" ? map(Float64, x) : x
 in_precision(x::Array{Float64}, precision) = x
+
+# Under "float64" a tensor does not tell which floating-point type the file gives it. A cast to the type of another tensor is
+# then known only where nothing in the file is of half precision, to which a cast has to round.
+function refuse_unknown_rounding(graph::GraphMessage, precision)
+    (precision == "float64" && any(node -> node.operator == "CastLike", graph.nodes)) || return
+    any(info -> info.dtype in ("float16", "bfloat16"), graph.inputs) ||
+        any(tensor -> tensor.value isa Array{<:Narrow}, graph.initializers) ||
+        any(node -> any(names_half_precision, node.attributes), graph.nodes) ||
+        return
+    unsupported("operator CastLike in a graph of half precision is not supported under precision 'float64'")
+end
+
+names_half_precision((name, value)::Pair) =
+    value isa NamedTensor ? value.value isa Array{<:Narrow} :
+    name in ("to", "dtype") && value isa Integer && value in (10, 16)
 
 function refuse_twice(names, what)
     seen = Set{String}()
