@@ -7,6 +7,8 @@ Every framework's own layout is reached from it by the rules of ``harness.models
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import permutations
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -39,6 +41,28 @@ class TensorSpec(_Frozen):
     def shape(self) -> tuple[int | None, ...]:
         """Sizes by axis; None where the axis is dynamic."""
         return tuple(axis.size for axis in self.axes)
+
+    def order_in(self, shape: Sequence[int]) -> tuple[int, ...] | None:
+        """Which axis of this tensor each axis of an array of that shape is.
+
+        The tensor's own order where it fits; else the one other order of the axes after the first that fits; None where
+        none does, or several.
+        """
+
+        def fits(order: tuple[int, ...]) -> bool:
+            return all(self.axes[axis].size in (None, size) for axis, size in zip(order, shape, strict=True))
+
+        if len(shape) != len(self.axes):
+            return None
+        orders = [(0, *rest) for rest in permutations(range(1, len(shape)))] if shape else [()]
+        if fits(orders[0]):
+            return orders[0]
+        others = [order for order in orders[1:] if fits(order)]
+        return others[0] if len(others) == 1 else None
+
+    def arranged(self, order: Sequence[int]) -> TensorSpec:
+        """The same tensor with its axes in another order."""
+        return self.model_copy(update={"axes": tuple(self.axes[axis] for axis in order)})
 
 
 class Parameter(_Frozen):

@@ -10,6 +10,8 @@ from types import ModuleType
 
 from pydantic import ValidationError
 
+from harness.errors import ModelError
+from harness.models.layouts import check_canonical
 from harness.models.spec import ModelSpec
 from harness.native import native_folder
 from harness.workers.engine import Array, BadInput, TensorInfo, Unsupported
@@ -57,18 +59,10 @@ def native_module(folder: str, spec: ModelSpec, runtime: str) -> ModuleType:
 
 def check_parameters(spec: ModelSpec, arrays: dict[str, Array], where: str) -> None:
     """Raises BadInput unless ``arrays`` has exactly the parameters of the specification, in its shapes, as float32."""
-    expected = {parameter.name: parameter.shape for parameter in spec.parameters}
-    missing = [name for name in expected if name not in arrays]
-    extra = [name for name in arrays if name not in expected]
-    if missing or extra:
-        parts = [f"lacks {some(missing)}"] if missing else []
-        parts += [f"has {some(extra)}, which {spec.model} does not have"] if extra else []
-        raise BadInput(f"{where}: {' and '.join(parts)}")
-    for name, shape in expected.items():
-        if arrays[name].shape != shape:
-            raise BadInput(f"{where}: '{name}' must have shape {shape}, not {arrays[name].shape}")
-        if arrays[name].dtype.name != "float32":
-            raise BadInput(f"{where}: '{name}' must be float32, not {arrays[name].dtype.name}")
+    try:
+        check_canonical(spec, arrays)
+    except ModelError as error:
+        raise BadInput(f"{where}: {error.what}") from error
 
 
 def tensor_infos(spec: ModelSpec) -> tuple[list[TensorInfo], list[TensorInfo]]:
@@ -85,9 +79,3 @@ def tensor_infos(spec: ModelSpec) -> tuple[list[TensorInfo], list[TensorInfo]]:
         for tensors in (spec.inputs, spec.outputs)
     )
     return inputs, outputs
-
-
-def some(names: list[str]) -> str:
-    """The first few of some names, quoted, and how many more there are."""
-    shown = ", ".join(f"'{name}'" for name in names[:4])
-    return shown if len(names) <= 4 else f"{shown} and {len(names) - 4} more"

@@ -21,6 +21,7 @@ from harness.workers.engine import (
     environment_threads,
     thread_count,
 )
+from harness.workers.importing import import_weights
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
 from harness.workers.pytorch_model import build, fill, state_arrays, widened
 from harness.workers.pytorch_training import PytorchLearner
@@ -108,10 +109,11 @@ class Pytorch(Engine):
         return PytorchModel(path, precision)
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
-        """``train`` and ``export``."""
+        """``train``, ``export`` and ``import``."""
         return {
             "train": functools.partial(train, learner=PytorchLearner, progress=progress),
             "export": ROUTES.export,
+            "import": import_weights,
         }
 
 

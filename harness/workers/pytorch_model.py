@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.models.layouts import some
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput
-from harness.workers.model_files import check_parameters, native_module, some
+from harness.workers.model_files import check_parameters, native_module
 
 
 def build(spec: ModelSpec) -> torch.nn.Module:

@@ -91,6 +91,7 @@ def read_tensors(path: Path) -> dict[str, Array]:
                 raise ValueError("the header is not an object")
             header.pop("__metadata__", None)
             tensors: dict[str, Array] = {}
+            held = 0
             for name, entry in header.items():
                 dtype = dtype_of(_DTYPES[entry["dtype"]])
                 shape = tuple(int(axis) for axis in entry["shape"])
@@ -102,6 +103,9 @@ def read_tensors(path: Path) -> dict[str, Array]:
                     raise ValueError(f"tensor '{name}' has a size that does not fit its shape")
                 if 8 + length + end > size:
                     raise BadInput(f"{path}: truncated: tensor '{name}' ends beyond the file's {size} bytes")
+                held += end - begin
+                if held > size:
+                    raise ValueError(f"tensor '{name}' overlaps another")
                 file.seek(8 + length + begin)
                 data = np.empty(end - begin, dtype=np.uint8)
                 file.readinto(data.data)
