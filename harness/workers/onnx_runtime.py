@@ -113,6 +113,10 @@ class RuntimeModel(LoadedModel):
             written = Path(folder) / "held.onnx"
             options = _options(onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
             options.optimized_model_filepath = str(written)
+            # Tensors of a file in several pieces would only be named again, as they lie beside that file.
+            weights = "session.optimized_model_external_initializers_"
+            options.add_session_config_entry(f"{weights}file_name", "held.weights")
+            options.add_session_config_entry(f"{weights}min_size_in_bytes", "0")
             _session(str(self._path), options)
             held = onnx.load(str(written))
         return {
