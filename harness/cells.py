@@ -29,56 +29,63 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Source:
-    """The trained source as artifacts: its folder, its predictions, the data and the names of its classes."""
+class Probe:
+    """The fixed inputs on which a source and its targets are compared, as far as comparisons and tables name them."""
 
-    data: Path
-    train: Path
+    sha256: str
+    samples: int
+    ids: NDArray[np.int64]
+    class_names: list[str]
+    #: What is forecast, where the data are frames, and which pixels of its targets count.
+    forecast: Forecast | None = None
+    mask: Array | None = None
+
+    @property
+    def decided(self) -> dict[str, Any]:
+        """What decisions are made of, by the names that `compare_decisions` takes: choices, thresholds, what counts."""
+        if self.forecast is None:
+            return {"names": self.class_names}
+        return {
+            "names": self.forecast.threshold_names,
+            "thresholds": self.forecast.scaled_thresholds,
+            "mask": self.mask,
+        }
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source as artifacts: the folder of its weights, that of its answers, and the probe they are answers to.
+
+    ``arranged``: the specification with the axes of its inputs in the order of a given file, where that differs.
+    """
+
+    weights: Path
     predictions: Path
+    probe: Probe
+    arranged: ModelSpec | None = None
 
     @cached_property
     def spec(self) -> ModelSpec:
         """The model specification."""
-        return ModelSpec.from_json((self.train / "model.json").read_text())
+        return ModelSpec.from_json((self.weights / "model.json").read_text())
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """The metadata that every exported file must carry."""
-        metadata: dict[str, str] = json.loads((self.train / "metadata.json").read_text())
+        """The metadata that every exported file must carry; none where nobody has said anything of the weights."""
+        path = self.weights / "metadata.json"
+        metadata: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         return metadata
-
-    @cached_property
-    def dataset(self) -> dict[str, Any]:
-        """``dataset.json`` of the data."""
-        dataset: dict[str, Any] = json.loads((self.data / "dataset.json").read_text())
-        return dataset
 
     @cached_property
     def parameters(self) -> dict[str, Array]:
         """Canonical parameters by canonical name, canonical layout."""
-        return load_arrays(self.train / "weights.safetensors")
+        return load_arrays(self.weights / "weights.safetensors")
 
-    @cached_property
-    def probe_ids(self) -> NDArray[np.int64]:
-        """Ids of the probe's samples (sample,)."""
-        return load_arrays(self.data / "probe_labels.safetensors")["ids"]
-
-    @cached_property
-    def forecast(self) -> Forecast | None:
-        """What is forecast, where the data are frames."""
-        stated = self.dataset.get("forecast")
-        return None if stated is None else Forecast(**stated)
-
-    @cached_property
-    def decided(self) -> dict[str, Any]:
-        """What decisions are made of, by the names that `compare_decisions` takes: choices, thresholds, what counts."""
-        if self.forecast is None:
-            return {"names": self.dataset["class_names"]}
-        return {
-            "names": self.forecast.threshold_names,
-            "thresholds": self.forecast.scaled_thresholds,
-            "mask": load_arrays(self.data / "probe_labels.safetensors")["mask"],
-        }
+    @property
+    def imported(self) -> dict[str, Any] | None:
+        """``import.json`` where the weights were given as a file."""
+        path = self.weights / "import.json"
+        return json.loads(path.read_text()) if path.exists() else None
 
     @property
     def output(self) -> str:
@@ -109,10 +116,13 @@ def load_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def only_output(path: Path, name: str) -> Array:
-    """The output of that name; where a file names its only output otherwise, that one (its name is a finding)."""
+def only_output(path: Path, name: str, first: str | None = None) -> Array:
+    """The output of that name; else the one called ``first``; else, where a file names its only output otherwise, that one.
+
+    That it is called otherwise is a finding of its own.
+    """
     arrays = load_arrays(path)
-    return arrays[name] if name in arrays else next(iter(arrays.values()))
+    return arrays.get(name, arrays.get(first or "", next(iter(arrays.values()))))
 
 
 def evaluate(
@@ -127,8 +137,8 @@ def evaluate(
         "route_label": cell.route_label,
         "target": cell.target,
         "head": source.spec.head,
-        "probe_sha256": source.dataset["probe"]["sha256"],
-        "probe_samples": source.dataset["probe"]["samples"],
+        "probe_sha256": source.probe.sha256,
+        "probe_samples": source.probe.samples,
     }
     oracles = [name for name in cell.oracles if name in folders]
     # The target's own failure says more of this cell than a missing oracle does.
@@ -148,8 +158,9 @@ def evaluate(
     structure_file = folders[oracle] / "structure.json"
     structure = json.loads(structure_file.read_text()) if structure_file.exists() else None
 
-    route64 = only_output(folders[oracle] / "probe.float64.safetensors", source.output)
-    target32 = only_output(target / "probe.float32.safetensors", source.output)
+    first = None if structure is None else str(structure["outputs"][0]["name"])
+    route64 = only_output(folders[oracle] / "probe.float64.safetensors", source.output, first)
+    target32 = only_output(target / "probe.float32.safetensors", source.output, first)
     held = load_arrays(target / "parameters.safetensors")
     parameters = compare_parameters(source.spec, source.parameters, structure, held)
     route = compare_route(
@@ -157,7 +168,7 @@ def evaluate(
         source.probe64,
         parameters.folded,
         {
-            name.rpartition(" ")[2]: only_output(folders[name] / "probe.float64.safetensors", source.output)
+            name.rpartition(" ")[2]: only_output(folders[name] / "probe.float64.safetensors", source.output, first)
             for name in others
         },
         oracle=oracle.rpartition(" ")[2],
@@ -172,14 +183,14 @@ def evaluate(
             target32,
             source.probe64,
             source.floor,
-            ids=source.probe_ids,
-            **source.decided,
+            ids=source.probe.ids,
+            **source.probe.decided,
         )
         if target32.shape == source.probe64.shape
         else None
     )
     found: list[Finding] = compare_structure(
-        source.spec, record["load"].get("metadata", {}), source.metadata, structure, held
+        source.arranged or source.spec, record["load"].get("metadata", {}), source.metadata, structure, held
     )
     judgement = combine(
         parameters=parameters,

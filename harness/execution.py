@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.compare.records import Verdict
-from harness.errors import HarnessError, UnavailableError, UnsupportedError, WorkerError
+from harness.errors import BadInputError, HarnessError, ModelError, UnavailableError, UnsupportedError, WorkerError
 from harness.plan import Plan, Step
 from harness.runtimes.registry import RUNTIMES, Availability, availability, lacks_environment, ready
 from harness.scenario import LimitsSection
-from harness.steps import Context, Workers, carry_out, fingerprint
+from harness.step_context import Context, Workers
+from harness.steps import carry_out, fingerprint
 from harness.store import Store, content_hash
 
 #: Kinds of steps that make the source: without it there is nothing to compare with, and the run cannot go on.
-_SOURCE = ("train", "source", "export")
+_SOURCE = ("train", "import", "source", "export")
 
 
 class Listener(Protocol):
@@ -46,6 +47,8 @@ class Failure:
     error: str
     hint: str | None = None
     log_tail: tuple[str, ...] = ()
+    #: Whether what was given was refused, rather than something having broken.
+    refused: bool = False
 
     @classmethod
     def of(cls, error: WorkerError) -> Failure:
@@ -57,7 +60,16 @@ class Failure:
             verdict = Verdict.UNAVAILABLE
         what = f"{error.where}: {error.what}" if error.where else error.what
         # A refusal by name explains itself; the log helps where something broke.
-        return cls(verdict, what, error.hint, tuple(error.log_tail) if verdict is Verdict.FAILED else ())
+        log_tail = tuple(error.log_tail) if verdict is Verdict.FAILED else ()
+        return cls(
+            verdict, what, error.hint, log_tail, verdict is not Verdict.FAILED or isinstance(error, BadInputError)
+        )
+
+    def of_the_run(self, where: str | None = None) -> HarnessError:
+        """The error of a run that cannot go on without the step: bad input where it was refused, else a worker's."""
+        if self.refused:
+            return ModelError(self.error, where=where, hint=self.hint)
+        return WorkerError(self.error, where=where, hint=self.hint, log_tail=[*self.log_tail])
 
 
 @dataclass
@@ -198,7 +210,9 @@ class Execution:
                 return self._finished.failures[name]
         if step.runtime is not None and not self._states[step.runtime].installed:
             here = self._states[step.runtime]
-            return Failure(Verdict.UNAVAILABLE, f"{step.runtime}: {here.reason}", f"install it with: {here.install}")
+            return Failure(
+                Verdict.UNAVAILABLE, f"{step.runtime}: {here.reason}", f"install it with: {here.install}", refused=True
+            )
         return None
 
     def _make(self, step: Step, workers: Workers) -> Failure | None:

@@ -12,6 +12,7 @@ StepKind = Literal[
     "data",
     "inputs",
     "train",
+    "import",
     "source",
     "export",
     "oracle",
@@ -98,31 +99,20 @@ def make_plan(scenario: Scenario) -> Plan:
     """The steps and cells of a scenario."""
     trainer = framework_runtime(scenario.source.framework).name
     data = scenario.data.model_dump(mode="json")
-    training = scenario.source.training.model_dump(mode="json")
+    weights = _weights_step(scenario, trainer)
     running = {"batch_size": scenario.batch_size, "threads": scenario.threads}
     steps = [
         Step("data", "data", None, {"data": data, "seed": scenario.seed, "probe": scenario.probe.samples}),
         Step("inputs", "inputs", None, {"evaluate": scenario.evaluate, "seed": scenario.seed}, ("data",)),
-        Step(
-            "train",
-            "train",
-            trainer,
-            {
-                "model": scenario.model.model_dump(mode="json"),
-                "training": training,
-                "seed": scenario.seed,
-                "threads": scenario.threads,
-            },
-            ("data",),
-        ),
-        Step("source", "source", trainer, running, ("data", "inputs", "train")),
+        weights,
+        Step("source", "source", trainer, running, ("data", "inputs", weights.id)),
     ]
     cells = []
     for route in scenario.routes:
-        export = "train"
+        export = weights.id
         if route.writes == "onnx":
             export = f"export {route.label}"
-            steps.append(Step(export, "export", trainer, {"route": route.model_dump(mode="json")}, ("train",)))
+            steps.append(Step(export, "export", trainer, {"route": route.model_dump(mode="json")}, (weights.id,)))
         oracles = []
         for runtime in oracle_runtimes(route.writes):
             identity = f"oracle {route.label} {runtime}"
@@ -141,8 +131,22 @@ def make_plan(scenario: Scenario) -> Plan:
                 needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
                 steps.append(layers_step(layers, target, scenario.layers.samples, scenario.threads, needs))
             cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity, layers))
-    timings, timed = _timings(scenario, trainer, cells)
+    timings, timed = _timings(scenario, trainer, weights.id, cells)
     return Plan((*steps, *timings), tuple(sorted(cells, key=lambda cell: cell.id)), timed)
+
+
+def _weights_step(scenario: Scenario, trainer: str) -> Step:
+    """The step that makes the source's weights: its training, or the import of a file."""
+    section = scenario.model.model_dump(mode="json")
+    if scenario.source.file is not None:
+        return Step("import", "import", trainer, {"model": section, "path": scenario.source.file}, ("data",))
+    parameters = {
+        "model": section,
+        "training": scenario.source.training.model_dump(mode="json"),
+        "seed": scenario.seed,
+        "threads": scenario.threads,
+    }
+    return Step("train", "train", trainer, parameters, ("data",))
 
 
 def timing_step(identity: str, runtime: str, section: TimingSection, threads: int, needs: tuple[str, ...]) -> Step:
@@ -150,17 +154,17 @@ def timing_step(identity: str, runtime: str, section: TimingSection, threads: in
     return Step(identity, "timing", runtime, section.measured() | {"threads": threads}, needs)
 
 
-def _timings(scenario: Scenario, trainer: str, cells: list[Cell]) -> tuple[list[Step], tuple[Timed, ...]]:
+def _timings(scenario: Scenario, trainer: str, weights: str, cells: list[Cell]) -> tuple[list[Step], tuple[Timed, ...]]:
     """The steps that time, after all others: the source in its own framework, then every cell of the routes named."""
     section = scenario.timing
     if section is None:
         return [], ()
     label = f"source ({scenario.source.framework})"
-    steps = [timing_step("timing source", trainer, section, scenario.threads, ("data", "train"))]
+    steps = [timing_step("timing source", trainer, section, scenario.threads, ("data", weights))]
     timed = [Timed(label, trainer, "", "timing source")]
     for cell in sorted(cells, key=lambda cell: cell.id):
         # The source's own file in its own framework is the reference itself.
-        if not section.times(cell.route, cell.route_label) or (cell.export, cell.target) == ("train", trainer):
+        if not section.times(cell.route, cell.route_label) or (cell.export, cell.target) == (weights, trainer):
             continue
         identity = f"timing {cell.route_label} {cell.target}"
         steps.append(timing_step(identity, cell.target, section, scenario.threads, ("data", cell.export)))

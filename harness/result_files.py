@@ -71,7 +71,9 @@ def publish(
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "manifest.json").unlink(missing_ok=True)
-        (folder / "timings.json").unlink(missing_ok=True)
+        # What an earlier run had and this one has not would be taken for this one's.
+        for name in {"timings.json", "training.csv", "training_seconds.csv", "predictions.csv.gz"} - set(tables):
+            (folder / name).unlink(missing_ok=True)
     write_atomically(folder / "cells.json", to_json([cell.model_dump(mode="json") for cell in cells]))
     graphs = {route: {**graph, "metadata": {}} for route, graph in structures.items()}
     write_atomically(folder / "structures.json", json.dumps(graphs, sort_keys=True, allow_nan=False) + "\n")

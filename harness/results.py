@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.cells import Array, Source, evaluate, export_record, load_arrays, only_output
+from harness.cells import Array, Probe, Source, evaluate, export_record, load_arrays, only_output
 from harness.compare.records import CellResult
 from harness.data.prepared_frames import Forecast
 from harness.data.sequences import inputs_of, targets_of
@@ -31,6 +31,7 @@ from harness.result_files import (
 )
 from harness.runtimes.registry import Availability
 from harness.scenario import Scenario
+from harness.source_steps import WEIGHTS
 
 #: Columns of the training log that differ from run to run; kept in a file of their own.
 TIMINGS = ("iterations_per_second", "seconds")
@@ -59,23 +60,36 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
 
     Raises WorkerError where the source itself could not be made: then there is nothing to compare with.
     """
-    for step in ("train", "source"):
+    weights = next(step.id for step in outcome.plan.steps if step.kind in WEIGHTS)
+    for step in (weights, "source"):
         if (failure := outcome.finished.failures.get(step)) is not None:
             raise WorkerError(failure.error, where=f"step '{step}'", hint=failure.hint, log_tail=[*failure.log_tail])
-    source = Source(outcome.folders["data"], outcome.folders["train"], outcome.folders["source"])
+    data = outcome.folders["data"]
+    dataset = json.loads((data / "dataset.json").read_text())
+    labels = load_arrays(data / "probe_labels.safetensors")
+    forecast = dataset.get("forecast")
+    probe = Probe(
+        sha256=dataset["probe"]["sha256"],
+        samples=dataset["probe"]["samples"],
+        ids=labels["ids"],
+        class_names=dataset["class_names"],
+        forecast=None if forecast is None else Forecast(**forecast),
+        mask=None if forecast is None else labels["mask"],
+    )
+    source = Source(outcome.folders[weights], outcome.folders["source"], probe)
     framework = outcome.scenario.source.framework
     cells = [
         evaluate(cell, source, outcome.folders, outcome.finished.failures, framework) for cell in outcome.plan.cells
     ]
     compared = [cell for cell in outcome.plan.cells if cell.step in outcome.folders]
-    tables = _training(source.train / "training.csv")
-    if source.forecast is not None:
-        tables |= _forecasts(outcome, source, source.forecast, compared)
+    tables = _training(source.weights / "training.csv")
+    if probe.forecast is not None:
+        tables |= _forecasts(outcome, source, probe.forecast, compared)
     else:
         tables |= {
             "predictions.csv.gz": _predictions(outcome, source, compared),
             "outputs_probe.csv.gz": probe_rows(
-                _probe_outputs(outcome, source, compared), source.probe_ids.tolist(), source.dataset["class_names"]
+                _probe_outputs(outcome, source, compared), probe.ids.tolist(), probe.class_names
             ),
         }
     seconds = cell_seconds(outcome.plan, outcome.finished)
@@ -83,7 +97,7 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
     publish(
         folder,
         cells,
-        _manifest(outcome, source),
+        _manifest(outcome, source, dataset),
         seconds,
         tables,
         structures=_structures(outcome),
@@ -106,6 +120,8 @@ def _structures(outcome: Outcome) -> dict[str, Any]:
 
 
 def _training(log: Path) -> dict[str, Rows]:
+    if not log.exists():
+        return {}
     with log.open(newline="") as file:
         rows = list(csv.DictReader(file))
     kept = [name for name in rows[0] if name not in TIMINGS]
@@ -114,11 +130,11 @@ def _training(log: Path) -> dict[str, Rows]:
 
 
 def _predictions(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterator[list[str]]:
-    names = source.dataset["class_names"]
+    names, data = source.probe.class_names, outcome.folders["data"]
     evaluation = json.loads((outcome.folders["inputs"] / "evaluation.json").read_text())
     indices = np.asarray(evaluation["indices"])
-    test = load_arrays(source.data / "test.safetensors")
-    regions = json.loads((source.data / "regions.json").read_text())["test"]
+    test = load_arrays(data / "test.safetensors")
+    regions = json.loads((data / "regions.json").read_text())["test"]
     whos = [("source", source.predictions)] + [(cell.label, outcome.folders[cell.step]) for cell in cells]
     return prediction_rows(
         [regions[index] for index in indices],
@@ -132,7 +148,7 @@ def _predictions(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterato
 
 def _forecasts(outcome: Outcome, source: Source, forecast: Forecast, cells: list[Cell]) -> dict[str, Rows]:
     evaluation = json.loads((outcome.folders["inputs"] / "evaluation.json").read_text())
-    test = load_arrays(source.data / "test.safetensors")
+    test = load_arrays(outcome.folders["data"] / "test.safetensors")
     starts = test["starts"][np.asarray(evaluation["indices"])]
     inputs = inputs_of(test["frames"], starts, forecast.history)
     truth, mask = targets_of(test["frames"], test["valid"], starts, forecast.history, forecast.horizon)
@@ -150,10 +166,8 @@ def _probe_outputs(outcome: Outcome, source: Source, cells: list[Cell]) -> Itera
             yield cell.id, target, route, source.probe64
 
 
-def _manifest(outcome: Outcome, source: Source) -> dict[str, Any]:
+def _manifest(outcome: Outcome, source: Source, dataset: dict[str, Any]) -> dict[str, Any]:
     scenario = outcome.scenario
-    training = json.loads((source.train / "training.json").read_text())
-    training.pop("seconds", None)
     exports = {}
     for cell in outcome.plan.cells:
         if cell.export in outcome.folders and (record := export_record(outcome.folders[cell.export])) is not None:
@@ -169,9 +183,18 @@ def _manifest(outcome: Outcome, source: Source) -> dict[str, Any]:
             "sha256": hashlib.sha256(outcome.text.encode()).hexdigest(),
         },
         "seeds": {"scenario": scenario.seed},
-        "data": source.dataset,
+        "data": dataset,
         "model": source.spec.model_dump(mode="json"),
-        "training": training,
+        **_origin(source),
         "exports": exports,
-        "probe": {name: source.dataset["probe"][name] for name in ("samples", "sha256")},
+        "probe": {"samples": source.probe.samples, "sha256": source.probe.sha256},
     }
+
+
+def _origin(source: Source) -> dict[str, Any]:
+    """Where the weights come from: the record of their training, or of their import."""
+    if (imported := source.imported) is not None:
+        return {"source": "weights", "imported": imported}
+    training = json.loads((source.weights / "training.json").read_text())
+    training.pop("seconds", None)
+    return {"training": training}

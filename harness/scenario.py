@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from harness.errors import HarnessError, ScenarioError
 from harness.models import MODELS, model
@@ -89,10 +98,21 @@ class TrainingSection(_Section):
 
 
 class SourceSection(_Section):
-    """The framework that trains the source."""
+    """The framework of the source, and where its weights come from: a training, or a file of weights."""
 
     framework: str = "pytorch"
+    file: str | None = Field(
+        default=None,
+        description="weights that were trained before (.safetensors, .pt, .pth or .keras), in place of a training; "
+        "found from the current folder or below the environment variable HARNESS_DATA",
+    )
     training: TrainingSection = TrainingSection()
+
+    @model_validator(mode="after")
+    def _file_or_training(self) -> SourceSection:
+        if self.file is not None and "training" in self.model_fields_set:
+            raise ValueError("both a file of weights and a training are given; keep one of them")
+        return self
 
 
 class RouteSection(_Section):
@@ -411,6 +431,8 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
 
     check(("data", "source"), lambda: choose(scenario.data.source, tuple(source_names()), "data source"))
     check(("source", "framework"), lambda: framework_runtime(scenario.source.framework))
+    if (named := scenario.source.file) is not None:
+        check(("source", "file"), lambda: _weights_file(named))
     for index, route in enumerate(scenario.routes):
         check(("routes", index, "route"), lambda name=route.route: choose(name, tuple(ROUTES), "route"))
         check(("routes", index, "route"), lambda route=route: _check_framework(route, scenario.source.framework))
@@ -451,6 +473,24 @@ def _check_framework(route: RouteSection, framework: str) -> None:
             f"{route.route} converts models of {' and '.join(route.frameworks)}, not of {framework}",
             hint=f"choose one of {', '.join(fitting)}",
         )
+
+
+def _weights_file(name: str) -> None:
+    """Raises ScenarioError where there is no such file of weights, or none of that kind can be read."""
+    from harness.data.locate import ENVIRONMENT_VARIABLE, find
+    from harness.models.layouts import WEIGHT_FILES
+
+    if Path(name).suffix not in WEIGHT_FILES:
+        raise ScenarioError(
+            f"'{name}' is no file of weights that can be read", hint=f"give one of {', '.join(WEIGHT_FILES)}"
+        )
+    try:
+        find(name, None)
+    except HarnessError as error:
+        raise ScenarioError(
+            f"there is no file '{name}'",
+            hint=f"paths are found from the current folder, or below the folder that {ENVIRONMENT_VARIABLE} names",
+        ) from error
 
 
 def json_schema() -> dict[str, Any]:

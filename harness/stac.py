@@ -64,6 +64,41 @@ _DOI = re.compile(r"10\.[0-9a-zA-Z]{4,}/\S+")
 def trained_item(folder: Path, spec: ModelSpec, prepared: Prepared) -> dict[str, Any]:
     """The item of a training's folder, which holds its files already. Its id is the folder's name."""
     training = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    records = {
+        "training": ("training.json", "Record of the training"),
+        "epochs": ("training.csv", "Losses and metrics by epoch"),
+    }
+    return _weights_item(folder, spec, prepared, training, records)
+
+
+def imported_item(folder: Path, spec: ModelSpec, prepared: Prepared) -> dict[str, Any]:
+    """The item of weights that were given as a file: as `trained_item`, but it says nothing of a training.
+
+    ``mlm:pretrained`` is true and ``mlm:pretrained_source`` the name of the file, with its SHA-256. Data and bands are those
+    of the scenario, which the weights are used on; that they were trained on them nobody has said.
+    """
+    imported = json.loads((folder / "import.json").read_text(encoding="utf-8"))
+    item = _weights_item(folder, spec, prepared, imported, {"import": ("import.json", "Record of the import")})
+    properties = item["properties"]
+    title = f"{model(spec.model).TITLE}, weights given as a file, on {prepared.info.name}"
+    properties["title"] = f"{title}: trained weights"
+    properties["description"] = (
+        f"{model(spec.model).TITLE} with weights that were given as a {imported['format']} file and not trained here, used "
+        f"with {properties['mlm:framework']} on: {prepared.info.title}. Data, bands and citation are those that the weights "
+        "are used on; what they were trained on is not recorded, nor is a licence of the weights."
+    )
+    properties["mlm:pretrained"] = True
+    properties["mlm:pretrained_source"] = f"{imported['file']} (SHA-256 {imported['sha256']})"
+    return item
+
+
+def _weights_item(
+    folder: Path,
+    spec: ModelSpec,
+    prepared: Prepared,
+    training: Mapping[str, Any],
+    records: dict[str, tuple[str, str]],
+) -> dict[str, Any]:
     info = prepared.info
     title = model(spec.model).TITLE
     name, package = _FRAMEWORKS.get(training["framework"], (training["framework"],) * 2)
@@ -118,8 +153,7 @@ def trained_item(folder: Path, spec: ModelSpec, prepared: Prepared) -> dict[str,
         {
             "specification": ("model.json", "Specification of the model"),
             "metadata": ("metadata.json", "Classes, bands, axes and normalisation, as exported files carry them"),
-            "training": ("training.json", "Record of the training"),
-            "epochs": ("training.csv", "Losses and metrics by epoch"),
+            **records,
         },
     )
     return _item(folder.name, properties, assets, _links(properties, info.url))

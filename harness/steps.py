@@ -7,141 +7,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.errors import ModelError, StoreError, WorkerError
+from harness.errors import ModelError
 from harness.plan import REFERENCE, Step
 from harness.provenance import file_hash, hardware, library_versions, sources
-from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
-from harness.scenario import DataSection, LimitsSection, ModelSection, RouteSection
+from harness.scenario import DataSection, RouteSection
+from harness.source_steps import WEIGHTS, import_weights, imported_files, source, train
+from harness.step_context import Context
 from harness.store import to_json, write_atomically
-
-Progress = Callable[[dict[str, Any]], None]
-
-
-class Workers:
-    """The running workers of one run, one per runtime, started when first asked for and again after a death."""
-
-    def __init__(self, logs: Path, threads: int) -> None:
-        self.logs = logs
-        self.threads = threads
-        self.start_seconds: dict[str, float] = {}
-        self.busy_seconds: dict[str, float] = {}
-        self.starts: dict[str, int] = {}
-        self._running: dict[str, Worker] = {}
-
-    def request(
-        self, runtime: str, request: str, *, timeout: float, progress: Progress | None = None, **arguments: Any
-    ) -> dict[str, Any]:
-        """Ask a runtime's worker; see Worker.request."""
-        worker = self._worker(runtime, timeout)
-        started = time.perf_counter()
-        try:
-            return worker.request(request, timeout=timeout, progress=progress, **arguments)
-        except WorkerError as error:
-            raise _disk_full(error) or error from error
-        finally:
-            self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + time.perf_counter() - started
-
-    def _worker(self, runtime: str, timeout: float) -> Worker:
-        worker = self._running.get(runtime)
-        if worker is not None and worker.alive:
-            return worker
-        if worker is not None:
-            worker.close()
-        started = time.perf_counter()
-        worker = Worker.start(RUNTIMES[runtime], self.logs / f"{runtime.replace('/', '-')}.log", threads=self.threads)
-        self._running[runtime] = worker
-        worker.request("describe", timeout=min(timeout, 300.0))
-        self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + time.perf_counter() - started
-        self.starts[runtime] = self.starts.get(runtime, 0) + 1
-        return worker
-
-    def note(self, runtime: str, starts: int, start_seconds: float, busy_seconds: float) -> None:
-        """Count workers that a step started for itself."""
-        self.starts[runtime] = self.starts.get(runtime, 0) + starts
-        self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + start_seconds
-        self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + busy_seconds
-
-    def record(self) -> dict[str, Any]:
-        """By runtime, of those that were started: ``starts``, ``start_seconds`` of all of them, and ``warnings``.
-
-        A warning is a line of a worker's log that says so; of equal ones there is one, with the number of its kind.
-        """
-        return {
-            runtime: {
-                "starts": starts,
-                "start_seconds": self.start_seconds.get(runtime, 0.0),
-                "warnings": _warnings(self.logs, runtime.replace("/", "-")),
-            }
-            for runtime, starts in sorted(self.starts.items())
-        }
-
-    def close(self) -> None:
-        """End all workers."""
-        for worker in self._running.values():
-            worker.close()
-        self._running.clear()
-
-
-#: The line of source that Python prints under a warning says so too.
-_QUOTED = ("warnings.warn(", "warn(")
-
-
-def _warnings(logs: Path, stem: str) -> list[dict[str, Any]]:
-    """``line`` and ``times`` of the warnings in a runtime's logs, in their order."""
-    found: dict[str, int] = {}
-    for path in (logs / f"{stem}.log", logs / f"timing-{stem}.log"):
-        if not path.exists():
-            continue
-        lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-        for text, following in zip(lines, [*lines[1:], ""], strict=False):
-            if text in ("Warning message:", "Warning messages:"):
-                # R says in the next line what it is about.
-                text = f"{text} {following}"
-            if "warning" in text.lower() and not text.startswith(_QUOTED):
-                found[text] = found.get(text, 0) + 1
-    return [{"line": line[:400], "times": times} for line, times in found.items()]
-
-
-def _disk_full(error: WorkerError) -> StoreError | None:
-    """A worker's full disk is not the fault of its cell: the run cannot go on for any of them."""
-    for sign in ("No space left on device", "File too large", "Disk quota exceeded"):
-        if sign.lower() in error.what.lower():
-            return StoreError(
-                f"no room to write: {sign}",
-                where=error.where,
-                hint="free some space, then run the same command again: it goes on from here",
-            )
-    return None
-
-
-@dataclass
-class Context:
-    """What a step may use: its own folder, the folders of the steps it needs, workers and their limits."""
-
-    step: Step
-    folder: Path
-    needs: dict[str, Path]
-    workers: Workers
-    limits: LimitsSection
-    progress: Progress | None = None
-
-    def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
-        """Ask the worker of the step's runtime, within the limit of a request."""
-        if self.step.runtime is None:
-            raise ValueError(f"step {self.step.id} has no runtime to ask")
-        timeout = self.limits.training_seconds if request == "train" else self.limits.request_seconds
-        return self.workers.request(self.step.runtime, request, timeout=timeout, progress=self.progress, **arguments)
-
-    def needed(self, kind: str) -> Path:
-        """The folder of the one needed step whose id begins with ``kind``."""
-        return next(path for name, path in self.needs.items() if name.partition(" ")[0] == kind)
 
 
 def data_config(section: dict[str, Any]) -> Any:
@@ -181,9 +60,14 @@ def fingerprint(step: Step) -> dict[str, Any]:
         code = sources("workers", "models", "compare/metrics.py", f"native:{native}")
     else:
         code = sources("workers")
-    if step.kind in ("train", "export"):
+    if step.kind in ("train", "import", "export"):
         code += sources("stac.py")
-    return {"sources": code, "versions": availability(row).versions}
+    found = {"sources": code, "versions": availability(row).versions}
+    if step.kind in ("import", "source"):
+        found["steps"] = sources("source_steps.py", "models")
+    if step.kind == "import":
+        found["files"] = imported_files(step.parameters)
+    return found
 
 
 def carry_out(context: Context) -> None:
@@ -219,89 +103,23 @@ def _inputs(context: Context) -> None:
     )
 
 
-def _train(context: Context) -> None:
-    from harness.data.prepared_frames import open_prepared
-    from harness.models import build_for
-    from harness.stac import trained_item, write_item
-
-    parameters = context.step.parameters
-    data = context.needed("data")
-    prepared = open_prepared(data)
-    section = ModelSection(**parameters["model"])
-    spec = build_for(
-        section.name,
-        prepared.sizes,
-        head=section.head,
-        preset=section.preset,
-        hyperparameters=section.hyperparameters,
-    )
-    info = prepared.info
-    metadata = {
-        "harness.model": spec.model,
-        "harness.spec": spec.to_json(),
-        "harness.classes": json.dumps(list(info.class_names), ensure_ascii=False),
-        "harness.class_base": "0",
-        "harness.bands": json.dumps([band.name for band in info.bands], ensure_ascii=False),
-        "harness.axes": json.dumps(
-            {tensor.name: [axis.name for axis in tensor.axes] for tensor in (*spec.inputs, *spec.outputs)}
-        ),
-        "harness.normalisation": prepared.normalisation.model_dump_json(),
-        "harness.head": spec.head,
-        "harness.data": json.dumps(
-            {
-                "name": info.name,
-                "synthetic": info.synthetic,
-                "licence": info.licence,
-                "doi": info.doi,
-                "citation": info.citation,
-            },
-            ensure_ascii=False,
-        ),
-    }
-    write_atomically(context.folder / "model.json", spec.to_json() + "\n")
-    write_atomically(context.folder / "metadata.json", to_json(metadata))
-    context.ask(
-        "train",
-        data=str(data),
-        out=str(context.folder),
-        seed=parameters["seed"],
-        **parameters["training"],
-    )
-    write_item(context.folder, trained_item(context.folder, spec, prepared))
-
-
-def _predict(context: Context, inputs: Path, outputs: str, batch_size: int | None) -> dict[str, Any]:
-    return context.ask("predict", inputs=str(inputs), outputs=str(context.folder / outputs), batch_size=batch_size)
-
-
-def _source(context: Context) -> None:
-    weights = context.needed("train") / "weights.safetensors"
-    probe = context.needed("data") / "probe.safetensors"
-    batch_size = context.step.parameters["batch_size"]
-    context.ask("load", path=str(weights), precision="float32")
-    _predict(context, probe, "probe.float32.safetensors", batch_size)
-    _predict(context, context.needed("inputs") / "test.safetensors", "test.float32.safetensors", batch_size)
-    context.ask("load", path=str(weights), precision="float64")
-    _predict(context, probe, "probe.float64.safetensors", batch_size)
-
-
 def _export(context: Context) -> None:
     from harness.models.spec import ModelSpec
     from harness.stac import exported_item, read_item, write_item
 
     route = RouteSection(**context.step.parameters["route"])
-    train = context.needed("train")
+    weights = context.needed(*WEIGHTS)
     context.ask(
         "export",
-        weights=str(train / "weights.safetensors"),
-        metadata=str(train / "metadata.json"),
+        weights=str(weights / "weights.safetensors"),
+        metadata=str(weights / "metadata.json"),
         out=str(context.folder),
         route=route.route,
         opset=route.opset,
         fold=route.fold,
     )
-    spec = ModelSpec.from_json((train / "model.json").read_text(encoding="utf-8"))
-    write_item(context.folder, exported_item(context.folder, spec, read_item(train)))
+    spec = ModelSpec.from_json((weights / "model.json").read_text(encoding="utf-8"))
+    write_item(context.folder, exported_item(context.folder, spec, read_item(weights)))
 
 
 def model_file(export: Path) -> Path:
@@ -312,21 +130,18 @@ def model_file(export: Path) -> Path:
 
 def _model(context: Context) -> Path:
     """The model file of whichever step made or was given it."""
-    kinds = ("export", "train", "given")
-    return model_file(next(path for name, path in context.needs.items() if name.partition(" ")[0] in kinds))
+    return model_file(context.needed("export", "given", *WEIGHTS))
 
 
 def _probe_file(context: Context) -> Path:
-    """The probe: drawn with the data, or given."""
-    kinds = ("data", "probe")
-    folder = next(path for name, path in context.needs.items() if name.partition(" ")[0] in kinds)
-    return folder / "probe.safetensors"
+    """The probe: drawn with the data, or given, or as the source of a given file takes it."""
+    return context.needed("data", "probe", "source") / "probe.safetensors"
 
 
 def _oracle(context: Context) -> None:
     model = _model(context)
     context.ask("load", path=str(model), precision="float64")
-    _predict(context, _probe_file(context), "probe.float64.safetensors", context.step.parameters["batch_size"])
+    context.predict(_probe_file(context), "probe.float64.safetensors", context.step.parameters["batch_size"])
     if model.suffix == ".onnx":
         context.ask("structure", path=str(model), outputs=str(context.folder / "structure.json"))
 
@@ -338,19 +153,22 @@ def _target(context: Context) -> None:
     loaded = context.ask("load", path=str(_model(context)), precision="float32")
     context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
     record = {"describe": described, "load": loaded}
-    record["probe"] = _predict(context, _probe_file(context), "probe.float32.safetensors", batch_size)
+    record["probe"] = context.predict(_probe_file(context), "probe.float32.safetensors", batch_size)
     if "inputs" in context.needs:
         test = context.needed("inputs") / "test.safetensors"
-        record["test"] = _predict(context, test, "test.float32.safetensors", batch_size)
+        record["test"] = context.predict(test, "test.float32.safetensors", batch_size)
     write_atomically(context.folder / "target.json", to_json(record))
 
 
 def _given(context: Context) -> None:
-    """A copy of the user's model file, so that it cannot change while it is compared."""
-    given = Path(context.step.parameters["path"])
-    shutil.copyfile(given, context.folder / "model.onnx")
-    if file_hash(context.folder / "model.onnx") != context.step.parameters["sha256"]:
-        raise ModelError("changed while it was being read", where=str(given), hint="run the same command again")
+    """A copy of the user's model, so that it cannot change while it is compared; tensors that lie in other files too."""
+    parameters = context.step.parameters
+    for name, file in {"model.onnx": parameters, **parameters.get("external", {})}.items():
+        copy = context.folder / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file["path"], copy)
+        if file_hash(copy) != file["sha256"]:
+            raise ModelError("changed while it was being read", where=file["path"], hint="run the same command again")
 
 
 def _structure(context: Context) -> None:
@@ -380,7 +198,7 @@ def _reference(context: Context) -> None:
     """A given graph has no source: its own float32 run in the reference implementation gives the noise floor."""
     context.ask("load", path=str(_model(context)), precision="float32")
     batch_size = context.step.parameters["batch_size"]
-    _predict(context, _probe_file(context), "probe.float32.safetensors", batch_size)
+    context.predict(_probe_file(context), "probe.float32.safetensors", batch_size)
 
 
 def _timing(context: Context) -> None:
@@ -440,8 +258,9 @@ def _layers(context: Context) -> None:
 _KINDS: dict[str, Callable[[Context], None]] = {
     "data": _data,
     "inputs": _inputs,
-    "train": _train,
-    "source": _source,
+    "train": train,
+    "import": import_weights,
+    "source": source,
     "export": _export,
     "oracle": _oracle,
     "target": _target,

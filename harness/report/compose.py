@@ -58,6 +58,13 @@ def _training_section(results: Results, tables: dict[str, Table], figures: dict[
         "training would give other figures here, and none of them says anything about runtimes. "
         + facts.line(results, samples=facts.training_samples(results))
     )
+    if results.manifest.source == "weights":
+        given = Paragraph(
+            f"Nothing was trained in this run. {facts.imported(results)} How they were trained is not known here, "
+            "nor how their data were normalised. Comparisons between runtimes hold all the same; scores hold for data that were "
+            "prepared as theirs."
+        )
+        return Section("training", "Where the weights come from", (given,))
     if not tables["training"].rows:
         return Section("training", "Training of the source", (Paragraph("Nothing was trained in this run."),))
     chart = tuple(figures[name] for name in ("training_curves",) if name in figures)

@@ -42,7 +42,7 @@ def probe(results: Results) -> str:
 def versions(results: Results) -> str:
     """Versions of what was trained and run, each once, languages last."""
     found: dict[str, set[str]] = {}
-    trained: Any = results.manifest.training.get("versions")
+    trained: Any = (results.manifest.training or results.manifest.imported).get("versions")
     for part in (trained if isinstance(trained, dict) else {}, *(cell.versions for cell in results.cells)):
         for name, version in part.items():
             # Some engines name a library by the file it came from; that stays in the provenance.
@@ -60,6 +60,18 @@ def _numbers(version: str) -> list[int]:
 def test_samples(results: Results) -> str:
     """The number of test samples that every runtime predicted."""
     return f"n = {results.evaluated:,} test samples"
+
+
+def imported(results: Results) -> str:
+    """Where weights that were given come from, in one sentence."""
+    record = results.manifest.imported
+    size = record.get("parameters")
+    held = f", {size:,} scalars" if isinstance(size, int) else ""
+    return (
+        f"The weights were given as the {record.get('format', '')} file {record.get('file', 'not stated')} (SHA-256 "
+        f"{record.get('sha256', 'not stated')}; {record.get('layout', 'canonical names')}{held}) and run in "
+        f"{record.get('framework', 'the source framework')}."
+    )
 
 
 def training_samples(results: Results) -> str:

@@ -124,5 +124,10 @@ class Manifest(_Part):
     cells: dict[str, str] = {}
     #: Whether test samples with known classes were predicted; a probe that a user gives may have none.
     labelled: bool = True
-    #: ``trained``: the harness trained the source. ``file``: a file was given, and is itself the yardstick.
+    #: ``trained``: the harness trained the source. ``weights``: its weights were given as a file, see ``imported``.
+    #: ``file``: only a model file was given, and is itself the yardstick.
     source: str = "trained"
+    #: ``import.json`` of weights that were given.
+    imported: dict[str, Any] = {}
+    #: Whether the probe is arrays of the user's own, and no part of a data set.
+    probe_given: bool = False

@@ -7,9 +7,8 @@ from typing import Any
 
 from harness.compare.metrics import FEW_SAMPLES
 from harness.compare.paired import FEW_PAIRS
-from harness.report import bibliography
+from harness.report import bibliography, facts
 from harness.report.bibliography import Reference
-from harness.report.facts import heads
 from harness.report.formatting import counted, listed, significant
 from harness.report.latex import escape
 from harness.report.results import Results, was_compared
@@ -80,7 +79,7 @@ def _cited(reference: Reference | None) -> tuple[Part, ...]:
 
 def _data(results: Results) -> list[tuple[Part, ...]]:
     data = results.manifest.data
-    if results.manifest.source == "file":
+    if results.manifest.source == "file" or results.manifest.probe_given:
         samples = counted(results.manifest.probe.samples or 0, "sample")
         known = f"with labels of {_classes(results)}" if results.manifest.labelled else "without labels"
         return [(f"A model that was given as a file was run on {samples} of the user's own, {known}.",)]
@@ -160,6 +159,8 @@ _CHOICES = {
 
 def _training(results: Results) -> list[tuple[Part, ...]]:
     training = results.manifest.training
+    if results.manifest.source == "weights":
+        return [(facts.imported(results), " All results are of these weights.")]
     if not training:
         return []
     inner = training.get("hyperparameters")
@@ -234,7 +235,7 @@ def _comparisons(results: Results) -> list[tuple[Part, ...]]:
     )
     found: list[tuple[Part, ...]] = [
         (
-            f"Outputs ({heads(results)}) were compared on a fixed probe of {counted(probe.samples, 'sample')} "
+            f"Outputs ({facts.heads(results)}) were compared on a fixed probe of {counted(probe.samples, 'sample')} "
             f"(SHA-256 {probe.sha256}) with {yardstick}.",
         )
     ]

@@ -182,3 +182,43 @@ def test_a_misspelt_key_of_layers_is_told_with_the_right_one(tmp_path: Path) -> 
         read_scenario(written(tmp_path, f"{TEXT}\nlayers: {{sample: 3}}\n"))
     assert "layers.sample" in caught.value.what
     assert "samples" in (caught.value.hint or "")
+
+
+def from_file(tmp_path: Path, source: str) -> Path:
+    document = yaml.safe_load(TEXT)
+    document["source"] = yaml.safe_load(source)
+    return written(tmp_path, yaml.safe_dump(document))
+
+
+def test_weights_from_a_file_take_the_place_of_a_training(tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(b"")
+    plan = make_plan(read_scenario(from_file(tmp_path, f"{{file: {tmp_path}/w.pt}}")))
+    kinds = [step.kind for step in plan.steps]
+    assert "train" not in kinds
+    assert kinds.count("import") == 1
+    needing = {step.kind for step in plan.steps if "import" in step.needs}
+    assert {"source", "export"} <= needing
+    assert all(need in [step.id for step in plan.steps] for step in plan.steps for need in step.needs)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{file: nowhere.pt}", "source.file: there is no file 'nowhere.pt'; paths are found from the current folder"),
+        ("{file: w.rds}", "source.file: 'w.rds' is no file of weights that can be read; give one of .safetensors"),
+        ("{file: w.pt, training: {epochs: 3}}", "both a file of weights and a training are given; keep one of them"),
+        ("{fil: w.pt}", "unknown key 'source.fil'; did you mean 'file'?"),
+        ("{file: 3}", "source.file"),
+    ],
+)
+def test_a_bad_source_gets_one_line(tmp_path: Path, source: str, expected: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        read_scenario(from_file(tmp_path, source))
+    assert expected in caught.value.line()
+
+
+def test_a_file_of_weights_is_found_below_the_folder_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "w.pt").write_bytes(b"")
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path))
+    assert read_scenario(from_file(tmp_path, "{file: kept/w.pt}")).source.file == "kept/w.pt"

@@ -121,9 +121,38 @@ def export(tmp_path: Path, train: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["train", "export"])
-def folder(request: pytest.FixtureRequest, train: Path, export: Path) -> Path:
-    return train if request.param == "train" else export
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """Weights that came as a file."""
+    folder = trained(tmp_path / "given")
+    folder = folder.rename(folder.with_name("import-0123456789abcdef"))
+    record = {
+        "framework": "pytorch",
+        "format": "keras",
+        "file": "w.keras",
+        "sha256": "ab" * 32,
+        "versions": {"torch": "2.13.0+cpu", "keras (file)": "3.15.1"},
+    }
+    (folder / "import.json").write_text(json.dumps(record))
+    for name in ("training.json", "training.csv"):
+        (folder / name).unlink()
+    stac.write_item(folder, stac.imported_item(folder, SPEC, prepared()))
+    return folder
+
+
+@pytest.fixture(params=["train", "given", "export"])
+def folder(request: pytest.FixtureRequest, train: Path, given: Path, export: Path) -> Path:
+    return {"train": train, "given": given, "export": export}[request.param]
+
+
+def test_weights_that_were_given_are_not_called_trained_here(given: Path) -> None:
+    item = stac.read_item(given)
+    properties = item["properties"]
+    assert properties["mlm:pretrained"] is True
+    assert properties["mlm:pretrained_source"] == f"w.keras (SHA-256 {'ab' * 32})"
+    assert "not trained here" in properties["description"]
+    assert "epochs" not in properties["mlm:hyperparameters"]
+    assert set(item["assets"]) == {"model", "specification", "metadata", "import"}
 
 
 def against_core_schemas(item: dict[str, Any]) -> list[str]:
@@ -224,7 +253,7 @@ def test_bands_stand_in_the_order_of_the_channels(folder: Path) -> None:
 
 def test_every_href_of_an_asset_is_a_file_beside_the_item(folder: Path) -> None:
     assets = stac.read_item(folder)["assets"]
-    assert len(assets) == (5 if folder.name.startswith("train") else 2)
+    assert len(assets) == {"train": 5, "import": 4, "export": 2}[folder.name.partition("-")[0]]
     for asset in assets.values():
         assert (folder / asset["href"]).is_file()
         assert "/" not in asset["href"].removeprefix("./")

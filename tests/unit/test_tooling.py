@@ -8,7 +8,7 @@ import pytest
 
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.runtimes.tooling import packages, python_packages, r_packages
-from harness.steps import Workers
+from harness.step_context import Workers
 
 
 def installed(folder, name, version, *, requires=(), sizes=None):

@@ -28,6 +28,9 @@ def answer_section(results: Results) -> Section:
     trained = f", trained with {listed(sources)} on {data.name}," if sources else ""
     if results.manifest.source == "file":
         trained = ", as it was given,"
+    if results.manifest.source == "weights":
+        given = f"with weights given as {results.manifest.imported.get('file', 'a file')} and run in {listed(sources)}"
+        trained = f", {given}," if results.manifest.probe_given else f", {given} on {data.name},"
     counts = [f"{count} {verdict.value}" for verdict, count in verdict_counts(results).items()]
     blocks: list[Note | Paragraph | Answers] = []
     if data.synthetic:

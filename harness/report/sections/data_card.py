@@ -144,6 +144,9 @@ def model_section(results: Results) -> Section:
     ]
     if model.paper:
         items.append(("Paper", model.paper))
+    for key, value in sorted(results.manifest.imported.items()):
+        if key != "versions":
+            items.append((f"Weights: {key.replace('_', ' ')}", _plain(value)))
     for key, value in sorted(training.items()):
         if key not in ("seconds", "versions") and value is not None:
             items.append(
