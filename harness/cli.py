@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast, get_args
 
 import typer
 
@@ -84,13 +84,26 @@ def run(
 
 @app.command()
 def compare(
-    model: Annotated[Path, typer.Argument(help="An .onnx file, in one piece.")],
+    model: Annotated[Path, typer.Argument(help="An .onnx file.")],
     to: Annotated[str, typer.Option("--to", help="Runtimes to open it in, with commas between them.")],
     probe: Annotated[
         list[str], typer.Option("--probe", help="X.npy, axis 0 the sample; NAME=X.npy for each of several inputs.")
     ],
     labels: Annotated[Path | None, typer.Option("--labels", help="y.npy: classes of the samples, from 0.")] = None,
     ids: Annotated[Path | None, typer.Option("--ids", help="ids.npy: whole numbers that name the samples.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="The weights it was made from: .safetensors, .pt or .keras. Adds parameters and route."
+        ),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option("--model", help="With --from: the model of the weights, e.g. tempcnn, where no file says it."),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", help="With --model: logits, log-softmax or softmax; the file's if left out.")
+    ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
     time: Annotated[bool, typer.Option("--time", help="Time every runtime, at batch 1 and at --batch-size.")] = False,
@@ -106,12 +119,17 @@ def compare(
     from harness.errors import ScenarioError
     from harness.given import Given
     from harness.given_results import compare_given
+    from harness.models.spec import Head
     from harness.progress import listener
     from harness.scenario import TimingSection
 
     if expect not in [verdict.value for verdict in Verdict]:
         raise ScenarioError(
             f"there is no verdict '{expect}'", where="--expect", hint="e.g. identical, equivalent, drifted"
+        )
+    if head is not None and head not in get_args(Head):
+        raise ScenarioError(
+            f"there is no head '{head}'", where="--head", hint=f"choose one of {', '.join(get_args(Head))}"
         )
     named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
     given = Given(
@@ -120,6 +138,9 @@ def compare(
         probe={name: Path(path) for name, _, path in named},
         labels=labels,
         ids=ids,
+        weights=weights,
+        architecture=architecture,
+        head=cast("Head | None", head),
         batch_size=batch_size,
         threads=threads,
         timing=TimingSection(batch_sizes=sorted({1, batch_size})) if time else None,

@@ -1,17 +1,21 @@
-"""A model that one already has: no scenario, no known architecture, no source; the file itself is the yardstick."""
+"""A model that one already has: a file and a probe, without a scenario.
+
+Alone, the file itself is the yardstick. With the weights that it was made from, these are its source, and a comparison
+is a cell of a scenario.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cells import layers_of, load_arrays, with_explanation
+from harness.cells import Probe, Source, evaluate, layers_of, load_arrays, with_explanation
 from harness.compare.decisions import compare_decisions
 from harness.compare.held import compare_held
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
@@ -28,16 +32,23 @@ from harness.compare.structure import head_of, summarise
 from harness.compare.verdict import combine, describe_failure
 from harness.errors import DataError, ModelError, ScenarioError
 from harness.execution import Failure, Finished
+from harness.external_data import external_files
+from harness.models import model
+from harness.models.layouts import WEIGHT_FILES
 from harness.models.spec import Head
 from harness.plan import REFERENCE, Cell, Plan, Step, Timed, layers_step, oracle_runtimes, timing_step
 from harness.provenance import file_hash
-from harness.runtimes.registry import RUNTIMES, runtime
+from harness.runtimes.registry import RUNTIMES, framework_runtime, runtime
 from harness.scenario import LayersSection, LimitsSection, TimingSection
+from harness.source_steps import input_orders
 
 Array = NDArray[Any]
 
 #: What a file's route is called: nothing was converted here.
 ROUTE = "as-given"
+
+#: In which framework weights that are given are run as the source.
+FRAMEWORK = "pytorch"
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,8 @@ class Given:
 
     ``probe``: ``.npy`` files by input name, or one under "" for a model with one input. ``labels`` (sample,) int64 index
     the classes, ``ids`` (sample,) int64 name the samples. ``layers``: samples of the probe that are followed node by node.
+    ``weights``: what the file was made from; ``architecture`` names their model and ``head`` its head, where neither a
+    ``model.json`` beside them nor the file's metadata holds the specification.
     """
 
     model: Path
@@ -53,6 +66,9 @@ class Given:
     probe: Mapping[str, Path]
     labels: Path | None = None
     ids: Path | None = None
+    weights: Path | None = None
+    architecture: str | None = None
+    head: Head | None = None
     batch_size: int = 64
     threads: int = 1
     layers: int = LayersSection().samples
@@ -83,10 +99,10 @@ def given_plan(given: Given) -> Plan:
         arrays[name] = {"path": str(path.resolve()), "sha256": file_hash(path)}
     running = {"batch_size": given.batch_size, "threads": given.threads}
     steps = [
-        Step("given", "given", None, {"path": str(given.model.resolve()), "sha256": file_hash(given.model)}),
+        Step("given", "given", None, _given_files(given.model)),
         Step("structure", "structure", REFERENCE, {}, ("given",)),
         Step("probe", "probe", None, {"arrays": arrays}, ("structure",)),
-        Step("reference", "reference", REFERENCE, running, ("given", "probe")),
+        *_yardstick_steps(given, running),
     ]
     oracles = []
     for name in oracle_runtimes("onnx"):
@@ -119,11 +135,61 @@ def given_plan(given: Given) -> Plan:
         )
     timed = []
     if given.timing is not None:
+        if given.weights is not None:
+            named = f"source ({FRAMEWORK})"
+            trainer = framework_runtime(FRAMEWORK).name
+            steps.append(timing_step("timing source", trainer, given.timing, given.threads, ("import", "source")))
+            timed.append(Timed(named, trainer, "", "timing source"))
         for target in given.targets:
             # The first one named is the reference that the others are set against.
             steps.append(timing_step(f"timing {target}", target, given.timing, given.threads, ("given", "probe")))
             timed.append(Timed(target, target, ROUTE, f"timing {target}"))
     return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)), tuple(timed))
+
+
+def _given_files(model: Path) -> dict[str, Any]:
+    """The model file, and those beside it that its tensors lie in, with their hashes."""
+    beside = {name: {"path": str(path), "sha256": file_hash(path)} for name, path in external_files(model).items()}
+    files = {"path": str(model.resolve()), "sha256": file_hash(model)}
+    return files | ({"external": beside} if beside else {})
+
+
+def _yardstick_steps(given: Given, running: dict[str, Any]) -> list[Step]:
+    """What targets are compared with beside the graph in float64: the reference's float32, or the source itself."""
+    if given.weights is None:
+        if given.architecture is not None or given.head is not None:
+            raise ScenarioError(
+                "an architecture is that of weights", where="--model", hint="name the weights by --from"
+            )
+        return [Step("reference", "reference", REFERENCE, running, ("given", "probe"))]
+    if not given.weights.is_file():
+        raise ModelError("no such file", where=str(given.weights), hint=f"name a file of weights ({_endings()})")
+    if given.weights.suffix not in WEIGHT_FILES:
+        raise ModelError(
+            f"is {given.weights.suffix or 'a file without an ending'}, no file of weights that can be read",
+            where=str(given.weights),
+            hint=f"give one of {_endings()}; docs/rds-and-bson.md shows how to make one from R's and Julia's own files",
+        )
+    if given.head is not None and given.architecture is None:
+        raise ScenarioError("a head is that of a model", where="--head", hint="name the model too, by --model")
+    if given.architecture is not None:
+        model(given.architecture)
+    beside = given.weights.with_name("model.json").resolve()
+    imported = {
+        "path": str(given.weights.resolve()),
+        "model": given.architecture,
+        "head": given.head,
+        "spec": str(beside) if given.architecture is None and beside.is_file() else None,
+    }
+    trainer = framework_runtime(FRAMEWORK).name
+    return [
+        Step("import", "import", trainer, imported, ("structure",)),
+        Step("source", "source", trainer, running, ("import", "structure", "probe")),
+    ]
+
+
+def _endings() -> str:
+    return ", ".join(WEIGHT_FILES)
 
 
 @dataclass(frozen=True)
@@ -140,6 +206,7 @@ class Yardstick:
     others: dict[str, dict[str, Array]]
     oracle: str
     ids: NDArray[np.int64]
+    source: Source | None = None
 
     @property
     def output(self) -> str:
@@ -149,6 +216,8 @@ class Yardstick:
     @property
     def head(self) -> Head:
         """What the file says of its head, else what its last operators tell."""
+        if self.source is not None:
+            return self.source.spec.head
         stated = self.metadata.get("harness.head")
         return stated if stated in get_args(Head) else head_of(self.structure)  # type: ignore[return-value]
 
@@ -171,31 +240,52 @@ def read_yardstick(given: Given, finished: Finished) -> Yardstick:
     """From the artifacts. Raises the failure of the first step without which nothing can be compared."""
     folders = finished.folders
     oracles = [name for name in finished.folders if name.startswith("oracle ")]
-    for step in ("structure", "reference"):
+    for step in ("structure", "reference", "import", "source"):
         if step in finished.failures:
-            failure = finished.failures[step]
-            raise ModelError(failure.error, hint=failure.hint)
+            raise finished.failures[step].of_the_run()
     if not oracles:
-        failure = next(iter(finished.failures.values()))
-        raise ModelError(failure.error, hint=failure.hint)
+        raise next(iter(finished.failures.values())).of_the_run()
     load = json.loads((folders["structure"] / "load.json").read_text())
     probe = json.loads((folders["probe"] / "probe.json").read_text())
     ids = np.arange(probe["samples"])
     if given.ids is not None:
         ids = read_column(given.ids, probe["samples"])
-    return Yardstick(
-        structure=json.loads((folders["structure"] / "structure.json").read_text()),
+    structure = json.loads((folders["structure"] / "structure.json").read_text())
+    float32 = load_arrays(folders["source" if given.weights else "reference"] / "probe.float32.safetensors")
+    float64 = load_arrays(folders[oracles[0]] / "probe.float64.safetensors")
+    yardstick = Yardstick(
+        structure=structure,
         metadata=load.get("metadata", {}),
         parameters=load_arrays(folders["structure"] / "parameters.safetensors"),
         probe_sha256=probe["sha256"],
         samples=probe["samples"],
-        float32=load_arrays(folders["reference"] / "probe.float32.safetensors"),
-        float64=load_arrays(folders[oracles[0]] / "probe.float64.safetensors"),
+        float32=float32,
+        float64=float64,
         others={
             name.partition(" ")[2]: load_arrays(folders[name] / "probe.float64.safetensors") for name in oracles[1:]
         },
         oracle=oracles[0].partition(" ")[2],
         ids=ids,
+    )
+    return yardstick if given.weights is None else _with_source(yardstick, load["inputs"], folders)
+
+
+def _with_source(yardstick: Yardstick, inputs: list[dict[str, Any]], folders: Mapping[str, Path]) -> Yardstick:
+    """The yardstick of a file whose weights are known: the source's own answers, under the name of the file's output."""
+    probe = Probe(yardstick.probe_sha256, yardstick.samples, yardstick.ids, yardstick.class_names)
+    source = Source(folders["import"], folders["source"], probe)
+    arrays = load_arrays(folders["probe"] / "probe.safetensors")
+    orders = input_orders(source.spec, [arrays[str(entry["name"])].shape for entry in inputs])
+    turned = tuple(tensor.arranged(order) for tensor, order in zip(source.spec.inputs, orders, strict=True))
+    if turned != source.spec.inputs:
+        source = replace(source, arranged=source.spec.model_copy(update={"inputs": turned}))
+    output = yardstick.output
+    return replace(
+        yardstick,
+        metadata={**source.metadata, **yardstick.metadata},
+        float32={output: source.probe32},
+        float64={output: source.probe64},
+        source=source,
     )
 
 
@@ -216,7 +306,9 @@ def read_column(path: Path, samples: int) -> NDArray[np.int64]:
 
 
 def evaluate_given(given: Given, cell: Cell, yardstick: Yardstick, finished: Finished) -> CellResult:
-    """Compare one target with the file itself, or say why it could not be compared."""
+    """Compare one target with the source or else the file itself, or say why it could not be compared."""
+    if yardstick.source is not None:
+        return evaluate(cell, yardstick.source, finished.folders, finished.failures, FRAMEWORK)
     named: dict[str, Any] = {
         "cell": cell.id,
         "model": given.model.name,

@@ -12,7 +12,7 @@ from harness.cells import Array, load_arrays
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.execution import Execution, Finished, Listener, availabilities, phase, step_keys
-from harness.given import ROUTE, Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
+from harness.given import FRAMEWORK, ROUTE, Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
 from harness.plan import Plan
 from harness.provenance import file_hash, sources
 from harness.result_files import (
@@ -62,7 +62,9 @@ def compare_given(
             "identity": identity,
         }
         with phase(listener, "comparisons and report"):
-            timings = timings_record(plan, finished, "the first of the runtimes named")
+            reference = "the first of the runtimes named"
+            if given.weights is not None:
+                reference = f"the source in its own framework, {FRAMEWORK}"
             publish(
                 folder,
                 cells,
@@ -71,7 +73,7 @@ def compare_given(
                 tables,
                 structures={ROUTE: yardstick.structure},
                 workers=finished.workers,
-                timings=timings,
+                timings=timings_record(plan, finished, reference),
                 pdf=pdf,
             )
     return folder, cells, True
@@ -82,8 +84,10 @@ def _probe_outputs(plan: Plan, yardstick: Yardstick, finished: Finished) -> Iter
     for cell in plan.cells:
         if cell.step in finished.folders and yardstick.class_names:
             outputs = load_arrays(finished.folders[cell.step] / "probe.float32.safetensors")
+            oracle = next(name for name in cell.oracles if name in finished.folders)
+            route = load_arrays(finished.folders[oracle] / "probe.float64.safetensors")
             if yardstick.output in outputs:
-                yield cell.id, outputs[yardstick.output], reference, reference
+                yield cell.id, outputs[yardstick.output], route[yardstick.output], reference
 
 
 def _predictions(given: Given, plan: Plan, yardstick: Yardstick, finished: Finished) -> Iterator[list[str]]:
@@ -119,13 +123,15 @@ def _about(given: Given, yardstick: Yardstick) -> dict[str, Any]:
         trained_on = json.loads(described)
     except ValueError:
         trained_on = {}
-    text = f"harness compare {given.model.name} --to {','.join(given.targets)}\n"
+    source = "" if given.weights is None else f" --from {given.weights.name}"
+    text = f"harness compare {given.model.name}{source} --to {','.join(given.targets)}\n"
     few = ["The probe is small: gates are made for 64 samples and more."] if yardstick.samples < 64 else []
     return {
         "scenario": {
             "name": given.name,
             "title": f"{given.model.name} in {len(given.targets)} runtimes",
-            "description": "A given model file, opened in several runtimes and compared with itself in float64.",
+            "description": "A given model file, opened in several runtimes and compared with "
+            + ("itself in float64." if given.weights is None else "the weights that it was made from."),
             "text": text,
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
         },
@@ -140,9 +146,35 @@ def _about(given: Given, yardstick: Yardstick) -> dict[str, Any]:
             "notes": [
                 f"The probe was given as NumPy files: {', '.join(path.name for path in given.probe.values())}.",
                 *few,
+                *_source_notes(yardstick),
             ],
         },
         "probe": {"samples": yardstick.samples, "sha256": yardstick.probe_sha256},
         "labelled": given.labels is not None,
-        "source": "file",
+        "probe_given": True,
+        **_origin(yardstick),
     }
+
+
+def _origin(yardstick: Yardstick) -> dict[str, Any]:
+    """What is known of the file's source."""
+    if yardstick.source is None:
+        return {"source": "file"}
+    spec = yardstick.source.spec.model_dump(mode="json")
+    return {"source": "weights", "model": spec, "imported": yardstick.source.imported or {}}
+
+
+def _source_notes(yardstick: Yardstick) -> list[str]:
+    """What was assumed of the weights, and what was done to the probe for them."""
+    if yardstick.source is None:
+        return []
+    notes = []
+    if yardstick.source.arranged is not None:
+        orders = [
+            f"{tensor.name} ({', '.join(axis.name for axis in tensor.axes)})"
+            for tensor in yardstick.source.arranged.inputs
+        ]
+        notes.append(f"The file takes its axes in another order than the source: {'; '.join(orders)}.")
+    if (yardstick.source.imported or {}).get("head_from") == "otherwise":
+        notes.append("The head of the model was not stated: it was taken from the end of the file's graph.")
+    return notes

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tests.integration.conftest import ROOT, needs_r
@@ -43,11 +46,25 @@ onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], 
 """
 
 
+#: The same model with its weights in a file beside it, in a folder of their own.
+MAKE_APART = """
+import sys, onnx
+from pathlib import Path
+for name in ("apart", "lost"):
+    model = onnx.load(sys.argv[1])
+    Path(name).mkdir()
+    onnx.save(model, f"{name}/patch.onnx", save_as_external_data=True, location="patch.weights", size_threshold=0)
+Path("lost/patch.weights").unlink()
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("given")
     subprocess.run([sys.executable, "-c", MAKE, str(folder / "patch.onnx")], check=True, capture_output=True)
     subprocess.run([sys.executable, "-c", MAKE_UNKNOWN, str(folder / "unknown.onnx")], check=True, capture_output=True)
+    arguments = [sys.executable, "-c", MAKE_APART, "patch.onnx"]
+    subprocess.run(arguments, check=True, capture_output=True, cwd=folder)
     random = np.random.default_rng(0)
     x = random.normal(size=(80, 4, 8, 8)).astype(np.float32)
     np.save(folder / "x.npy", x)
@@ -113,6 +130,48 @@ def test_a_foreign_model_is_compared_without_a_scenario(folder: Path) -> None:
     assert not json.loads(again.stdout)["fresh"]
 
 
+@needs_r
+def test_a_model_whose_weights_lie_beside_it_is_the_same_model(folder: Path) -> None:
+    done = compare(folder, "apart/patch.onnx", "--to", "r/base,python/onnxruntime", "--probe", "x.npy", "--json")
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    assert [cell["verdict"] for cell in cells] == ["equivalent", "equivalent"]
+    assert all(cell["parameters"]["verdict"] == "identical" for cell in cells)
+    # Other bytes in the file beside it are another model.
+    weights = folder / "apart" / "patch.weights"
+    content = bytearray(weights.read_bytes())
+    content[0] ^= 1
+    weights.write_bytes(content)
+    again = compare(folder, "apart/patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--json")
+    assert json.loads(again.stdout)["fresh"]
+
+
+def test_a_reference_that_breaks_is_no_fault_of_the_user(folder: Path) -> None:
+    arguments = ("patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--output", "broken", "--store", "b")
+    started = subprocess.Popen(
+        [sys.executable, "-m", "harness", "compare", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    killed = False
+    while not killed and time.monotonic() < deadline and started.poll() is None:
+        for child in psutil.Process(started.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "python/onnx-reference" in child.cmdline():
+                    child.kill()
+                    killed = True
+        time.sleep(0.01)
+    _, errors = started.communicate(timeout=120)
+    assert killed
+    assert started.returncode == 3, errors
+    assert "was ended by SIGKILL" in errors.strip().splitlines()[-1]
+    assert "Traceback" not in errors
+
+
 def test_without_labels_there_are_no_scores(folder: Path) -> None:
     done = compare(
         folder, "patch.onnx", "--to", "python/onnxruntime", "--probe", "image=x.npy", "--output", "unlabelled"
@@ -133,6 +192,7 @@ def test_expecting_more_than_there_is_ends_with_code_1(folder: Path) -> None:
     [
         (("nix.onnx", "--to", "r/base", "--probe", "x.npy"), "nix.onnx: no such file"),
         (("x.npy", "--to", "r/base", "--probe", "x.npy"), "is .npy, not .onnx"),
+        (("lost/patch.onnx", "--to", "r/base", "--probe", "x.npy"), "'patch.weights', which is missing beside it"),
         (("patch.onnx", "--to", "r/bass", "--probe", "x.npy"), "did you mean 'r/base'?"),
         (("patch.onnx", "--to", "python/pytorch", "--probe", "x.npy"), "does not read .onnx files"),
         (("patch.onnx", "--to", "r/base", "--probe", "nix.npy"), "nix.npy: no such file"),
