@@ -319,6 +319,11 @@ class _Comparer:
                 f", which does not hold: {int(wrong_scale.sum())} scales and {int(wrong_offset.sum())} offsets of "
                 f"{scale.size} are others"
             )
+            # A scale per channel is what a fold makes of a weight of one.
+            ones, scales = np.ones((scale.size, 1)), np.broadcast_to(affine.scale, scale.shape)[:, None]
+            epsilon = implied_epsilon(ones, normalisation, scales)
+            if epsilon is not None and wrong_scale.any():
+                note += f", as if epsilon were {epsilon:g} instead of {normalisation.epsilon:g}"
         parameters = list(normalising.parameters)
         if bias is not None and bias.name not in self.rows:
             parameters.append(bias)
