@@ -8,6 +8,7 @@ See [`onnx_read`](@ref).
 """
 module PlainONNX
 
+using Libdl
 using LinearAlgebra
 using SHA
 

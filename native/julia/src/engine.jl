@@ -58,7 +58,19 @@ function blas_threads()
 end
 
 blas_name() = isdefined(BLAS, :get_config) ?
-    join((basename(library.libname) for library in BLAS.get_config().loaded_libs), ", ") : string(BLAS.vendor())
+    join((basename(library.libname) for library in BLAS.get_config().loaded_libs), ", ") :
+    string(BLAS.vendor(), old_openblas_core())
+
+# An OpenBLAS older than the processor may take it for one of twenty years ago, and be several times slower for it.
+function old_openblas_core()
+    library = Libdl.dlopen(Base.libblas_name; throw_error=false)
+    library === nothing && return ""
+    for name in (:openblas_get_corename64_, :openblas_get_corename)
+        ask = Libdl.dlsym(library, name; throw_error=false)
+        ask === nothing || return string(", for ", unsafe_string(ccall(ask, Cstring, ())))
+    end
+    ""
+end
 
 # Inputs in the dtypes that the model declares; a double model also takes doubles.
 function declared_inputs(model, inputs::AbstractDict)

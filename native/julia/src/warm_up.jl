@@ -23,10 +23,25 @@ function warm_up()
     end
 end
 
+# From Julia 1.9 on also what is compiled of Julia's own functions can be kept; other versions lack these two calls, or need none.
+function keeping_compiled_code(work)
+    switch(on) = try
+        on ? ccall(:jl_tag_newly_inferred_enable, Cvoid, ()) : ccall(:jl_tag_newly_inferred_disable, Cvoid, ())
+    catch
+        nothing
+    end
+    switch(true)
+    try
+        work()
+    finally
+        switch(false)
+    end
+end
+
 # A package that works but slowly is better than one that does not load.
 if ccall(:jl_generating_output, Cint, ()) == 1
     try
-        warm_up()
+        keeping_compiled_code(warm_up)
     catch error
         @debug "the warm-up failed" error
     end
