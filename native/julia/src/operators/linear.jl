@@ -7,11 +7,10 @@ const op_gemm = widened() do inputs, node
     attributes = node.attributes
     ndims(a) == 2 && ndims(b) == 2 || bad_input("both factors must have rank 2")
     same_dtype(a, b)
-    left = attributes["transA"] != 0 ? transpose(a) : a
-    right = attributes["transB"] != 0 ? transpose(b) : b
-    size(left, 1) == size(right, 2) ||
+    turn_left, turn_right = attributes["transA"] != 0, attributes["transB"] != 0
+    size(a, turn_left ? 2 : 1) == size(b, turn_right ? 1 : 2) ||
         bad_input("shapes ", shape_text(onnx_shape(a)), " and ", shape_text(onnx_shape(b)), " do not fit a product")
-    product = right * left
+    product = turned_product(b, a, turn_right, turn_left)
     scaled = attributes["alpha"] == 1 ? product : times(attributes["alpha"], product)
     added = input(inputs, 3)
     added === nothing && return scaled
@@ -19,6 +18,14 @@ const op_gemm = widened() do inputs, node
     spreads_to(size(added), size(product)) ||
         bad_input("C of shape ", shape_text(onnx_shape(added)), " does not fit ", shape_text(onnx_shape(product)))
     tensor(scaled .+ (attributes["beta"] == 1 ? added : times(attributes["beta"], added)))
+end
+
+turned_product(right, left, turn_right, turn_left) =
+    (turn_right ? transpose(right) : right) * (turn_left ? transpose(left) : left)
+
+# The BLAS' own call: to compile Julia's product of a transposed matrix takes seconds.
+function turned_product(right::Matrix{T}, left::Matrix{T}, turn_right, turn_left) where {T<:Union{Float32,Float64}}
+    BLAS.gemm(turn_right ? 'T' : 'N', turn_left ? 'T' : 'N', one(T), right, left)
 end
 
 times(factor, x::Array{T}) where {T<:AbstractFloat} = tensor(T(factor) .* x)
