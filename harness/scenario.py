@@ -1,4 +1,4 @@
-"""Scenario files: which cells to run and what to measure. The only place that knows YAML."""
+"""Scenario files: which cells to run and what to measure. Their text is read by `harness.scenario_text`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pydantic import (
 from harness.errors import HarnessError, ScenarioError
 from harness.models import MODELS, model
 from harness.models.spec import Head
+from harness.scenario_text import line_of, parse
 
 
 class Conversion(NamedTuple):
@@ -39,6 +40,9 @@ ROUTES: dict[str, Conversion] = {
     "tf2onnx": Conversion(("keras-tensorflow",), "onnx"),
     "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx"),
 }
+
+#: Frameworks that weights given as a file can be run in.
+_IMPORTING = ("pytorch",)
 
 #: Verdicts a scenario may expect (the three others say that nothing could be compared).
 Expectation = Literal["identical", "equivalent", "drifted", "divergent"]
@@ -277,7 +281,7 @@ def read_scenario(path: Path) -> Scenario:
     Raises ScenarioError with file and line for anything that is not a scenario: YAML that cannot be parsed, an unknown
     key, model, preset, route or runtime (with the nearest name), or a value out of range.
     """
-    root, document = _parse(path)
+    root, document = parse(path)
     try:
         scenario = Scenario.model_validate(document)
     except ValidationError as error:
@@ -286,102 +290,12 @@ def read_scenario(path: Path) -> Scenario:
     return scenario
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, and no aliases: nested ones grow without bound."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, "YAML aliases are not allowed", mark)
-        return super().compose_node(parent, index)
-
-
-_MAX_BYTES = 1 << 20
-
-
-def _parse(path: Path) -> tuple[yaml.Node, Any]:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if len(raw) > _MAX_BYTES:
-            raise ScenarioError(f"is over {_MAX_BYTES} bytes long", where=str(path), hint="name a scenario file")
-        text = raw.decode("utf-8")
-    except FileNotFoundError as error:
-        near = difflib.get_close_matches(path.name, [p.name for p in _siblings(path)], n=1, cutoff=0.5)
-        hint = f"did you mean '{path.with_name(near[0])}'?" if near else "name a scenario file, e.g. one of scenarios/"
-        raise ScenarioError("no such file", where=str(path), hint=hint) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise ScenarioError(f"cannot be read: {reason}", where=str(path), hint="name a scenario file") from error
-    loader: _Loader | None = None
-    try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
-        if not isinstance(root, yaml.MappingNode):
-            raise ScenarioError(
-                "does not hold a mapping of keys to values", where=str(path), hint="see `python -m harness schema`"
-            )
-        _refuse_duplicates(path, root)
-        return root, loader.construct_document(root)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or "cannot be parsed"
-        raise ScenarioError(f"is not valid YAML: {problem}", where=where, hint="mend the line") from error
-    except (RecursionError, ValueError) as error:
-        raise ScenarioError("is not a scenario", where=str(path), hint="see `python -m harness schema`") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
-
-
-def _siblings(path: Path) -> list[Path]:
-    return list(path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
-
-
-def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
-    """YAML takes the last of two equal keys in silence; a scenario must not."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise ScenarioError(
-                    "a key must be a plain word", where=f"{path}:{key.start_mark.line + 1}", hint="mend the line"
-                )
-            if key.value in seen:
-                raise ScenarioError(
-                    f"key '{key.value}' is given twice",
-                    where=f"{path}:{key.start_mark.line + 1}",
-                    hint="keep one of them",
-                )
-            seen.add(key.value)
-            _refuse_duplicates(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicates(path, value)
-
-
-def _line(root: yaml.Node, location: tuple[int | str, ...]) -> int:
-    """The line (from 1) of the deepest node of a location that the file has."""
-    node, line = root, root.start_mark.line
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == part), None)
-            if found is None:
-                continue
-            line, node = found[0].start_mark.line, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line
-    return int(line) + 1
-
-
 def _scenario_error(path: Path, root: yaml.Node, document: Any, error: ValidationError) -> ScenarioError:
     problems = error.errors()
     # An unknown key is most often a misspelt one, and then the reason why another seems missing.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = tuple(first["loc"])
-    where = f"{path}:{_line(root, location)}"
+    where = f"{path}:{line_of(root, location)}"
     names = ".".join(str(part) for part in location)
     if first["type"] == "extra_forbidden":
         keys = _keys_at(location[:-1])
@@ -422,7 +336,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
         except HarnessError as error:
             names = ".".join(str(part) for part in location)
             raise ScenarioError(
-                f"{names}: {error.what}", where=f"{path}:{_line(root, location)}", hint=error.hint
+                f"{names}: {error.what}", where=f"{path}:{line_of(root, location)}", hint=error.hint
             ) from error
 
     def choose(name: str, names: tuple[str, ...], what: str) -> None:
@@ -433,6 +347,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     check(("source", "framework"), lambda: framework_runtime(scenario.source.framework))
     if (named := scenario.source.file) is not None:
         check(("source", "file"), lambda: _weights_file(named))
+        check(("source", "framework"), lambda: _check_importing(scenario.source.framework))
     for index, route in enumerate(scenario.routes):
         check(("routes", index, "route"), lambda name=route.route: choose(name, tuple(ROUTES), "route"))
         check(("routes", index, "route"), lambda route=route: _check_framework(route, scenario.source.framework))
@@ -443,7 +358,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     if scenario.probe.samples < fewest:
         raise ScenarioError(
             f"probe.samples: input should be greater than or equal to {fewest} (found {scenario.probe.samples})",
-            where=f"{path}:{_line(root, ('probe', 'samples'))}",
+            where=f"{path}:{line_of(root, ('probe', 'samples'))}",
             hint="take more samples: fewer say too little of an error",
         )
     if isinstance(scenario.expect, dict):
@@ -460,7 +375,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
             needed = " or ".join(RUNTIMES[target].reads)
             raise ScenarioError(
                 f"no route of this scenario writes what {target} reads ({needed})",
-                where=f"{path}:{_line(root, ('targets', index))}",
+                where=f"{path}:{line_of(root, ('targets', index))}",
                 hint="add such a route or leave the runtime out",
             )
 
@@ -472,6 +387,15 @@ def _check_framework(route: RouteSection, framework: str) -> None:
         raise ScenarioError(
             f"{route.route} converts models of {' and '.join(route.frameworks)}, not of {framework}",
             hint=f"choose one of {', '.join(fitting)}",
+        )
+
+
+def _check_importing(framework: str) -> None:
+    """Raises ScenarioError where weights from a file cannot be run in a framework."""
+    if framework not in _IMPORTING:
+        raise ScenarioError(
+            f"weights from a file are run in {' or '.join(_IMPORTING)}, not in {framework}",
+            hint="name that framework, or train the source",
         )
 
 

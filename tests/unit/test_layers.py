@@ -27,6 +27,7 @@ LAYERS = (
     ("harness.layer_walk",),
     ("harness.plan",),
     ("harness.scenario",),
+    ("harness.scenario_text",),
     ("harness.report", "harness.workers"),
     ("harness.stac",),
     ("harness.provenance", "harness.external_data"),

@@ -207,11 +207,19 @@ def test_weights_from_a_file_take_the_place_of_a_training(tmp_path: Path) -> Non
         ("{file: nowhere.pt}", "source.file: there is no file 'nowhere.pt'; paths are found from the current folder"),
         ("{file: w.rds}", "source.file: 'w.rds' is no file of weights that can be read; give one of .safetensors"),
         ("{file: w.pt, training: {epochs: 3}}", "both a file of weights and a training are given; keep one of them"),
+        (
+            "{file: w.pt, framework: keras-torch}",
+            "weights from a file are run in pytorch, not in keras-torch; name that framework",
+        ),
         ("{fil: w.pt}", "unknown key 'source.fil'; did you mean 'file'?"),
         ("{file: 3}", "source.file"),
     ],
 )
-def test_a_bad_source_gets_one_line(tmp_path: Path, source: str, expected: str) -> None:
+def test_a_bad_source_gets_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pt").write_bytes(b"")
     with pytest.raises(ScenarioError) as caught:
         read_scenario(from_file(tmp_path, source))
     assert expected in caught.value.line()
