@@ -12,7 +12,7 @@ using Libdl
 using LinearAlgebra
 using SHA
 
-export onnx_read, predict, class_names, bands, parameters, onnx_summary, onnx_operators, ONNXModel, ONNXError
+export onnx_read, as_flux_model, predict, class_names, bands, parameters, onnx_summary, onnx_operators, ONNXModel, ONNXError
 export safetensors_read, safetensors_write, from_row_major, row_major, BFloat16
 
 const package_version = match(r"^version = \"(.*)\""m, read(joinpath(@__DIR__, "..", "Project.toml"), String)).captures[1]

@@ -17,13 +17,29 @@ it, and, with an `engine::E` first, of
   `Array`s as stored, tensors are pairs;
 - `activations(engine, model, inputs, names)`: pairs of name and `Array`;
 - `prepare(engine, model, inputs)`: a function without arguments, the engine's own call on these inputs; or `nothing`, and the
-  request `time` is refused.
+  request `time` is refused;
+- `prepare_copies(engine, model, inputs)`: a function without arguments that copies as a caller has to who keeps the axes in ONNX'
+  order; or `nothing`, where nothing is copied;
+- `precisions(engine)`: those that it computes in.
 """
 abstract type Engine end
 
-engine_named(::Val{name}) where {name} = unsupported("there is no engine '", name, "'")
+# The package that brings an engine of a package extension.
+const engine_packages = Dict(:flux => "Flux", :onnxruntime => "ONNXRunTime")
+
+function engine_named(::Val{name}) where {name}
+    haskey(engine_packages, name) || unsupported("there is no engine '", name, "'")
+    package = engine_packages[name]
+    failed(
+        "julia/", name, " is a package extension that has not been loaded: it wants Julia 1.9 or newer, ", package,
+        " loaded beside PlainONNX, and the folder of PlainONNX itself on the load path"
+    )
+end
+
 operators(::Engine) = nothing
 prepare(::Engine, model, inputs) = nothing
+prepare_copies(::Engine, model, inputs) = nothing
+precisions(::Engine) = ("float32", "float64")
 
 runtime_name(engine::Engine) = "julia/" * engine_name(engine)
 

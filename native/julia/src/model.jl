@@ -76,6 +76,27 @@ The weights and other constants of the file, by their own names: plain `Array`s 
 parameters(model::ONNXModel) =
     Dict{String,Array}(tensor.name => tensor.value for tensor in model.graph.initializers)
 
+"""
+    as_flux_model(model)
+
+The graph of a model read by [`onnx_read`](@ref) as a model of Flux that trains. Needs Flux loaded, on Julia 1.9 or newer:
+
+    using Flux, PlainONNX
+    m = as_flux_model(onnx_read("model.onnx"))
+    state = Flux.setup(Adam(), m)
+    loss, (gradient,) = Flux.withgradient(m -> Flux.logitcrossentropy(m(x), y), m)
+    Flux.update!(state, m, gradient)
+    Flux.onecold(m(x), class_names(m))
+
+Arrays have the dimensions in reverse to the order that the file declares: for a file of N x C x W (sample, band, date) they are
+W x C x N. Several outputs are a named tuple. Weights are parameters under the file's own names, `m.parameters`; the running mean
+and variance of a batch normalisation, and numbers that only say how to compute, are `m.buffers`. Within a gradient, or after
+`trainmode!`, batch normalisation uses and moves its statistics and dropout is active, as far as the file still has them as
+operators: an exporter may have folded the one and dropped the other. Otherwise, and after `testmode!`, the model computes what the
+file says. With `onnx_read(path; precision="float64")` it does so in double precision.
+"""
+function as_flux_model end
+
 # A JSON document of the metadata, or nothing.
 function metadata_json(model, key)
     haskey(model.metadata, key) || return nothing

@@ -6,7 +6,7 @@
 Refuse inputs (a `Dict` of tensors) whose names, ranks or sizes are not those that the model declares; one name of an axis is
 one size throughout.
 """
-function check_inputs(graph::Graph, inputs::AbstractDict)
+function check_inputs(graph, inputs::AbstractDict)
     expected = [info.name for info in graph.inputs]
     for name in keys(inputs)
         name in expected || name in graph.optional_inputs ||
@@ -39,14 +39,18 @@ function shape_of_info(info::ValueInfo)
 end
 
 """
-    run_batches(graph, inputs, batch_size)
+    run_batches([run_part,] graph, inputs, batch_size)
 
 Run a graph on `inputs` (a `Dict` of tensors), `batch_size` samples at a time, or all at once for `nothing`. The sample is ONNX'
-axis 0, the last dimension. Returns the outputs by name, as pairs in the graph's order.
+axis 0, the last dimension. Returns the outputs by name, as pairs in the graph's order. `run_part` is who computes the outputs of a
+part, by default [`run_graph`](@ref).
 """
-function run_batches(graph::Graph, inputs::AbstractDict, batch_size=nothing)
+run_batches(graph::Graph, inputs::AbstractDict, batch_size=nothing) =
+    run_batches(part -> run_graph(graph, part), graph, inputs, batch_size)
+
+function run_batches(run_part, graph, inputs::AbstractDict, batch_size=nothing)
     check_inputs(graph, inputs)
-    run(part) = map(x -> in_precision(x, graph.precision), run_graph(graph, part))
+    run(part) = map(x -> in_precision(x, graph.precision), run_part(part))
     names = [info.name for info in graph.outputs]
     batch_size === nothing && return map(=>, names, run(inputs))
     (batch_size isa Integer && batch_size >= 1) || bad_input("batch_size must be a positive number")

@@ -1,0 +1,124 @@
+# TempCNN in Flux.
+#
+# Pelletier, Webb, Petitjean (2019): Temporal Convolutional Neural Network for the Classification of Satellite Image
+# Time Series. Remote Sensing 11(5), 523. https://doi.org/10.3390/rs11050523
+#
+# Needs nothing but Flux, and PlainONNX to read weights from a file. The names of the layers are those of the twin in
+# native/pytorch/tempcnn.py and of the harness's canonical weights.
+#
+#   include("tempcnn.jl")
+#   model = tempcnn_load("weights.safetensors"; head="logits")
+#   model(randn(Float32, 45, 13, 8))
+
+using Flux: BatchNorm, Chain, Conv, Dense, Dropout, flatten, logsoftmax, relu, softmax, testmode!
+using PlainONNX: onnx_read, parameters, safetensors_read
+
+const HEADS = Dict("logits" => identity, "log-softmax" => logsoftmax, "softmax" => softmax)
+
+"""
+    TempCNN(; bands, dates, classes, filters, kernels, dropouts, dense_width, dense_dropout, head)
+
+Convolutions over time, then a dense layer, then the classes: a `Chain`.
+
+Input: time x band x sample; output: class x sample. Every convolution keeps the length of the series and is followed by
+batch normalisation, ReLU and dropout; so is the dense layer. `filters`, `kernels` and `dropouts` have one entry per
+convolution. `head` is what the output holds, over the classes: `"logits"`, `"log-softmax"` or `"softmax"`.
+"""
+function TempCNN(;
+    bands::Integer,
+    dates::Integer,
+    classes::Integer,
+    filters=(64, 64, 64),
+    kernels=(5, 5, 5),
+    dropouts=(0.5, 0.5, 0.5),
+    dense_width::Integer=256,
+    dense_dropout::Real=0.5,
+    head::AbstractString="logits",
+)
+    haskey(HEADS, head) || throw(ArgumentError("head must be logits, log-softmax or softmax, not '$head'"))
+    length(filters) == length(kernels) == length(dropouts) ||
+        throw(ArgumentError("filters, kernels and dropouts must be equally long"))
+    layers = Pair{Symbol,Any}[]
+    channels = bands
+    for (index, (width, kernel, dropout)) in enumerate(zip(filters, kernels, dropouts))
+        push!(layers, Symbol("conv", index) => Conv((kernel,), channels => width; pad=kernel ÷ 2))
+        push!(layers, Symbol("norm", index) => BatchNorm(width, relu; eps=1f-5, momentum=0.1f0))
+        push!(layers, Symbol("dropout", index) => Dropout(dropout))
+        channels = width
+    end
+    # Time runs fastest: all dates of the first channel, then all of the second, as in PyTorch.
+    push!(layers, :flatten => flatten)
+    push!(layers, :dense => Dense(channels * dates => dense_width))
+    push!(layers, :dense_norm => BatchNorm(dense_width, relu; eps=1f-5, momentum=0.1f0))
+    push!(layers, :dense_dropout => Dropout(dense_dropout))
+    push!(layers, :classifier => Dense(dense_width => classes))
+    push!(layers, :head => HEADS[head])
+    return Chain(NamedTuple(layers))
+end
+
+# Where a canonical parameter lives in a layer, and how its array becomes the layer's own. A canonical array is the file's
+# row-major buffer as it lies, with its axes reversed: Conv1d (tap, channel, filter), Linear (in, out).
+#
+# Flux's `Conv` is a true convolution: it runs through the taps backwards. PyTorch's does not.
+placements(layer::Conv) = ("weight" => layer.weight => (w -> reverse(w; dims=1)), "bias" => layer.bias => identity)
+placements(layer::Dense) = ("weight" => layer.weight => permutedims, "bias" => layer.bias => identity)
+placements(layer::BatchNorm) = (
+    "weight" => layer.γ => identity,
+    "bias" => layer.β => identity,
+    "running_mean" => layer.μ => identity,
+    "running_var" => layer.σ² => identity,
+)
+placements(_) = ()
+
+"""
+    tempcnn_weights!(model, weights)
+
+Put canonical weights into a TempCNN: `weights` maps canonical names to arrays with their axes reversed, as
+`PlainONNX.safetensors_read` returns them. Returns the model, in test mode. Names that are missing, left over or of another
+shape are an error.
+"""
+function tempcnn_weights!(model::Chain, weights::AbstractDict)
+    # How often a batch normalisation was updated is no parameter.
+    left_over = Set(name for name in keys(weights) if !endswith(name, "num_batches_tracked"))
+    for (layer_name, layer) in pairs(model.layers), (parameter, (target, as_layer)) in placements(layer)
+        name = "$layer_name.$parameter"
+        haskey(weights, name) || error(
+            "the weights lack $name; of an ONNX file, that means that batch normalisation was folded"
+        )
+        values = as_layer(weights[name])
+        size(values) == size(target) ||
+            error("$name is $(join(size(values), " x ")), the model wants $(join(size(target), " x "))")
+        copyto!(target, values)
+        delete!(left_over, name)
+    end
+    isempty(left_over) || error("no place for $(join(sort!(collect(left_over)), ", "))")
+    return testmode!(model)
+end
+
+"""
+    tempcnn_load(path; dropouts, dense_dropout, head)
+
+A TempCNN of the sizes that its weights have, in test mode. `path` is a canonical `.safetensors` file, or an `.onnx` file
+whose batch normalisation is not folded. Dropouts only matter for further training; the weights do not know them.
+"""
+function tempcnn_load(path::AbstractString; dropouts=nothing, dense_dropout=0.5, head="logits")
+    weights = endswith(path, ".onnx") ? parameters(onnx_read(path)) : safetensors_read(path)
+    convolutions = count(name -> occursin(r"^conv\d+\.weight$", name), keys(weights))
+    if convolutions == 0 || !haskey(weights, "dense.weight") || !haskey(weights, "classifier.weight")
+        error("these are not the weights of a TempCNN: $path")
+    end
+    shapes = [size(weights["conv$index.weight"]) for index in 1:convolutions]
+    filters = last.(shapes)
+    model = TempCNN(;
+        bands=shapes[1][2],
+        dates=size(weights["dense.weight"], 1) ÷ filters[end],
+        classes=size(weights["classifier.weight"], 2),
+        filters=filters,
+        kernels=first.(shapes),
+        dropouts=something(dropouts, fill(0.5, convolutions)),
+        dense_width=size(weights["dense.weight"], 2),
+        dense_dropout=dense_dropout,
+        head=head,
+    )
+    return tempcnn_weights!(model, weights)
+end

@@ -1,0 +1,78 @@
+# The engine `julia/flux` of the serve loop.
+
+struct FluxEngine <: PlainONNX.Engine end
+
+function PlainONNX.engine_named(::Val{:flux})
+    PlainONNX.pin_threads()
+    FluxEngine()
+end
+
+# What a serve loop holds: the model that computes, beside what the file says of itself.
+struct Served
+    model::FluxModel
+    graph::Graph
+    metadata::Dict{String,String}
+    precision::String
+end
+
+PlainONNX.engine_name(::FluxEngine) = "flux"
+PlainONNX.operators(::FluxEngine) = flux_operator_table()
+PlainONNX.versions(::FluxEngine) = [
+    "Flux" => string(pkgversion(Flux)), "NNlib" => string(pkgversion(NNlib)), "Zygote" => string(pkgversion(Flux.Zygote)),
+    "BLAS" => PlainONNX.blas_name()
+]
+PlainONNX.threads(::FluxEngine) = PlainONNX.threads(PlainONNX.BaseEngine())
+
+function PlainONNX.load(::FluxEngine, path, precision)
+    read = PlainONNX.read_model(path, precision; table=flux_operator_table(), runtime="julia/flux")
+    model = Flux.testmode!(PlainONNX.as_flux_model(read))
+    Served(model, model.graph, read.metadata, precision)
+end
+
+# What the model holds, in the file's own dtypes; what is no part of its state, from the file.
+function PlainONNX.held_parameters(::FluxEngine, served)
+    state = Dict{String,Array}(
+        string(name) => value for held in (served.model.parameters, served.model.buffers) for (name, value) in pairs(held)
+    )
+    map(served.graph.initializers) do tensor
+        value = get(state, tensor.name, nothing)
+        tensor.name => value === nothing ? tensor.value : as_stored_type(eltype(tensor.value), value)
+    end
+end
+
+as_stored_type(::Type{T}, value::Array{T}) where {T} = value
+as_stored_type(::Type{T}, value::Array) where {T} = map(T, value)
+
+function run_served(served, inputs, wanted)
+    ordered = Tuple(inputs[info.name] for info in served.graph.inputs)
+    values = starting_values(served.graph, served.model.parameters, served.model.buffers, ordered)
+    for name in served.graph.optional_inputs
+        haskey(inputs, name) && (values[served.graph.slots[name]] = inputs[name])
+    end
+    run_nodes!(values, served.graph, false, wanted)
+    Any[PlainONNX.in_precision(values[slot], served.precision) for slot in wanted]
+end
+
+function PlainONNX.predict_tensors(::FluxEngine, served, inputs, batch_size)
+    inputs = PlainONNX.declared_inputs(served, inputs)
+    wall, cpu = PlainONNX.wall_clock(), PlainONNX.cpu_clock()
+    results = PlainONNX.run_batches(part -> run_served(served, part, served.graph.output_slots), served.graph, inputs, batch_size)
+    seconds, cpu_seconds = PlainONNX.wall_clock() - wall, PlainONNX.cpu_clock() - cpu
+    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=PlainONNX.count_batches(inputs, batch_size))
+end
+
+function PlainONNX.activations(::FluxEngine, served, inputs, names)
+    inputs = PlainONNX.declared_inputs(served, inputs)
+    PlainONNX.check_inputs(served.graph, inputs)
+    slots = [PlainONNX.slot_of(served.graph, name) for name in names]
+    collect(zip_pairs(names, run_served(served, inputs, slots)))
+end
+
+zip_pairs(names, values) = (name => value for (name, value) in zip(names, values))
+
+function PlainONNX.prepare(::FluxEngine, served, inputs)
+    inputs = PlainONNX.declared_inputs(served, inputs)
+    PlainONNX.check_inputs(served.graph, inputs)
+    ordered = Tuple(inputs[info.name] for info in served.graph.inputs)
+    () -> served.model(ordered...)
+end
