@@ -114,6 +114,25 @@ def prepare(folder: Path, samples: int) -> None:
         )
 
 
+def export_unfolded(folder: Path) -> None:
+    """The model of :func:`prepare` once more, with its batch normalisations: ``unfolded/model.onnx``."""
+    from harness.runtimes.process import Worker
+    from harness.runtimes.registry import RUNTIMES
+
+    out = folder / "unfolded"
+    out.mkdir()
+    with Worker.start(RUNTIMES["python/pytorch"], folder / "log") as worker:
+        worker.request(
+            "export",
+            weights=str(folder / "weights.safetensors"),
+            metadata=str(folder / "metadata.json"),
+            out=str(out),
+            route="torch-dynamo",
+            opset=18,
+            fold=False,
+        )
+
+
 def measured(code: str, folder: Path) -> tuple[float, dict[str, float], dict[str, float]]:
     """Wall seconds of a whole process, seconds inside by framework, and what it found."""
     root = str(Path(__file__).resolve().parents[1])

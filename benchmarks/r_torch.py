@@ -15,23 +15,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks.by_hand import prepare
+from benchmarks.by_hand import export_unfolded, prepare
+from benchmarks.in_turn import hosts_in_turn, pairs, print_hosts, workers_in_turn
 from harness.runtimes.environments import environment
-from harness.runtimes.process import Worker
-from harness.runtimes.registry import HOST_VARIABLE, RUNTIMES, availability
+from harness.runtimes.registry import HOST_VARIABLE, RUNTIMES
 
 SAMPLES = 64
-MEGABYTES = 32
 ROOT = Path(__file__).resolve().parents[1]
 
 #: Milliseconds of either, call by call in turn, as JSON.
@@ -78,74 +73,6 @@ def graph_against_module(folder: Path, rounds: int) -> dict[str, Any]:
     return found
 
 
-def workers_in_turn(folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds around the engine's own call of r/base and r/torch on the folded file."""
-    times: dict[str, list[float]] = {"r/base": [], "r/torch": []}
-    workers = {name: Worker.start(RUNTIMES[name], folder / "log") for name in times}
-    for worker in workers.values():
-        worker.request("load", path=str(folder / "model.onnx"), precision="float32")
-    files = {"inputs": str(folder / "inputs.safetensors"), "outputs": str(folder / "out.safetensors")}
-    for _ in range(rounds + 1):
-        for name, worker in workers.items():
-            times[name].append(worker.request("predict", **files, batch_size=SAMPLES)["seconds"])
-    for worker in workers.values():
-        worker.close()
-    return {name: seconds[1:] for name, seconds in times.items()}
-
-
-def identity_model(path: Path) -> None:
-    """A model that returns what it gets: float32 (row, 1024)."""
-    import onnx
-    from onnx import TensorProto, helper
-
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["row", 1024]) for name in ("x", "y")]
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "identity", values[:1], values[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-
-
-def hosts_in_turn(folder: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """Median seconds to start, per small call, and per megabyte there and back, by host."""
-    from safetensors.numpy import save_file
-
-    identity_model(folder / "identity.onnx")
-    for name, rows in {"small": 1, "large": MEGABYTES * 256}.items():
-        save_file({"x": np.ones((rows, 1024), np.float32)}, folder / f"{name}.safetensors")
-    starts, workers = {}, {}
-    for host in ("rpy2", "rscript"):
-        os.environ[HOST_VARIABLE] = host
-        here = availability(RUNTIMES["r/torch"])
-        if not here.installed:
-            print(f"   {host}: {here.reason}; install it with: {here.install}")
-            continue
-        began = time.perf_counter()
-        workers[host] = Worker.start(RUNTIMES["r/torch"], folder / "log")
-        said = workers[host].request("describe")
-        starts[host] = time.perf_counter() - began
-        if said["host"] != host:
-            raise SystemExit(f"asked for {host}, got {said['host']}")
-        workers[host].request("load", path=str(folder / "identity.onnx"), precision="float32")
-    del os.environ[HOST_VARIABLE]
-    spent: dict[tuple[str, str], list[float]] = {(h, n): [] for h in workers for n in ("small", "large")}
-    for _ in range(rounds + 1):
-        for (host, name), seconds in spent.items():
-            files = {"inputs": str(folder / f"{name}.safetensors"), "outputs": str(folder / "out.safetensors")}
-            began = time.perf_counter()
-            inside = workers[host].request("predict", **files, batch_size=None)["seconds"]
-            seconds.append(time.perf_counter() - began - inside)
-    for worker in workers.values():
-        worker.close()
-    found = {}
-    for host in workers:
-        small, large = (statistics.median(spent[host, name][1:]) for name in ("small", "large"))
-        found[host] = {"start": starts[host], "call": small, "megabyte": (large - small) / MEGABYTES}
-    return found
-
-
-def pairs(above: list[float], below: list[float]) -> float:
-    """The median of the ratios, pair by pair."""
-    return statistics.median(a / b for a, b in zip(above, below, strict=True))
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -154,17 +81,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder, SAMPLES)
-        (folder / "unfolded").mkdir()
-        with Worker.start(RUNTIMES["python/pytorch"], folder / "log") as worker:
-            worker.request(
-                "export",
-                weights=str(folder / "weights.safetensors"),
-                metadata=str(folder / "metadata.json"),
-                out=str(folder / "unfolded"),
-                route="torch-dynamo",
-                opset=18,
-                fold=False,
-            )
+        export_unfolded(folder)
         found = graph_against_module(folder, given.rounds)
         print(f"TempCNN, batch {SAMPLES}, one thread")
         for kind in ("by_hand", "unfolded", "folded"):
@@ -172,18 +89,10 @@ def main() -> None:
         print(f"1. graph, not folded / by hand: {pairs(found['unfolded'], found['by_hand']):.2f}   (limit 1.1)")
         print(f"   graph, folded / by hand: {pairs(found['folded'], found['by_hand']):.2f}")
         print(f"   largest difference of the outputs, not folded: {found['difference'][0]:g}")
-        times = workers_in_turn(folder, given.rounds)
+        times = workers_in_turn(folder, ("r/base", "r/torch"), SAMPLES, given.rounds)
         print(f"2. r/base / r/torch: {pairs(times['r/base'], times['r/torch']):.2f}   (limit 3)")
-        hosts = hosts_in_turn(folder, given.rounds)
         print("3. hosts of r/torch")
-        for host, costs in hosts.items():
-            print(
-                f"   {host:<8} start {costs['start']:5.2f} s   call {costs['call'] * 1e3:6.2f} ms   "
-                f"megabyte there and back {costs['megabyte'] * 1e3:6.2f} ms"
-            )
-        if len(hosts) == 2:
-            for what in ("start", "call", "megabyte"):
-                print(f"   rpy2 / Rscript, {what}: {hosts['rpy2'][what] / hosts['rscript'][what]:.2f}")
+        print_hosts(hosts_in_turn(folder, "r/torch", ("rpy2", "rscript"), HOST_VARIABLE, given.rounds))
 
 
 if __name__ == "__main__":
