@@ -16,6 +16,7 @@ test: setup lint
 
 test-slow: setup
 	$(VENV)/python -m pytest -m slow
+	bash scripts/test_julia.sh flux
 
 lint:
 	$(VENV)/ruff check .

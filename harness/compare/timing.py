@@ -58,7 +58,8 @@ class Costs:
     """What a runtime costs beside its calls: medians over processes, in seconds, bytes, and seconds per call or megabyte.
 
     ``start`` until the process answers, ``load`` of the model, ``first`` prediction; ``bridge_call`` and
-    ``bridge_megabyte`` for handing arrays there and back. None where it was not measured.
+    ``bridge_megabyte`` for handing arrays there and back; ``copies`` per sample between the orders of memory of language
+    and engine, at the largest batch. None where it was not measured.
     """
 
     start: float | None
@@ -67,6 +68,7 @@ class Costs:
     resident_peak: float | None
     bridge_call: float | None
     bridge_megabyte: float | None
+    copies: float | None
 
 
 def median(repeats: Repeats) -> float:
@@ -172,7 +174,14 @@ def costs(measurement: Mapping[str, Any]) -> Costs:
         resident_peak=middle([process.get("resident_peak_bytes") for process in processes]),
         bridge_call=middle([call for call, _ in echoes]),
         bridge_megabyte=middle([megabyte for _, megabyte in echoes]),
+        copies=middle([_copies_per_sample(process["batches"]) for process in processes]),
     )
+
+
+def _copies_per_sample(batches: Sequence[Mapping[str, Any]]) -> float | None:
+    largest = max(batches, key=lambda batch: batch["batch_size"])
+    repeats = largest.get("copy_seconds")
+    return float(np.median(repeats)) / largest["batch_size"] if repeats else None
 
 
 def bridge(echoes: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

@@ -21,6 +21,7 @@ class BatchPart(_Part):
     first_seconds: float
     seconds: list[float] = Field(min_length=1)
     cpu_seconds: list[float] = Field(min_length=1)
+    copy_seconds: list[float] = []
 
 
 class EchoPart(_Part):

@@ -88,9 +88,9 @@ def _r_version(rscript: str) -> str:
     return (done.stdout + done.stderr).strip()
 
 
-def julia_package() -> tuple[Path, Path]:
+def julia_package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
     """The Julia package of ``native/julia`` and the depot of what Julia compiled of it, see :func:`julia.package`."""
-    return julia.package(source_hash(native_folder() / "julia"))
+    return julia.package(source_hash(native_folder() / "julia"), extended)
 
 
 def command(row: Runtime) -> list[str]:
@@ -101,7 +101,9 @@ def command(row: Runtime) -> list[str]:
     if host == "rpy2":
         return [sys.executable, "-m", "harness.workers.rpy2_host", row.name]
     if host == "julia":
-        return julia.command(f'using PlainONNX; PlainONNX.serve("{row.engine}")')
+        return julia.command(f'{julia.loading(row.packages)}; PlainONNX.serve("{row.engine}")')
+    if host == "juliacall":
+        return [sys.executable, "-m", "harness.workers.juliacall_host", row.name, *row.packages]
     return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", f"plainonnx::serve('{row.engine}')"]
 
 
@@ -127,7 +129,7 @@ def environment(row: Runtime, threads: int) -> dict[str, str]:
     # Hash randomisation and user start-up files must not decide what a worker computes.
     variables |= {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
     host = host_of(row)
-    if host in ("python", "rpy2"):
+    if host in ("python", "rpy2", "juliacall"):
         package = str(Path(__file__).resolve().parents[2])
         inherited = variables.get("PYTHONPATH")
         variables["PYTHONPATH"] = os.pathsep.join([package, inherited] if inherited else [package])
@@ -138,5 +140,9 @@ def environment(row: Runtime, threads: int) -> dict[str, str]:
     if (python := python_of(row)) is not None:
         variables = reticulate.without_search_paths(variables) | reticulate.variables(python)
     if row.language == "julia":
-        variables |= julia.variables(*julia_package()) | {"HARNESS_HOST": host}
+        # Where juliacall finds its packages itself, there are none yet to compile beside.
+        beside = () if host == "juliacall" and julia.resolves_by_itself() else row.packages
+        variables |= julia.variables(*julia_package(beside), row.packages) | {"HARNESS_HOST": host}
+    if host == "juliacall":
+        variables |= julia.juliacall_variables(threads)
     return variables

@@ -23,7 +23,7 @@ from harness.runtimes.locked_environment import LockedEnvironment
 
 Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors"]
-Host = Literal["python", "rscript", "rpy2", "julia"]
+Host = Literal["python", "rscript", "rpy2", "julia", "juliacall"]
 
 #: Variable that names the host of the runtimes whose row says ``rpy2``: ``rpy2`` or ``rscript``.
 HOST_VARIABLE = "HARNESS_R_HOST"
@@ -34,10 +34,10 @@ class Runtime:
     """One row: what executes a model file and how it is reached.
 
     ``host`` is how it is reached; a row that says ``rpy2`` (R inside a Python process) can be reached by ``Rscript`` as
-    well, see :func:`host_of`. ``packages`` are the packages of its language it cannot do without; ``reads`` the file
-    formats it loads; ``framework`` names the framework it trains with, where it can train; ``oracle`` marks those that
-    can serve as a route oracle; ``environment`` is a Python of its own for one that R calls by reticulate, used where the
-    harness's own does not fit.
+    well, one that says ``juliacall`` by a plain ``julia``, see :func:`host_of`. ``packages`` are the packages of its
+    language it cannot do without; ``reads`` the file formats it loads; ``framework`` names the framework it trains with,
+    where it can train; ``oracle`` marks those that can serve as a route oracle; ``environment`` is a Python of its own for
+    one that R calls by reticulate, used where the harness's own does not fit.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Availability:
     install: str = ""
 
 
+_INSTALL_JULIA = "make setup, or the download of https://julialang.org/downloads/"
 _DEBIAN_R = "apt-get install r-base-core r-cran-jsonlite libopenblas0"
 
 RUNTIMES: dict[str, Runtime] = {
@@ -143,12 +144,27 @@ RUNTIMES: dict[str, Runtime] = {
             host="julia",
             packages=(),
             reads=("onnx",),
-            install="make setup, or the download of https://julialang.org/downloads/",
+            install=_INSTALL_JULIA,
             oracle=True,
+        ),
+        Runtime(
+            "julia/flux",
+            host="juliacall",
+            packages=("Flux",),
+            reads=("onnx",),
+            install="julia -e 'using Pkg; Pkg.add(\"Flux\")'",
+        ),
+        Runtime(
+            "julia/onnxruntime",
+            host="julia",
+            packages=("ONNXRunTime",),
+            reads=("onnx",),
+            install="julia -e 'using Pkg; Pkg.add(\"ONNXRunTime\")'",
         ),
     )
 }
 
+_INSTALL_JULIACALL = "pip install juliacall, and: julia -e 'using Pkg; Pkg.add(\"PythonCall\")'"
 _INSTALL_RPY2 = "RPY2_CFFI_MODE=API pip install rpy2-rinterface==3.6.5 rpy2-robjects==3.6.6 (wants r-base-dev)"
 
 
@@ -175,8 +191,7 @@ def availability(row: Runtime) -> Availability:
     if row.host == "python":
         return _python_packages(row)
     if row.language == "julia":
-        versions, reason = julia.find()
-        return Availability(not reason, versions, reason, row.install if reason else "")
+        return _julia_packages(row)
     here = _r_packages(row)
     if here.installed and row.environment is not None:
         return _called_by_reticulate(row, here)
@@ -185,6 +200,22 @@ def availability(row: Runtime) -> Availability:
     if broken := _rpy2_broken():
         return Availability(False, here.versions, broken, _INSTALL_RPY2)
     return Availability(True, here.versions | {"rpy2": _rpy2_version()})
+
+
+def _julia_packages(row: Runtime) -> Availability:
+    if row.host == "juliacall" and julia.resolves_by_itself():
+        return Availability(True, julia.find()[0] | {"juliacall": julia.juliacall_version()})
+    versions, reason = julia.find_packages(row.packages)
+    if reason:
+        # Without a Julia that serves, there is nothing to add packages to.
+        return Availability(
+            False, versions, reason, row.install if reason.startswith("Julia package") else _INSTALL_JULIA
+        )
+    if host_of(row) != "juliacall":
+        return Availability(True, versions)
+    if broken := julia.juliacall_broken():
+        return Availability(False, versions, broken, _INSTALL_JULIACALL)
+    return Availability(True, versions | {"juliacall": julia.juliacall_version()})
 
 
 #: Why an environment could not be made, by its folder: tried once in a process.
@@ -241,18 +272,27 @@ def host_of(row: Runtime) -> Host:
 
     A row that says ``rpy2`` is hosted by rpy2 where that works, and by ``Rscript`` otherwise: both run the same R code.
     ``HARNESS_R_HOST`` (``rpy2`` or ``rscript``) asks for one of them; its being broken then costs the runtime.
-    Raises ScenarioError on another value.
+    In the same way ``HARNESS_JULIA_HOST`` (``juliacall`` or ``julia``) chooses for a row that says ``juliacall``. Raises
+    ScenarioError on another value.
     """
-    if row.host != "rpy2":
-        return row.host
-    asked = os.environ.get(HOST_VARIABLE, "")
-    if asked == "rpy2":
-        return "rpy2"
-    if asked == "rscript":
-        return "rscript"
+    if row.host == "rpy2":
+        return _asked_host(HOST_VARIABLE, "rpy2", "rscript") or ("rscript" if _rpy2_broken() else "rpy2")
+    if row.host == "juliacall":
+        return _asked_host(julia.HOST_VARIABLE, "juliacall", "julia") or (
+            "julia" if julia.juliacall_broken() else "juliacall"
+        )
+    return row.host
+
+
+def _asked_host(variable: str, embedded: Host, apart: Host) -> Host | None:
+    """The host that a variable of the environment asks for, None where it asks for none."""
+    asked = os.environ.get(variable, "")
+    for host in (embedded, apart):
+        if asked == host:
+            return host
     if asked:
-        raise ScenarioError(f"{HOST_VARIABLE} is '{asked}'", hint="set it to rpy2 or rscript, or not at all")
-    return "rscript" if _rpy2_broken() else "rpy2"
+        raise ScenarioError(f"{variable} is '{asked}'", hint=f"set it to {embedded} or {apart}, or not at all")
+    return None
 
 
 @cache

@@ -144,6 +144,7 @@ def _costs_table(results: Results) -> Table:
                 "resident_peak_bytes": found.resident_peak,
                 "bridge_call_seconds": found.bridge_call,
                 "bridge_megabyte_seconds": found.bridge_megabyte,
+                "copies_seconds": found.copies,
             }
         )
     return Table(
@@ -157,12 +158,14 @@ def _costs_table(results: Results) -> Table:
             Column("resident_peak_bytes", "Peak memory", "size"),
             Column("bridge_call_seconds", "Bridge, per exchange", "seconds"),
             Column("bridge_megabyte_seconds", "Bridge, per MB", "seconds"),
+            Column("copies_seconds", "Copies, per sample", "seconds"),
         ),
         tuple(rows),
         notes=(
             "Start: until the new process gives its first answer. First prediction: the first call after loading. Bridge: "
-            "arrays handed over as a file and back again, measured apart and in no other figure. Peak memory is that of the "
-            "process, language and framework included.",
+            "arrays handed over as a file and back again, measured apart and in no other figure. Copies: what a caller pays "
+            "whose language keeps arrays in another order of memory than the engine, also in no other figure. Peak memory is "
+            "that of the process, language and framework included.",
         ),
         empty="Nothing could be timed.",
     )

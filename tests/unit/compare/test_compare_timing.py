@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -144,3 +145,14 @@ def test_costs_keep_the_bridge_apart() -> None:
 def test_nothing_is_made_of_no_or_broken_timings(repeats: list[list[float]]) -> None:
     with pytest.raises(DataError):
         timing.median_interval(repeats)
+
+
+def test_copies_are_told_per_sample_at_the_largest_batch_and_are_none_where_nothing_copies() -> None:
+    one = measurement()
+    assert timing.costs(one).copies is None
+    copying = copy.deepcopy(one)
+    for process in copying["processes"]:
+        process["batches"][-1]["copy_seconds"] = [0.03, 0.01, 0.02]
+    size = max(batch["batch_size"] for batch in copying["processes"][0]["batches"])
+    assert timing.costs(copying).copies == pytest.approx(0.02 / size)
+    assert timing.costs(copying).bridge_call == timing.costs(one).bridge_call
