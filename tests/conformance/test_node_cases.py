@@ -7,7 +7,8 @@ fails here until its entry is gone too.
 Two variants of a case whose operators have the same schemas differ by the number of the opset alone. The quick part
 runs every case once per distinct set of schemas, and in every other opset one case per set of operators; the part
 marked ``slow`` runs all the rest. A runtime without an operator table of its own dispatches by ONNX's schemas, not by
-this project's code, and has no rest.
+this project's code, and has no rest. Flux compiles for every type and rank of tensor that it meets, which takes minutes:
+all of it is slow.
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ def refusal(bench: Bench, pack: Pack, record: dict[str, Any]) -> Ending:
 
 
 @opsets
-@runtimes
+@pytest.mark.parametrize(
+    "runtime",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "julia/flux" else name for name in ONNX_RUNTIMES],
+)
 @pytest.mark.node_cases(select=quick, act=run)
 def test_claimed_operators_compute_what_the_standard_says(
     runtime: str, opset: int, bench: Bench, done: Done, tallies: dict[str, Tally]

@@ -132,6 +132,7 @@ def test_both_hosts_answer_as_who_they_are(host: str, tmp_path: Path, monkeypatc
     assert not Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.slow
 @needs_flux
 @needs_juliacall
 def test_a_project_that_does_not_resolve_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
