@@ -349,12 +349,12 @@ def _try_rpy2() -> str:
 
 
 #: Distributions that bring a module under other names than its own.
-_DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
 
 
 def _distribution_version(package: str) -> str | None:
     """The version of the installed distribution that brings a module, or None."""
-    for distribution in _DISTRIBUTIONS.get(package, (package,)):
+    for distribution in DISTRIBUTIONS.get(package, (package,)):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(distribution)
     return None

@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.runtimes.environments import environment
-from harness.runtimes.registry import RUNTIMES, Runtime, host_of, python_of
+from harness.runtimes.registry import DISTRIBUTIONS, RUNTIMES, Runtime, host_of, python_of
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def packages(row: Runtime) -> list[Package]:
     language whose packages nobody here can list.
     """
     if row.language == "python":
-        return python_packages(row.packages)
+        # Of the distributions that bring a package, those that are not here are passed over.
+        return python_packages(name for package in row.packages for name in DISTRIBUTIONS.get(package, (package,)))
     if row.language != "r":
         return []
     found = r_packages((_OWN_R, *row.packages))
