@@ -155,10 +155,12 @@ def test_a_worker_imports_one_framework_its_own(runtime: str, tmp_path: Path) ->
     code = (
         "import sys, json; from harness.workers.serve import Server\n"
         f"print(Server({runtime!r}).handle(json.dumps({{'id': 1, 'request': 'describe'}})), file=sys.stderr)\n"
-        "print(sorted({'torch', 'onnxruntime'} & set(sys.modules)))"
+        "print(sorted({'torch', 'onnxruntime', 'tensorflow'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    expected = {"python/pytorch": "['torch']", "python/onnxruntime": "['onnxruntime']"}.get(runtime, "[]")
+    own = {"pytorch": "torch", "keras-torch": "torch", "keras-tensorflow": "tensorflow", "onnxruntime": "onnxruntime"}
+    engine = runtime.removeprefix("python/")
+    expected = str([own[engine]]) if engine in own else "[]"
     assert '"ok": true' in done.stderr
     assert done.stdout.strip() == expected
 
@@ -173,6 +175,6 @@ def test_every_pool_is_pinned_and_recorded(runtime: str, tmp_path: Path) -> None
         process.process.wait()
     threads = result["threads"]  # type: ignore[index]
     assert threads["OMP_NUM_THREADS"] == 2
-    own = {name: count for name, count in threads.items() if name.startswith(("torch", "onnxruntime"))}
+    own = {name: count for name, count in threads.items() if name.startswith(("torch", "tensorflow", "onnxruntime"))}
     assert set(own.values()) <= {2}
     assert bool(own) == (runtime != "python/onnx-reference")
