@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.by_hand import prepare
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 
@@ -28,6 +31,22 @@ def workers_in_turn(folder: Path, names: tuple[str, ...], samples: int, rounds: 
     for worker in workers.values():
         worker.close()
     return {name: seconds[1:] for name, seconds in times.items()}
+
+
+def against_onnxruntime(runtime: str, samples: int) -> None:
+    """Measure a runtime and ``python/onnxruntime`` on an untrained TempCNN and print both, and the ratio pair by pair."""
+    parser = argparse.ArgumentParser(description=f"TempCNN at batch {samples}: {runtime} against onnxruntime.")
+    parser.add_argument("--rounds", type=int, default=7)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder, samples)
+        times = workers_in_turn(folder, (runtime, "python/onnxruntime"), samples, rounds)
+        with Worker.start(RUNTIMES[runtime], folder / "log") as worker:
+            blas = worker.request("describe")["versions"].get("BLAS", "unknown")
+    for name, seconds in times.items():
+        print(f"{name:<20} median {statistics.median(seconds) * 1e3:8.1f} ms   fastest {min(seconds) * 1e3:8.1f} ms")
+    print(f"{runtime} / onnxruntime, pair by pair: median {pairs(*times.values()):.1f}   (its BLAS: {blas})")
 
 
 def identity_model(path: Path) -> None:

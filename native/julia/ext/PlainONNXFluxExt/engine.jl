@@ -65,10 +65,8 @@ function PlainONNX.activations(::FluxEngine, served, inputs, names)
     inputs = PlainONNX.declared_inputs(served, inputs)
     PlainONNX.check_inputs(served.graph, inputs)
     slots = [PlainONNX.slot_of(served.graph, name) for name in names]
-    collect(zip_pairs(names, run_served(served, inputs, slots)))
+    map(=>, names, run_served(served, inputs, slots))
 end
-
-zip_pairs(names, values) = (name => value for (name, value) in zip(names, values))
 
 function PlainONNX.prepare(::FluxEngine, served, inputs)
     inputs = PlainONNX.declared_inputs(served, inputs)
