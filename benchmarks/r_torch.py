@@ -24,7 +24,8 @@ from typing import Any
 from benchmarks.by_hand import export_unfolded, prepare
 from benchmarks.in_turn import hosts_in_turn, pairs, print_hosts, workers_in_turn
 from harness.runtimes.environments import environment
-from harness.runtimes.registry import HOST_VARIABLE, RUNTIMES
+from harness.runtimes.r import HOST_VARIABLE
+from harness.runtimes.registry import RUNTIMES
 
 SAMPLES = 64
 ROOT = Path(__file__).resolve().parents[1]

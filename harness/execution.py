@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from harness.compare.records import Verdict
 from harness.errors import BadInputError, HarnessError, ModelError, UnavailableError, UnsupportedError, WorkerError
 from harness.plan import Plan, Step
-from harness.runtimes.registry import RUNTIMES, Availability, availability, lacks_environment, ready
+from harness.runtimes.registry import RUNTIMES, availability, lacks_environment, ready
+from harness.runtimes.row import Availability
 from harness.scenario import LimitsSection
 from harness.step_context import Context, Workers
 from harness.steps import carry_out, fingerprint

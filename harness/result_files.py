@@ -24,7 +24,8 @@ from harness.execution import Finished
 from harness.models.spec import Head
 from harness.plan import Plan
 from harness.provenance import hardware, harness_version, library_versions, lock_hash
-from harness.runtimes.registry import RUNTIMES, Availability
+from harness.runtimes.registry import RUNTIMES
+from harness.runtimes.row import Availability
 from harness.runtimes.tooling import packages
 from harness.store import explained, to_json, write_atomically
 

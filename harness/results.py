@@ -29,7 +29,7 @@ from harness.result_files import (
     surroundings,
     timings_record,
 )
-from harness.runtimes.registry import Availability
+from harness.runtimes.row import Availability
 from harness.scenario import Scenario
 from harness.source_steps import WEIGHTS
 

@@ -14,7 +14,8 @@ from harness.errors import WorkerError
 from harness.native import native_folder
 from harness.runtimes import julia, reticulate
 from harness.runtimes.cache import cache_folder
-from harness.runtimes.registry import Runtime, host_of, python_of
+from harness.runtimes.registry import host_of, python_of
+from harness.runtimes.row import Runtime
 
 
 def source_hash(folder: Path, suffixes: tuple[str, ...] = ()) -> str:

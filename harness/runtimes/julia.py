@@ -19,6 +19,7 @@ from pathlib import Path
 from harness.errors import WorkerError
 from harness.native import native_folder
 from harness.runtimes.cache import cache_folder
+from harness.runtimes.row import Availability, Host, Runtime, asked_host
 
 #: The oldest Julia that ``native/julia`` runs on, and the oldest that has package extensions.
 OLDEST = (1, 5)
@@ -26,6 +27,9 @@ OLDEST_WITH_EXTENSIONS = (1, 9)
 
 #: Variable that names the host of the runtimes whose row says ``juliacall``: ``juliacall`` or ``julia``.
 HOST_VARIABLE = "HARNESS_JULIA_HOST"
+
+INSTALL = "make setup, or the download of https://julialang.org/downloads/"
+_INSTALL_JULIACALL = "pip install juliacall, and: julia -e 'using Pkg; Pkg.add(\"PythonCall\")'"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,28 @@ class Packages:
     project: str = ""
     manifest: str = ""
     broken: str = ""
+
+
+def availability(row: Runtime) -> Availability:
+    """Whether a runtime can be started with the Julia on the path and the packages of its environment."""
+    if row.host == "juliacall" and resolves_by_itself():
+        return Availability(True, find()[0] | {"juliacall": juliacall_version()})
+    versions, reason = find_packages(row.packages)
+    if reason:
+        # Without a Julia that serves, there is nothing to add packages to.
+        return Availability(False, versions, reason, row.install if reason.startswith("Julia package") else INSTALL)
+    if host_of(row) != "juliacall":
+        return Availability(True, versions)
+    if broken := juliacall_broken():
+        return Availability(False, versions, broken, _INSTALL_JULIACALL)
+    return Availability(True, versions | {"juliacall": juliacall_version()})
+
+
+def host_of(row: Runtime) -> Host:
+    """``juliacall`` where the row says so and it works, unless ``HARNESS_JULIA_HOST`` asks for another; else ``julia``."""
+    if row.host != "juliacall":
+        return row.host
+    return asked_host(HOST_VARIABLE, "juliacall", "julia") or ("julia" if juliacall_broken() else "juliacall")
 
 
 def find() -> tuple[dict[str, str], str]:

@@ -16,6 +16,9 @@ from harness.runtimes.cache import cache_folder
 #: Seconds that making one may take: some 40 MB are fetched where they are not kept already.
 LIMIT = 300.0
 
+#: Why an environment could not be made, by its folder: tried once in a process.
+_NOT_MADE: dict[Path, str] = {}
+
 
 @dataclass(frozen=True)
 class LockedEnvironment:
@@ -53,6 +56,20 @@ class LockedEnvironment:
     def made(self) -> bool:
         """Whether it is there."""
         return self.python.exists()
+
+    @property
+    def not_made(self) -> str:
+        """Why it could not be made in this process, or nothing."""
+        return _NOT_MADE.get(self.folder, "")
+
+    def try_to_make(self) -> None:
+        """As :meth:`make`, once in a process; what went wrong is told by :attr:`not_made`."""
+        if self.not_made:
+            return
+        try:
+            self.make()
+        except UnavailableError as error:
+            _NOT_MADE[self.folder] = error.what
 
     def make(self) -> None:
         """Make it, unless it is there. Raises UnavailableError with pip's own words where that cannot be done."""

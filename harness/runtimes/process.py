@@ -16,7 +16,8 @@ from typing import Any
 
 from harness.errors import BadInputError, UnavailableError, UnsupportedError, WorkerError
 from harness.runtimes.environments import command, environment
-from harness.runtimes.registry import Runtime, ready
+from harness.runtimes.registry import ready
+from harness.runtimes.row import Runtime
 
 #: Longest line of the contract, in bytes.
 MAX_LINE = 1 << 20

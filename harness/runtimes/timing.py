@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.runtimes.cache import cache_folder
 from harness.runtimes.process import Worker
-from harness.runtimes.registry import Runtime
+from harness.runtimes.row import Runtime
 from harness.store import explained
 
 #: Bytes of the arrays whose echo tells what the bridge costs: the cost of an exchange, and that of the arrays in it.

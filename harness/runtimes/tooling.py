@@ -18,7 +18,9 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.runtimes.environments import environment
-from harness.runtimes.registry import DISTRIBUTIONS, RUNTIMES, Runtime, host_of, python_of
+from harness.runtimes.python import DISTRIBUTIONS
+from harness.runtimes.registry import RUNTIMES, host_of, python_of
+from harness.runtimes.row import Runtime
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import yaml
 
 from harness.errors import UnsupportedError, WorkerError
 from harness.runtimes.process import Worker
-from harness.runtimes.registry import Runtime
+from harness.runtimes.row import Runtime
 from harness.workers.tensors import read_tensors
 
 if TYPE_CHECKING:

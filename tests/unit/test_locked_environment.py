@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UnavailableError
-from harness.runtimes import registry, reticulate
+from harness.runtimes import locked_environment, r, reticulate
 from harness.runtimes.environments import environment
 from harness.runtimes.locked_environment import LockedEnvironment
-from harness.runtimes.registry import RUNTIMES, Availability, Runtime, availability, lacks_environment, ready
+from harness.runtimes.registry import RUNTIMES, availability, lacks_environment, ready
+from harness.runtimes.row import Availability, Runtime
 
 ROW = RUNTIMES["r/onnxruntime"]
 OWN = LockedEnvironment("r_onnxruntime")
@@ -25,7 +26,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own, and nothing remembered of what could not be made."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("HARNESS_CACHE", str(cache))
-    monkeypatch.setattr(registry, "_NOT_MADE", {})
+    monkeypatch.setattr(locked_environment, "_NOT_MADE", {})
     return cache
 
 
@@ -40,8 +41,8 @@ def no_index(monkeypatch: pytest.MonkeyPatch) -> None:
 def with_reticulate(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """R and reticulate as far as the registry can see."""
     found = {"R": "4.2.2", "jsonlite": "1.8.4", "reticulate": version}
-    monkeypatch.setattr(registry, "_r_packages", lambda row: Availability(True, found))
-    monkeypatch.setattr(registry.shutil, "which", lambda name: "/usr/bin/Rscript")
+    monkeypatch.setattr(r, "packages", lambda row: Availability(True, found))
+    monkeypatch.setattr(r.shutil, "which", lambda name: "/usr/bin/Rscript")
 
 
 def of_lock(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> LockedEnvironment:
@@ -177,8 +178,8 @@ def test_the_worker_gets_its_python_and_no_path_to_the_packages_of_another(
 
 
 def test_a_missing_reticulate_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_r_versions", lambda rscript, packages: {"R": "4.2.2", "jsonlite": "1.8.4"})
-    monkeypatch.setattr(registry.shutil, "which", lambda name: "/usr/bin/Rscript")
+    monkeypatch.setattr(r, "_versions", lambda rscript, packages: {"R": "4.2.2", "jsonlite": "1.8.4"})
+    monkeypatch.setattr(r.shutil, "which", lambda name: "/usr/bin/Rscript")
     here = ready(ROW)
     assert here.reason == "R package reticulate not installed"
     assert here.install.endswith("r-cran-reticulate")

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ScenarioError
-from harness.runtimes import registry
+from harness.runtimes import r
 from harness.runtimes.environments import command
-from harness.runtimes.registry import HOST_VARIABLE, RUNTIMES, Availability, availability, host_of
+from harness.runtimes.r import HOST_VARIABLE
+from harness.runtimes.registry import RUNTIMES, availability, host_of
+from harness.runtimes.row import Availability
 
 TORCH = RUNTIMES["r/torch"]
 
@@ -22,10 +24,10 @@ TORCH = RUNTIMES["r/torch"]
 def r_torch_is_there(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """R torch as far as the registry can see, and no host asked for."""
     monkeypatch.delenv(HOST_VARIABLE, raising=False)
-    monkeypatch.setattr(registry, "_r_packages", lambda row: Availability(True, {"R": "4.2.2", "torch": "0.17.0"}))
-    registry._rpy2_broken.cache_clear()
+    monkeypatch.setattr(r, "packages", lambda row: Availability(True, {"R": "4.2.2", "torch": "0.17.0"}))
+    r.rpy2_broken.cache_clear()
     yield
-    registry._rpy2_broken.cache_clear()
+    r.rpy2_broken.cache_clear()
 
 
 def rpy2_that_says(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +85,9 @@ def test_a_host_that_there_is_not_is_a_mistake_of_the_caller(monkeypatch: pytest
 
 def test_r_torch_without_its_libtorch_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    monkeypatch.setattr(registry.shutil, "which", lambda name: "/usr/bin/Rscript")
+    monkeypatch.setattr(r.shutil, "which", lambda name: "/usr/bin/Rscript")
     found = {"R": "4.2.2", "jsonlite": "1.8.4", "torch": "0.17.0"}
-    monkeypatch.setattr(registry, "_r_versions", lambda rscript, packages: found)
+    monkeypatch.setattr(r, "_versions", lambda rscript, packages: found)
     monkeypatch.setenv(HOST_VARIABLE, "rscript")
     here = availability(TORCH)
     assert not here.installed

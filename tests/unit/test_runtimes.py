@@ -15,7 +15,8 @@ import pytest
 from harness.errors import BadInputError, ScenarioError, UnavailableError, UnsupportedError, WorkerError
 from harness.runtimes import process, registry
 from harness.runtimes.process import Worker
-from harness.runtimes.registry import RUNTIMES, Runtime, availability, runtime
+from harness.runtimes.registry import RUNTIMES, availability, runtime
+from harness.runtimes.row import Runtime
 
 ROW = Runtime("python/test", host="python", packages=("numpy",), reads=("onnx",), install="nothing")
 

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from harness.runtimes.registry import DISTRIBUTIONS, RUNTIMES, availability
+from harness.runtimes.python import DISTRIBUTIONS
+from harness.runtimes.registry import RUNTIMES, availability
 from harness.runtimes.tooling import packages, python_packages, r_packages
 from harness.step_context import Workers
 

@@ -1,0 +1,36 @@
+"""Runtimes in Python: which distributions bring their packages, and in which versions those are installed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import sys
+
+from harness.runtimes.row import Availability, Runtime
+
+#: Distributions that bring a module under other names than its own.
+DISTRIBUTIONS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+
+
+def distribution_version(package: str) -> str | None:
+    """The version of the installed distribution that brings a module, or None."""
+    for distribution in DISTRIBUTIONS.get(package, (package,)):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
+    return None
+
+
+def availability(row: Runtime) -> Availability:
+    """Whether a runtime's packages are there, found out without importing any of them."""
+    versions = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    missing = []
+    for package in row.packages:
+        version = distribution_version(package)
+        if version is None or importlib.util.find_spec(package) is None:
+            missing.append(package)
+        else:
+            versions[package] = version
+    if missing:
+        return Availability(False, versions, f"Python package {' and '.join(missing)} not installed", row.install)
+    return Availability(True, versions)
