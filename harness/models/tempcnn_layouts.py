@@ -1,7 +1,6 @@
 """TempCNN's weights as others name and lay them out: PyTorch's state dicts, and Keras' layers.
 
-Keras: convolutions are (kernel, in, out), dense layers (in, out), batch normalisation gamma, beta, mean and variance; a
-series is (time, band), so that flattening runs over time first where the canonical one runs over channels first.
+Arrays of Keras are turned by the rules of `harness.models.keras_layout`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ModelError
+from harness.models.keras_layout import canonical_kernel, channels_first
 from harness.models.layouts import Array, Canonical, KerasLayer, StateDictLayout
 from harness.models.spec import Head
 
@@ -130,9 +130,7 @@ def from_keras(layers: Sequence[KerasLayer]) -> Canonical:
     if weight.shape[1] % channels:
         raise ModelError(f"layer '{layer.name}' has {weight.shape[1]} inputs, no multiple of {channels} channels")
     if not transposed:
-        # Inputs run over time, then channels; canonically over channels, then time.
-        width, dates = weight.shape[0], weight.shape[1] // channels
-        weight = weight.reshape(width, dates, channels).transpose(0, 2, 1).reshape(width, -1)
+        weight = channels_first(weight, channels)
     parameters |= {"dense.weight": weight, "dense.bias": bias}
     parameters |= _normalisation(blocks.take("BatchNormalization"), "dense_norm", 1)
     blocks.take("relu")
@@ -221,10 +219,10 @@ def _arrays(layer: KerasLayer, count: int) -> tuple[Array, ...]:
 
 
 def _turned(layer: KerasLayer, kernel: Array, axes: int) -> Array:
-    """(kernel, in, out) to (out, in, kernel), (in, out) to (out, in)."""
+    """A kernel of so many axes in canonical layout."""
     if kernel.ndim != axes or 0 in kernel.shape:
         raise ModelError(f"layer '{layer.name}' holds a kernel of shape {kernel.shape}, not of {axes} axes")
-    return kernel.transpose()
+    return canonical_kernel(kernel)
 
 
 def _normalisation(layer: KerasLayer, name: str, last: int) -> dict[str, Array]:

@@ -15,7 +15,10 @@ from harness.workers.engine import Array, BadInput, Precision, Unsupported
 from harness.workers.model_files import check_parameters, native_module
 
 #: Numbers that layers hold beside their variables and compute with.
-_SETTINGS = ("epsilon", "negative_slope")
+_SETTINGS = ("epsilon", "negative_slope", "slope")
+
+#: What layers of Keras must know of their inputs when they are made, and the axis whose size it is.
+_FRAME = {"rows": "row", "columns": "column"}
 
 
 @contextlib.contextmanager
@@ -47,18 +50,21 @@ def build(spec: ModelSpec, precision: Precision = "float32") -> keras.Model:
     rounded to float32 first: in float32 they act as such.
     """
     native = native_module("keras", spec, f"python/keras-{keras.backend.backend()}")
+    sizes = {axis.name: axis.size for tensor in spec.inputs for axis in tensor.axes}
+    frame = {name: sizes[axis] for name, axis in _FRAME.items() if axis in sizes}
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(precision)
     keras.config.set_dtype_policy(precision)
     try:
-        model: keras.Model = native.MODEL(**spec.hyperparameters, head=spec.head)
+        model: keras.Model = native.MODEL(**spec.hyperparameters, **frame, head=spec.head)
     except (TypeError, ValueError) as error:
         raise BadInput(f"model '{spec.model}' cannot be built: {error}") from error
     finally:
         keras.config.set_floatx(before[0])
         keras.config.set_dtype_policy(before[1])
     if precision == "float64":
-        for layer in model.layers:
+        # Activations inside of layers are layers, too.
+        for layer in model._flatten_layers():
             for name in _SETTINGS:
                 if isinstance(value := getattr(layer, name, None), float):
                     setattr(layer, name, float(np.float32(value)))

@@ -47,15 +47,13 @@ class KerasLearner(Learner):
         threads: int,
     ) -> None:
         self.framework, self.versions, self.threads = framework, versions, threads
-        if loss != "cross-entropy":
-            raise BadInput(f"loss '{loss}' cannot be trained with {framework}")
-        self.spec = spec
+        self.spec, self.loss = spec, loss
         keras.utils.set_random_seed(seed % 2**32)
         self.model = build(spec)
         self.optimiser = PenalisedAdam(settings.learning_rate, settings.weight_decay)
         self.optimiser.build(self.model.trainable_variables)
         # No XLA: it would compile anew for every size of batch.
-        self.model.compile(optimizer=self.optimiser, loss=cross_entropy(spec.head), jit_compile=False)
+        self.model.compile(optimizer=self.optimiser, loss=loss_of(loss, spec.head), jit_compile=False)
 
     def begin_epoch(self, seed: int) -> None:
         """See Learner: every dropout has a generator of its own, which on PyTorch it leaves aside for the global one."""
@@ -67,6 +65,9 @@ class KerasLearner(Learner):
 
     def step(self, inputs: dict[str, Array], target: Any) -> float:
         """See Learner."""
+        if self.loss != "cross-entropy":
+            # Keras takes one array of truth: where it was measured lies beside it, as a band.
+            target = np.concatenate([part.astype(np.float32) for part in target], axis=1)
         return float(self.model.train_on_batch(self._given(inputs), target, return_dict=True)["loss"])
 
     def outputs(self, inputs: dict[str, Array]) -> Array:
@@ -97,6 +98,38 @@ class KerasLearner(Learner):
     def parameters(self) -> dict[str, Array]:
         """See Learner."""
         return canonical_parameters(self.model, self.spec)
+
+
+def loss_of(name: str, head: str) -> Callable[[Any, Any], Any]:
+    """A loss of Keras by name: ``cross-entropy`` of labels, or ``mse`` or ``bce`` over the pixels that were measured.
+
+    Raises BadInput on another name.
+    """
+    if name == "cross-entropy":
+        return cross_entropy(head)
+    if name not in ("mse", "bce"):
+        raise BadInput(f"loss '{name}' cannot be trained with Keras")
+
+    def loss(target: Any, output: Any) -> Any:
+        """Mean loss of all pixels that were measured; ``target`` holds the truth and, as 0 or 1, what was measured."""
+        truth, mask = ops.split(target, 2, axis=1)
+        each = (squared_error if name == "mse" else binary_cross_entropy)(truth, output)
+        each = ops.where(ops.cast(mask, "bool"), each, 0.0)
+        return ops.divide(ops.sum(each), ops.maximum(ops.sum(mask), 1.0))
+
+    return loss
+
+
+def squared_error(truth: Any, output: Any) -> Any:
+    """Squared error of every value."""
+    return ops.square(ops.subtract(output, truth))
+
+
+def binary_cross_entropy(truth: Any, output: Any) -> Any:
+    """Cross-entropy of every value from 0 to 1."""
+    # PyTorch bounds the logarithm itself, at -100; either way a certainty that was wrong does not cost everything.
+    yes, no = (ops.log(ops.maximum(chance, np.finfo(np.float32).tiny)) for chance in (output, 1.0 - output))
+    return ops.negative(ops.add(ops.multiply(truth, yes), ops.multiply(1.0 - truth, no)))
 
 
 def cross_entropy(head: str) -> Callable[[Any, Any], Any]:

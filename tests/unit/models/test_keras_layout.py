@@ -65,7 +65,50 @@ def test_layers_that_do_not_fit_are_refused() -> None:
         from_keras(SPEC, variables | {"classifier": [kernel.T, bias]})
 
 
+def nowcast(order: str) -> ModelSpec:
+    sizes = {"filters": [3, 2], "kernels": [5, 1], "gate_order": order}
+    return convlstm.build(bands=2, history=4, horizon=4, rows=6, columns=5, hyperparameters=sizes)
+
+
+@pytest.mark.parametrize("order", ["ifog", "ifgo", "iofg"])
+def test_a_convolutional_lstm_goes_there_and_back_with_every_bit(order: str) -> None:
+    spec = nowcast(order)
+    given = parameters(spec)
+    variables = to_keras(spec, given)
+    assert [array.shape for array in variables["lstm1"]] == [(5, 5, 2, 12), (5, 5, 3, 12), (12,)]
+    kernel, recurrent, bias = variables["lstm1"]
+    for place, gate in enumerate("ifgo"):
+        # The second filter's part of a gate, from the second band and from the third channel of the hidden state.
+        row = order.index(gate) * 3 + 1
+        assert kernel[4, 2, 1, place * 3 + 1].tobytes() == given["lstm1.weight"][row, 1, 4, 2].tobytes()
+        assert recurrent[4, 2, 2, place * 3 + 1].tobytes() == given["lstm1.weight"][row, 2 + 2, 4, 2].tobytes()
+        assert bias[place * 3 + 1].tobytes() == given["lstm1.bias"][row].tobytes()
+    kernel, _ = variables["output"]
+    assert kernel.shape == (3, 3, 3, 2, 1)
+    assert kernel[0, 1, 2, 1, 0].tobytes() == given["output.weight"][0, 1, 0, 1, 2].tobytes()
+    back = from_keras(spec, variables)
+    assert list(back) == [parameter.name for parameter in spec.parameters]
+    for name, array in given.items():
+        assert back[name].tobytes() == array.tobytes()
+        assert back[name].flags.c_contiguous
+
+
+def test_a_convolutional_lstm_that_does_not_fit_is_refused() -> None:
+    spec = nowcast("ifog")
+    variables = to_keras(spec, parameters(spec))
+    kernel, recurrent, bias = variables["lstm2"]
+    with pytest.raises(ModelError, match="'lstm2' holds 2 variables in Keras, not 3"):
+        from_keras(spec, variables | {"lstm2": [kernel, bias]})
+    with pytest.raises(
+        ModelError, match=r"the recurrent kernel of 'lstm2' from Keras must have shape \(1, 1, 2, 8\), not"
+    ):
+        from_keras(spec, variables | {"lstm2": [kernel, kernel, bias]})
+    with pytest.raises(ModelError, match=r"the bias of 'lstm2' from Keras must have shape \(8,\), not \(7,\)"):
+        from_keras(spec, variables | {"lstm2": [kernel, recurrent, bias[:7]]})
+
+
 def test_a_kind_of_layer_without_a_rule_is_refused() -> None:
-    spec = convlstm.build(bands=1, history=2, horizon=2, rows=4, columns=4)
-    with pytest.raises(ModelError, match="'lstm1' is a convolutional-lstm, which has no rule for Keras"):
+    odd = SPEC.layers[0].model_copy(update={"kind": "attention"})
+    spec = SPEC.model_copy(update={"layers": (odd, *SPEC.layers[1:])})
+    with pytest.raises(ModelError, match="'conv1' is a attention, which has no rule for Keras"):
         to_keras(spec, parameters(spec))

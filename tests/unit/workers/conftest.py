@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import pytest  # noqa: E402
 
 from harness.models import tempcnn  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
+from harness.runtimes.process import Worker  # noqa: E402
+from harness.runtimes.registry import RUNTIMES, availability  # noqa: E402
 
 
 class Asked:
@@ -97,3 +99,22 @@ def source(tmp_path: Path, small_spec: ModelSpec) -> Path:
     (folder / "model.json").write_text(small_spec.to_json())
     (folder / "metadata.json").write_text(json.dumps({"harness.model": "tempcnn", "harness.classes": '["a", "é"]'}))
     return folder
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Worker]]:
+    """One running worker per backend for all tests of this file, and a new one where a test ended it."""
+    logs = tmp_path_factory.mktemp("logs")
+    running: dict[str, Worker] = {}
+
+    def worker(runtime: str) -> Worker:
+        here = availability(RUNTIMES[runtime])
+        if not here.installed:
+            pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
+        if runtime not in running or not running[runtime].alive:
+            running[runtime] = Worker.start(RUNTIMES[runtime], logs / f"{runtime.replace('/', '-')}.log")
+        return running[runtime]
+
+    yield worker
+    for held in running.values():
+        held.close()

@@ -6,7 +6,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +33,6 @@ ROUTES = [
 ]
 TRAINING = {"epochs": 3, "batch_size": 16, "seed": 11, "learning_rate": 0.01}
 X = np.random.default_rng(1).standard_normal((70, 3, 8)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Worker]]:
-    """One running worker per backend for all tests of this file, and a new one where a test ended it."""
-    logs = tmp_path_factory.mktemp("logs")
-    running: dict[str, Worker] = {}
-
-    def worker(runtime: str) -> Worker:
-        here = availability(RUNTIMES[runtime])
-        if not here.installed:
-            pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
-        if runtime not in running or not running[runtime].alive:
-            running[runtime] = Worker.start(RUNTIMES[runtime], logs / f"{runtime.replace('/', '-')}.log")
-        return running[runtime]
-
-    yield worker
-    for held in running.values():
-        held.close()
 
 
 def predicted(worker: Worker, source: Path, precision: str) -> np.ndarray:
