@@ -24,6 +24,7 @@ from harness.execution import Finished
 from harness.models.spec import Head
 from harness.plan import Plan
 from harness.provenance import hardware, harness_version, library_versions, lock_hash
+from harness.report.frames import ExampleFrames
 from harness.runtimes.registry import RUNTIMES
 from harness.runtimes.row import Availability
 from harness.runtimes.tooling import packages
@@ -31,6 +32,9 @@ from harness.store import explained, to_json, write_atomically
 
 #: Under which persistence stands among those who forecast.
 PERSISTENCE = "persistence"
+
+#: Result files that not every run has.
+_SOMETIMES = ("timings.json", "training.csv", "training_seconds.csv", "predictions.csv.gz", "frames.safetensors")
 
 Array = NDArray[Any]
 Rows = Iterable[Sequence[Any]]
@@ -58,14 +62,15 @@ def publish(
     structures: Mapping[str, Any],
     workers: Mapping[str, Any],
     timings: Mapping[str, Any] | None = None,
+    frames: ExampleFrames | None = None,
     pdf: bool,
 ) -> None:
     """Write the result files and the report made from them.
 
     ``tables``: rows by file name, compressed where it ends in ``.gz``. ``structures``: graphs by route label, as the worker
     contract tells them. ``workers``: how often and how fast they started in this run, and what they warned of.
-    ``timings``: what was timed, for a file of its own, since it differs from run to run. The manifest gets its identity
-    last, so that a folder whose manifest names a run is whole.
+    ``timings``: what was timed, for a file of its own, since it differs from run to run. ``frames``: one sequence to be
+    shown. The manifest gets its identity last, so that a folder whose manifest names a run is whole.
     """
     from harness.report.build import build_report
 
@@ -73,7 +78,7 @@ def publish(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "manifest.json").unlink(missing_ok=True)
         # What an earlier run had and this one has not would be taken for this one's.
-        for name in {"timings.json", "training.csv", "training_seconds.csv", "predictions.csv.gz"} - set(tables):
+        for name in {*_SOMETIMES} - set(tables):
             (folder / name).unlink(missing_ok=True)
     write_atomically(folder / "cells.json", to_json([cell.model_dump(mode="json") for cell in cells]))
     graphs = {route: {**graph, "metadata": {}} for route, graph in structures.items()}
@@ -85,12 +90,22 @@ def publish(
         write_atomically(folder / name, content)
     write_atomically(folder / "seconds.json", to_json(seconds))
     write_atomically(folder / "workers.json", to_json(workers))
+    if frames is not None:
+        write_atomically(folder / "frames.safetensors", _stored(frames))
     if timings is not None:
         write_atomically(folder / "timings.json", json.dumps(timings, sort_keys=True, allow_nan=False) + "\n")
     whole = {**manifest, "cells": {cell.cell: cell.verdict.value for cell in cells}}
     write_atomically(folder / "manifest.json", to_json({**whole, "identity": "being written"}))
     build_report(folder, pdf=pdf)
     write_atomically(folder / "manifest.json", to_json(whole))
+
+
+def _stored(frames: ExampleFrames) -> bytes:
+    from safetensors.numpy import save
+
+    # The library writes the memory of an array whatever its order of axes.
+    content: bytes = save({name: np.ascontiguousarray(array) for name, array in frames.tensors().items()})
+    return content
 
 
 def as_csv(rows: Rows) -> str:

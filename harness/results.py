@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from harness.cells import Array, Probe, Source, evaluate, export_record, load_arrays, only_output
+from harness.compare.example import seen_apart, wettest
 from harness.compare.records import CellResult
 from harness.data.prepared_frames import Forecast
 from harness.data.sequences import inputs_of, targets_of
 from harness.errors import WorkerError
 from harness.execution import Finished
 from harness.plan import Cell, Plan
+from harness.report.frames import ExampleFrames
 from harness.result_files import (
     Rows,
     cell_seconds,
@@ -83,8 +85,11 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
     ]
     compared = [cell for cell in outcome.plan.cells if cell.step in outcome.folders]
     tables = _training(source.weights / "training.csv")
+    frames = None
     if probe.forecast is not None:
-        tables |= _forecasts(outcome, source, probe.forecast, compared)
+        forecasts = _forecasts(outcome, source, probe.forecast, compared)
+        tables |= forecast_tables(probe.forecast, forecasts.inputs, forecasts.truth, forecasts.mask, forecasts)
+        frames = forecasts.example()
     else:
         tables |= {
             "predictions.csv.gz": _predictions(outcome, source, compared),
@@ -103,6 +108,7 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
         structures=_structures(outcome),
         workers=outcome.finished.workers,
         timings=timings,
+        frames=frames,
         pdf=pdf,
     )
     return cells
@@ -146,15 +152,58 @@ def _predictions(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterato
     )
 
 
-def _forecasts(outcome: Outcome, source: Source, forecast: Forecast, cells: list[Cell]) -> dict[str, Rows]:
+@dataclass(frozen=True)
+class _Forecasts:
+    """What was seen, what followed it, where that was measured, and the files of those who forecast it.
+
+    Arrays are (sample, band, time or step, row, column); ``ids`` (sample,) in seconds since 1970 UTC.
+    """
+
+    inputs: Array
+    truth: Array
+    mask: Array
+    ids: Array
+    files: tuple[tuple[str, Path], ...]
+    output: str
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        """Everybody's name and forecast, one in memory at a time."""
+        return ((who, only_output(path, self.output)) for who, path in self.files)
+
+    def example(self) -> ExampleFrames | None:
+        """The sequence with most rain, as everybody forecast it whose frames can be told apart; None without sequences."""
+        if not len(self.truth):
+            return None
+        index = wettest(self.truth, self.mask)
+        return ExampleFrames(
+            seen=self.inputs[index, 0],
+            truth=self.truth[index, 0],
+            measured=self.mask[index, 0],
+            forecasts=seen_apart(
+                # A copy: the rest of the array is let go.
+                (who, np.array(array[index, 0]))
+                for who, array in self
+                if array.shape == self.truth.shape
+            ),
+            last_seen=int(self.ids[index]),
+        )
+
+
+def _forecasts(outcome: Outcome, source: Source, forecast: Forecast, cells: list[Cell]) -> _Forecasts:
     evaluation = json.loads((outcome.folders["inputs"] / "evaluation.json").read_text())
+    indices = np.asarray(evaluation["indices"])
     test = load_arrays(outcome.folders["data"] / "test.safetensors")
-    starts = test["starts"][np.asarray(evaluation["indices"])]
-    inputs = inputs_of(test["frames"], starts, forecast.history)
+    starts = test["starts"][indices]
     truth, mask = targets_of(test["frames"], test["valid"], starts, forecast.history, forecast.horizon)
     whos = [("source", source.predictions)] + [(cell.label, outcome.folders[cell.step]) for cell in cells]
-    outputs = ((who, only_output(folder / "test.float32.safetensors", source.output)) for who, folder in whos)
-    return forecast_tables(forecast, inputs, truth, mask, outputs)
+    return _Forecasts(
+        inputs=inputs_of(test["frames"], starts, forecast.history),
+        truth=truth,
+        mask=mask,
+        ids=test["ids"][indices],
+        files=tuple((who, folder / "test.float32.safetensors") for who, folder in whos),
+        output=source.output,
+    )
 
 
 def _probe_outputs(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterator[tuple[str, Array, Array, Array]]:

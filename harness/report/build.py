@@ -18,6 +18,7 @@ from harness.report.figures import (
     error_per_step,
     f1_heatmap,
     f1_per_class,
+    frames,
     noise_floor,
     route_graphs,
     style,
@@ -170,6 +171,7 @@ _CAPTIONS = {
     "holds. A bracket with × n tells a block of nodes once that comes n times in a row.",
     "error_per_step": "Errors of the forecasts by minutes ahead, pooled over all pixels with data of all test samples, persistence "
     "dashed. Runtimes whose errors are equal to four digits are drawn as one.",
+    "frames": "Values in the physical unit; differences are forecast minus truth.",
     "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
     "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
@@ -188,6 +190,7 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
     "culprit": lambda results: "",
     "graphs": lambda results: "",
     "error_per_step": facts.test_samples,
+    "frames": lambda results: "n = 1 test sample",
     "f1_per_class": facts.test_samples,
     "f1_heatmap": facts.test_samples,
     "confusion": facts.test_samples,
@@ -211,6 +214,7 @@ def _write_figures(
                 continue
             groups = f" {' '.join(task.group_notes(results, found))}" if found and name in _GROUPED else ""
             groups += confusion.left_out(found) if found and name == "confusion" else ""
+            groups += f" {frames.caption(results)}" if name == "frames" else ""
             caption = (
                 f"{_CAPTIONS[name]}{groups} {facts.line(results, samples=_SAMPLES[name](results), with_versions=True)}"
             )
@@ -224,6 +228,12 @@ def _write_figures(
                     svgs[name] = content
             if not pdf:
                 _remove(folder, name, ("pdf",))
+        moving = frames.animation(results)
+    if moving is None:
+        _remove(folder, "frames", ("gif",))
+    else:
+        write_atomically(folder / "frames.gif", moving)
+        paths.append(folder / "frames.gif")
     return blocks, svgs, tuple(paths)
 
 
@@ -237,6 +247,7 @@ def _figures(
         "culprit": lambda: culprit.draw(results),
         "graphs": lambda: route_graphs.draw(results),
         "error_per_step": lambda: error_per_step.draw(results),
+        "frames": lambda: frames.draw(results),
         "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found) if found else None,
         "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]) if found else None,
         "confusion": lambda: confusion.draw(results, found),

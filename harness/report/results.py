@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.compare.records import CellResult
 from harness.errors import DataError
+from harness.report.frames import ExampleFrames, read_frames
 from harness.report.manifest import Manifest
 from harness.report.structures import Structure
 from harness.report.timings import Timings
@@ -72,6 +73,8 @@ class Results:
     timings: Timings | None = None
     #: Errors and exceedance by step, of everybody who forecast; None where the data are no frames.
     forecasts: Forecasts | None = None
+    #: One sequence frame by frame; None where the data are no frames.
+    frames: ExampleFrames | None = None
     #: The graph of every route's file, by route label; those of routes that write no graph are not there.
     structures: dict[str, Structure] = field(default_factory=dict)
     #: What the workers of this run did, by runtime; those that were not started are not there.
@@ -138,6 +141,7 @@ def read_results(folder: Path) -> Results:
         else None,
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared and not frames else None,
         forecasts=_forecasts(folder, cells) if frames else None,
+        frames=read_frames(folder / "frames.safetensors") if frames else None,
         seconds=_json_object(folder / "seconds.json"),
         timings=_timings(folder / "timings.json"),
         structures=_structures(folder / "structures.json", cells),

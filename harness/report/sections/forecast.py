@@ -20,7 +20,7 @@ def forecast_section(results: Results, figures: dict[str, FigureBlock]) -> tuple
         f"{listed([f'{value:g} {known.unit}' for value in known.thresholds])} in every pixel with data. "
         f"{facts.line(results, samples=facts.test_samples(results))}"
     )
-    chart = tuple(figures[name] for name in ("error_per_step",) if name in figures)
+    chart = tuple(figures[name] for name in ("error_per_step", "frames") if name in figures)
     blocks: tuple[Block, ...] = (
         Paragraph(text),
         *chart,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fixture import cells, write_results
+from PIL import Image
+from safetensors.numpy import save
 
+from harness.compare.example import seen_apart, wettest
 from harness.compare.forecast import step_errors
 from harness.data.prepared_frames import Forecast
 from harness.errors import DataError
 from harness.report.build import build_report
+from harness.report.frames import ExampleFrames
 from harness.report.results import SOURCE, cell_label, read_results
 from harness.report.tables import forecast as tables
 from harness.result_files import as_csv, forecast_tables
@@ -63,7 +68,78 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "training.csv").write_text("\n".join([*log, ""]))
     for name, rows in made().items():
         (folder / name).write_text(as_csv(rows))
+    (folder / "frames.safetensors").write_bytes(
+        save({k: np.ascontiguousarray(v) for k, v in example().tensors().items()})
+    )
     return folder
+
+
+def example(**changed: object) -> ExampleFrames:
+    """The wettest sequence; one target forecasts more than the source, one the same."""
+    index = wettest(TRUTH, MASK)
+    forecasts = [(SOURCE, SAME[index, 0]), ("same", SAME[index, 0]), ("more", SAME[index, 0] * np.float32(1.1))]
+    whole = ExampleFrames(INPUTS[index, 0], TRUTH[index, 0], MASK[index, 0], seen_apart(forecasts), 1_720_526_400)
+    return dataclasses.replace(whole, **changed)  # type: ignore[arg-type]
+
+
+def test_the_sequence_with_most_measured_rain_is_shown() -> None:
+    sums = [float(TRUTH[index][MASK[index]].sum()) for index in range(len(TRUTH))]
+    assert wettest(TRUTH, MASK) == int(np.argmax(sums))
+    # Rain where nothing was measured does not count.
+    truth, mask = np.zeros((2, 1, 1, 2, 2)), np.ones((2, 1, 1, 2, 2), dtype=bool)
+    truth[0, 0, 0, 0, 0], truth[1, 0, 0, 0, 0], mask[0, 0, 0, 0, 0] = 9.0, 1.0, False
+    assert wettest(truth, mask) == 1
+    with pytest.raises(DataError, match="must be"):
+        wettest(truth[:0], mask[:0])
+
+
+def test_forecasts_that_look_alike_are_shown_once() -> None:
+    assert list(example().forecasts) == [SOURCE, "more"]
+    one = np.zeros((1, 2, 2), dtype=np.float32)
+    broken = np.where(np.eye(2, dtype=bool)[None], np.nan, one)
+    assert list(seen_apart([("a", one), ("b", one + 0.5 / 256), ("c", one + 1 / 255), ("d", broken)])) == [
+        "a",
+        "c",
+        "d",
+    ]
+
+
+def test_frames_are_drawn_and_move_and_are_the_same_bytes_again(folder: Path) -> None:
+    files = build_report(folder)
+    figures = {path.name: path for path in files.figures}
+    assert {"frames.png", "frames.svg", "frames.gif"} <= set(figures)
+    with Image.open(figures["frames.gif"]) as moving:
+        assert moving.n_frames == FORECAST.history + FORECAST.horizon
+        assert moving.info["loop"] == 0
+        shades = set()
+        for index in range(moving.n_frames):
+            moving.seek(index)
+            shades.add(moving.convert("RGB").tobytes())
+        assert len(shades) == moving.n_frames
+    text = files.markdown.read_text()
+    assert "last seen at 2024-07-09 12:00 UTC" in text
+    assert "figures/frames.gif" in text
+    before = {name: path.read_bytes() for name, path in figures.items()}
+    assert {path.name: path.read_bytes() for path in build_report(folder).figures} == before
+
+
+@pytest.mark.parametrize("damage", ["cut", "without", "sizes"])
+def test_frames_that_are_damaged_are_refused_in_one_line(folder: Path, tmp_path: Path, damage: str) -> None:
+    for path in folder.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = tmp_path / "frames.safetensors"
+    arrays = {name: np.ascontiguousarray(array) for name, array in example().tensors().items()}
+    if damage == "without":
+        del arrays["truth"]
+    if damage == "sizes":
+        arrays["truth"] = np.ascontiguousarray(arrays["truth"][:2])
+    content = save(arrays)
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    with pytest.raises(
+        DataError, match=r"frames.safetensors: (is cut short|has no array 'truth'|holds frames of several)"
+    ):
+        read_results(tmp_path)
 
 
 def test_tables_hold_everybody_by_step_in_both_aggregations() -> None:
