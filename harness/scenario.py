@@ -36,6 +36,7 @@ ROUTES: dict[str, Conversion] = {
     "safetensors": Conversion((), "safetensors"),
     "torch-dynamo": Conversion(("pytorch",), "onnx"),
     "torch-script": Conversion(("pytorch",), "onnx"),
+    "torch-scan": Conversion(("pytorch",), "onnx"),
     "keras-export": Conversion(("keras-tensorflow", "keras-torch"), "onnx"),
     "tf2onnx": Conversion(("keras-tensorflow",), "onnx"),
     "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx"),

@@ -1,6 +1,7 @@
 """Routes from PyTorch to ONNX.
 
-``torch-dynamo`` is PyTorch's exporter built on ``torch.export``, ``torch-script`` the older one built on tracing.
+``torch-dynamo`` is PyTorch's exporter built on ``torch.export``, ``torch-script`` the older one built on tracing. Both write
+a loop over time step after step; ``torch-scan`` is the first of them with time kept as ONNX Scan.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from harness.models.spec import ModelSpec
-from harness.workers.engine import Array, Failed
+from harness.models.spec import Axis, ModelSpec
+from harness.workers.engine import Array, Failed, Unsupported
 from harness.workers.onnx_export import Route, Routes
 from harness.workers.pytorch_model import build, fill
 from harness.workers.tensors import dtype_of
+from harness.workers.torch_scan import time_as_scan
 
 #: Samples in the example that is traced: more than one, so that no exporter takes the batch for a constant.
 _EXAMPLE_SAMPLES = 2
@@ -45,12 +47,20 @@ def _dynamic_axes(spec: ModelSpec) -> dict[str, dict[int, str]]:
     }
 
 
-def _dynamo(module: torch.nn.Module, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+def _dynamo(
+    module: torch.nn.Module, spec: ModelSpec, opset: int, fold: bool, path: Path, free: tuple[str, ...] = ()
+) -> str:
+    """``free``: axes of the inputs that are left open although the specification gives their size."""
+
+    def is_dynamic(axis: Axis) -> bool:
+        # PyTorch takes an axis of length 1 for a constant.
+        return axis.size is None or (axis.name in free and axis.size > 1)
+
     dimensions = {
-        axis.name: torch.export.Dim(axis.name) for tensor in spec.inputs for axis in tensor.axes if axis.size is None
+        axis.name: torch.export.Dim(axis.name) for tensor in spec.inputs for axis in tensor.axes if is_dynamic(axis)
     }
     shapes = {
-        tensor.name: {index: dimensions[axis.name] for index, axis in enumerate(tensor.axes) if axis.size is None}
+        tensor.name: {index: dimensions[axis.name] for index, axis in enumerate(tensor.axes) if is_dynamic(axis)}
         for tensor in spec.inputs
     }
     program = torch.onnx.export(
@@ -70,6 +80,15 @@ def _dynamo(module: torch.nn.Module, spec: ModelSpec, opset: int, fold: bool, pa
         raise Failed("torch.onnx.export fell back to TorchScript")
     program.save(str(path), external_data=False)
     return "torch.onnx (torch.export)"
+
+
+def _scan(module: torch.nn.Module, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    with time_as_scan(module) as loops:
+        if not loops:
+            raise Unsupported(
+                f"torch-scan keeps loops over time as Scan, and {spec.model} has none in PyTorch; torch-dynamo exports it"
+            )
+        return f"{_dynamo(module, spec, opset, fold, path, free=('time',))} with {loops} loops as scan"
 
 
 def _script(module: torch.nn.Module, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
@@ -94,6 +113,7 @@ def _script(module: torch.nn.Module, spec: ModelSpec, opset: int, fold: bool, pa
 
 _BY_NAME: dict[str, Route] = {
     "torch-dynamo": _dynamo,
+    "torch-scan": _scan,
     "torch-script": _script,
 }
 

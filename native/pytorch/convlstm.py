@@ -57,17 +57,26 @@ class ConvLSTMLayer(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Hidden states of all steps, beginning from zeros."""
-        hidden = x.new_zeros((x.shape[0], self.filters, x.shape[3], x.shape[4]))
-        cell = hidden
+        hidden, cell = self.start(x)
         steps = []
         for frame in x.unbind(dim=2):
-            convolved = super().forward(torch.cat([frame, hidden], dim=1))
-            gates = dict(zip(self.gate_order, convolved.chunk(4, dim=1), strict=True))
-            candidate = activated(gates["g"], self.activation, self.slope)
-            cell = self.gate(gates["f"]) * cell + self.gate(gates["i"]) * candidate
-            hidden = self.gate(gates["o"]) * activated(cell, self.activation, self.slope)
+            hidden, cell = self.step(frame, hidden, cell)
             steps.append(hidden)
         return torch.stack(steps, dim=2)
+
+    def start(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden state and cell before the first of the frames ``x``: zeros (sample, filter, row, column)."""
+        hidden = x.new_zeros((x.shape[0], self.filters, x.shape[3], x.shape[4]))
+        return hidden, hidden
+
+    def step(self, frame: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden state and cell after one frame (sample, channel, row, column)."""
+        convolved = super().forward(torch.cat([frame, hidden], dim=1))
+        gates = dict(zip(self.gate_order, convolved.chunk(4, dim=1), strict=True))
+        candidate = activated(gates["g"], self.activation, self.slope)
+        cell = self.gate(gates["f"]) * cell + self.gate(gates["i"]) * candidate
+        hidden = self.gate(gates["o"]) * activated(cell, self.activation, self.slope)
+        return hidden, cell
 
     def gate(self, x: Tensor) -> Tensor:
         """How far a gate is open, 0 to 1."""
