@@ -93,7 +93,7 @@ class Graph:
         return name in self._flowing
 
     def constant(self, name: str) -> Constant | None:
-        """The value of a tensor that does not flow, followed through Identity, Transpose, Reshape and their like.
+        """The value of a tensor that does not flow, followed through Identity, Transpose, Reshape, Split and their like.
 
         None where it flows, where it is left out, or where the target does not report the value it comes from.
         """
@@ -102,12 +102,14 @@ class Graph:
         if name in self.values:
             return Constant(name, self.values[name])
         node = self.producer.get(name)
-        if node is None or node.operator not in LAYOUT_OPERATORS:
+        if node is None or node.operator not in (*LAYOUT_OPERATORS, "Split"):
             return None
         origin = self.constant(node.input(0))
         if origin is None:
             return None
         try:
+            if node.operator == "Split":
+                return Constant(origin.name, self._part(node, origin.value, node.outputs.index(name)))
             return Constant(origin.name, self._laid_out(node, origin.value))
         except ValueError:
             return None
@@ -116,10 +118,24 @@ class Graph:
         """The name under which a constant is stored: that at the root of its Identity, Transpose, ... chain."""
         while name not in self.values and name in self.producer:
             node = self.producer[name]
-            if node.operator not in LAYOUT_OPERATORS or not node.input(0):
+            if node.operator not in (*LAYOUT_OPERATORS, "Split") or not node.input(0):
                 break
             name = node.input(0)
         return name
+
+    def _part(self, node: Node, value: Array, index: int) -> Array:
+        """One of the parts that Split makes. Raises ValueError where their sizes are not known."""
+        axis = int(node.attributes.get("axis", 0))
+        sizes = node.attributes.get("split")
+        if sizes is None and node.input(1):
+            stated = self.constant(node.input(1))
+            if stated is None:
+                raise ValueError("the sizes of a split are not known")
+            sizes = [int(size) for size in stated.value.ravel()]
+        # Parts of like size, the last of which may be smaller.
+        size = -(-value.shape[axis] // len(node.outputs))
+        ends = np.cumsum(sizes) if sizes is not None else size * np.arange(1, len(node.outputs) + 1)
+        return np.split(value, [int(end) for end in ends[:-1]], axis=axis)[index]
 
     def _laid_out(self, node: Node, value: Array) -> Array:
         if node.operator == "Transpose":

@@ -34,7 +34,9 @@ from harness.compare.parameter_rows import (
 )
 from harness.compare.permutation import describe_permutation
 from harness.compare.records import Finding, ParameterComparison, ParameterRow, Verdict
-from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles, unrolled
+from harness.compare.recurrent import join_gates, unrolled
+from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles
+from harness.compare.subgraphs import flattened
 from harness.compare.ulp import bits, ordered
 from harness.errors import ModelError
 from harness.models.spec import Layer, ModelSpec, Parameter
@@ -73,6 +75,8 @@ def compare_parameters(
                 where=spec.model,
             )
     comparer = _Comparer(spec, source)
+    if structure is not None:
+        structure = flattened(structure)
     extra = comparer.by_name(target) if structure is None else comparer.by_role(Graph(structure, target))
     rows = [comparer.rows[parameter.name] for parameter in spec.parameters]
     used = None if structure is None else {name for node in structure["nodes"] for name in node["inputs"]}
@@ -89,6 +93,8 @@ def compare_parameters(
         source_count=sum(int(source[parameter.name].size) for parameter in spec.parameters),
         target_count=sum(int(value.size) for value in target.values() if value.dtype.kind == "f"),
         folded=comparer.folded,
+        copies=comparer.copies,
+        copied_count=comparer.copied,
         findings=findings,
     )
 
@@ -102,6 +108,8 @@ class _Comparer:
         self.rows: dict[str, ParameterRow] = {}
         #: Whether the target computes some batch normalisation in other parameters, rightly or wrongly.
         self.folded = False
+        #: Most copies of one weight of a recurrence that is unrolled, and the scalars of all copies but the first.
+        self.copies, self.copied = 1, 0
         self.layer_of = {parameter.name: layer for layer in spec.layers for parameter in layer.parameters}
 
     def by_name(self, target: Mapping[str, Array]) -> list[str]:
@@ -121,25 +129,37 @@ class _Comparer:
         """Pair by role; returns stored names of floating-point constants that have no part in the specification."""
         roles = find_roles(graph)
         recurrent = any(layer.kind == "convolutional-lstm" for layer in self.spec.layers)
-        held, copies = unrolled(roles.linears) if recurrent else (roles.linears, [])
+        held, copies = roles.linears, list[str]()
+        if recurrent:
+            gates = str(self.spec.hyperparameters.get("gate_order", "ifog"))
+            held, copies = unrolled(join_gates(graph, held, gates))
+            self.copies = max((linear.copies for linear in held), default=1)
+            self.copied = sum(int(graph.values[name].size) for name in copies if name in graph.values)
         linears = [layer for layer in self.spec.layers if layer.kind != "batch-normalisation"]
         normalised_by = {layer.normalises: layer for layer in self.spec.layers if layer.normalises is not None}
         pairs = _aligned([self._size(layer) for layer in linears], [_elements(linear) for linear in held])
-        extra = [name for name in roles.others if name not in copies]
+        # A recurrence begins from zeros, which many an exporter stores.
+        zeros = [name for name in roles.others if recurrent and not graph.values[name].any()]
+        extra = [name for name in roles.others if name not in copies and name not in zeros]
         for layer, index in zip(linears, pairs, strict=True):
             found = held[index] if index is not None else None
             self.linear(layer, normalised_by.get(layer.name), found)
         standing = [layer for layer in self.spec.layers if layer.parameters[0].name not in self.rows]
         for layer, normaliser in zip(standing, roles.normalisers, strict=False):
             self.normaliser(layer, normaliser)
-        for layer in standing[len(roles.normalisers) :]:
+        written = standing[len(roles.normalisers) :]
+        for layer, affine in zip(written, roles.affines, strict=False):
+            self._arithmetic(layer, None, affine)
+        for layer in written[len(roles.affines) :]:
             self.normaliser(layer, None)
+        for affine in roles.affines[len(written) :]:
+            extra += affine.names
         for normaliser in roles.normalisers[len(standing) :]:
             extra += [held.name for held in normaliser.parameters.values()]
         for index, linear in enumerate(held):
             if index not in pairs:
                 extra += [one.name for one in _all_held(linear)]
-        used = {row.target_name for row in self.rows.values()}
+        used = {name for row in self.rows.values() for name in (row.target_name or "").split(", ")}
         return sorted({name for name in extra if name in graph.values and name not in used})
 
     def linear(self, layer: Layer, normalising: Layer | None, found: Linear | None) -> None:
@@ -162,7 +182,7 @@ class _Comparer:
             self.compare(weight, found.weight, notes=found.notes)
             if bias is not None:
                 self._bias_before_arithmetic(bias, found)
-            self._arithmetic(normalising, bias, found, plain)
+            self._arithmetic(normalising, bias, plain)
             return
         if same_values(self.source[weight.name], found.weight.value) and self._not_trivial(normalising):
             # Unchanged weights and no batch normalisation: it was not folded but is gone.
@@ -295,7 +315,7 @@ class _Comparer:
         if found.bias is not None:
             self.compare(bias, found.bias)
 
-    def _arithmetic(self, normalising: Layer, bias: Parameter | None, found: Linear, affine: Affine) -> None:
+    def _arithmetic(self, normalising: Layer, bias: Parameter | None, affine: Affine) -> None:
         """Batch normalisation written as products and sums with constants, which are compared as scale and offset."""
         self.folded = True
         normalisation = self._normalisation(normalising)
@@ -313,7 +333,7 @@ class _Comparer:
         wrong_scale = ~(np.abs(affine.scale - scale) <= tolerance)
         wrong_offset = ~(np.abs(affine.offset - offset) <= wide)
         holds = not (wrong_scale.any() or wrong_offset.any())
-        note = f"written as arithmetic after {normalising.normalises}"
+        note = "written as arithmetic" + (f" after {normalising.normalises}" if normalising.normalises else "")
         if not holds:
             note += (
                 f", which does not hold: {int(wrong_scale.sum())} scales and {int(wrong_offset.sum())} offsets of "

@@ -86,7 +86,9 @@ class ParameterRow(Record):
 class ParameterComparison(Record):
     """Canonical parameters against those the target really holds, bit for bit.
 
-    ``folded``: whether the target holds some batch normalisation in other parameters. Counts are of scalars.
+    ``folded``: whether the target holds some batch normalisation in other parameters. Counts are of scalars. ``copies``: how
+    often the target stores a weight of a recurrence that was unrolled, ``copied_count`` the scalars of all copies but the
+    first; they are told by their bits, not by names.
     """
 
     verdict: Verdict
@@ -94,6 +96,8 @@ class ParameterComparison(Record):
     source_count: int
     target_count: int
     folded: bool
+    copies: int = 1
+    copied_count: int = 0
     findings: list[Finding] = []
 
 

@@ -31,12 +31,19 @@ _SETTINGS: dict[str, frozenset[int]] = {
 class Held:
     """One parameter as the target holds it: its name in the file and its value in the canonical layout.
 
-    ``value`` is None where the target does not report it.
+    ``value`` is None where the target does not report it. ``stored``: the names of the tensors it was joined from, where there
+    is more than one.
     """
 
     name: str
     value: Array | None
     note: str = ""
+    stored: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stored tensors that it is made of."""
+        return self.stored or (self.name,)
 
 
 @dataclass
@@ -79,18 +86,21 @@ class Linear:
     normaliser: Normaliser | None = None
     affine: Affine | None = None
     notes: list[str] = field(default_factory=list)
+    #: Tensors of the file that hold the weight: one for every step where a recurrence is unrolled to copies.
+    copies: int = 1
 
 
 @dataclass
 class Roles:
     """Everything of a graph that has a part to play, in the order of the flow of data.
 
-    ``normalisers``: those that follow no linear operation. ``others``: stored names of floating-point constants that
-    the graph uses (or carries) in no known role.
+    ``normalisers``: those that follow no linear operation; ``affines``: products and sums with one constant per channel that
+    do not either. ``others``: stored names of floating-point constants that the graph uses (or carries) in no known role.
     """
 
     linears: list[Linear]
     normalisers: list[Normaliser]
+    affines: list[Affine]
     others: list[str]
 
 
@@ -115,41 +125,41 @@ def find_roles(graph: Graph) -> Roles:
         taken.add(linear.weight.name)
         if linear.bias is not None:
             taken.add(linear.bias.name)
-    return Roles(linears, normalisers, _others(graph, taken))
+    affines = _standing(graph, followed)
+    taken.update(name for affine in affines for name in affine.names)
+    return Roles(linears, normalisers, affines, _others(graph, taken))
 
 
-def unrolled(linears: list[Linear]) -> tuple[list[Linear], list[str]]:
-    """Linear operations of a graph whose recurrence is unrolled: each weight with its bias once, noted how often.
+def _standing(graph: Graph, followed: set[int]) -> list[Affine]:
+    """Products and sums with constants per channel, one after the other, where no linear operation stands before."""
+    found: list[Affine] = []
+    done = set(followed)
+    for node in graph.nodes:
+        flowing = [name for name in node.inputs if graph.flows(name)]
+        if id(node) in done or len(flowing) != 1:
+            continue
+        affine, name = None, flowing[0]
+        while (constant := _operand(graph, node, name)) is not None and _per_channel(constant):
+            further = _compose(affine, node, name, constant)
+            if further is None:
+                break
+            affine = further
+            done.add(id(node))
+            name = node.outputs[0]
+            consumers = graph.consumers.get(name, [])
+            if len(consumers) != 1:
+                break
+            node = consumers[0]
+        # Without a scale it is no more than a bias.
+        if affine is not None and affine.scale.size > 1:
+            found.append(affine)
+    return found
 
-    Every step uses the same tensors, or copies of them: what has the same bits is one. Returns the operations in the order
-    of their first use, and the stored names of the copies that were left out.
-    """
-    once: dict[tuple[Any, ...], Linear] = {}
-    uses: dict[tuple[Any, ...], int] = {}
-    names: dict[tuple[Any, ...], set[str]] = {}
-    left_out: set[str] = set()
-    for number, linear in enumerate(linears):
-        key = (_bits(linear.weight, number), _bits(linear.bias, number), linear.kind)
-        first = once.setdefault(key, linear)
-        uses[key] = uses.get(key, 0) + 1
-        names.setdefault(key, set()).add(linear.weight.name)
-        if first is not linear:
-            left_out |= {held.name for held in (linear.weight, linear.bias) if held is not None}
-    for key, linear in once.items():
-        if uses[key] > 1:
-            copies = f" in {len(names[key])} copies" if len(names[key]) > 1 else ""
-            linear.notes.append(f"used by {uses[key]} nodes{copies}")
-    kept = {held.name for linear in once.values() for held in (linear.weight, linear.bias) if held is not None}
-    return list(once.values()), sorted(left_out - kept)
 
-
-def _bits(held: Held | None, number: int) -> tuple[Any, ...] | None:
-    """What tells two held tensors apart; one that is not reported is like no other but its namesake."""
-    if held is None:
-        return None
-    if held.value is None:
-        return (held.name or number,)
-    return (held.value.shape, held.value.dtype.str, np.ascontiguousarray(held.value).tobytes())
+def _per_channel(constant: Constant) -> bool:
+    """Whether a constant has a value for every channel and none for anything else."""
+    value = constant.value
+    return value.dtype.kind == "f" and value.size > 1 and max(value.shape) == value.size
 
 
 def _linear(graph: Graph, node: Node) -> Linear | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.compare.graph import LAYOUT_OPERATORS, Graph, Node
 from harness.compare.records import Finding, Verdict
+from harness.compare.subgraphs import flattened
 from harness.models.spec import Head, ModelSpec, TensorSpec
 
 #: Heads by the operator that a graph ends in; a logarithm after a softmax is a log-softmax.
@@ -79,7 +80,7 @@ def compare_structure(
     """
     findings = list(_compare_metadata(metadata, expected_metadata))
     if structure is not None:
-        graph = Graph(structure, values or {})
+        graph = Graph(flattened(structure), values or {})
         findings += _compare_tensors(spec, structure, expected_metadata)
         findings += _compare_head(spec, graph)
         findings += _training_mode(structure, graph)

@@ -71,6 +71,32 @@ def nodes(model: ModelProto) -> Iterator[NodeProto]:
         yield from function.node
 
 
+def scopes(model: ModelProto) -> Iterator[tuple[GraphProto, dict[str, str]]]:
+    """The main graph and every graph inside of its nodes, with what each of their own tensors is called among all.
+
+    They keep their names. Where several graphs use one and the same, which ONNX allows beside each other, the second and those
+    after it become ``<name>#2``, and so on.
+    """
+    taken: set[str] = set()
+    for graph in _with_subgraphs(model.graph):
+        names: dict[str, str] = {}
+        own = [entry.name for entry in (*graph.input, *graph.initializer)]
+        own += [name for node in graph.node for name in node.output if name]
+        for name in dict.fromkeys(own):
+            unique, number = name, 1
+            while unique in taken:
+                number += 1
+                unique = f"{name}#{number}"
+            taken.add(unique)
+            names[name] = unique
+        yield graph, names
+
+
+def stored(model: ModelProto) -> dict[str, TensorProto]:
+    """Initializers of a model by name, those of graphs inside of its nodes included; see :func:`scopes` for equal names."""
+    return {names[tensor.name]: tensor for graph, names in scopes(model) for tensor in graph.initializer}
+
+
 def tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Every tensor stored in a model: initializers and tensor attributes, sparse ones by their parts."""
     for graph in graphs(model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.op_run import OpRun
 
 from harness.workers.engine import (
     Array,
@@ -26,7 +25,8 @@ from harness.workers.engine import (
 )
 from harness.workers.onnx_cut import Cutter
 from harness.workers.onnx_double import widen
-from harness.workers.onnx_file import inputs_of, metadata_of, nodes, outputs_of, read_model
+from harness.workers.onnx_file import inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
+from harness.workers.onnx_reference_operators import OPERATORS
 from harness.workers.onnx_structure import structure
 
 #: Operators that the reference implementation computes in float32 whatever it is given: no oracle can be made of them.
@@ -40,40 +40,23 @@ _SINGLE_ONLY = (
 )
 
 
-class BatchNormalization(OpRun):  # type: ignore[misc]
-    """Batch normalisation with the given statistics, for every opset.
-
-    onnx.reference takes the statistics of the batch for opsets 9 to 13 (and has no idea of test mode in them), which is
-    the training mode. Formula: y = scale (x - mean) / sqrt(variance + epsilon) + shift, over axis 1.
-    """
-
-    op_domain = ""
-
-    def _run(  # type: ignore[no-untyped-def]
-        self, x, scale, shift, mean, variance, epsilon=None, training_mode=None, is_test=None, spatial=None, **unused
-    ):
-        over_channels = (1, -1) + (1,) * (x.ndim - 2)
-        scale, shift, mean, variance = (values.reshape(over_channels) for values in (scale, shift, mean, variance))
-        y = scale * (x - mean) / np.sqrt(variance + x.dtype.type(epsilon)) + shift
-        return (y.astype(x.dtype, copy=False),)
-
-
 class ReferenceModel(LoadedModel):
     """A model held by ReferenceEvaluator."""
 
     def __init__(self, model: ModelProto, precision: Precision) -> None:
         self._dtypes = {
-            tensor.name: onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type) for tensor in model.graph.initializer
+            name: onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type) for name, tensor in stored(model).items()
         }
         held = widen(model) if precision == "float64" else _inlined(model)
         _check(held, precision)
+        self._held = held
         self._tensor_names = {value for node in held.graph.node for value in node.output if value}
         self.widened = precision == "float64"
         self.inputs = inputs_of(model)
         self.outputs = outputs_of(model)
         self.metadata = metadata_of(model)
         try:
-            self._evaluator = ReferenceEvaluator(held, new_ops=[BatchNormalization])
+            self._evaluator = ReferenceEvaluator(held, new_ops=OPERATORS)
         except RuntimeError as error:
             # An operator or a version of it without an implementation, which the message names.
             raise Unsupported(f"onnx.reference: {error}") from error
@@ -92,11 +75,11 @@ class ReferenceModel(LoadedModel):
 
     def parameters(self) -> dict[str, Array]:
         """The evaluator's initializers; those widened for an oracle are narrowed again, which is exact."""
-        held: dict[str, Any] = self._evaluator.rt_inits_
         return {
-            name: np.asarray(array).astype(self._dtypes[name], copy=False)
-            for name, array in held.items()
-            if name in self._dtypes
+            names[name]: np.asarray(array).astype(self._dtypes[names[name]], copy=False)
+            for evaluator, (_, names) in zip(_evaluators(self._evaluator), scopes(self._held), strict=True)
+            for name, array in evaluator.rt_inits_.items()
+            if names.get(name) in self._dtypes
         }
 
     def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
@@ -109,12 +92,21 @@ class ReferenceModel(LoadedModel):
         return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
 
 
+def _evaluators(evaluator: ReferenceEvaluator) -> Iterator[ReferenceEvaluator]:
+    """An evaluator and those of the graphs inside of its nodes, in the order of the file."""
+    yield evaluator
+    for node in evaluator.rt_nodes_:
+        for attribute in node.onnx_node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _evaluators(getattr(node, attribute.name))
+
+
 def run_model(model: ModelProto, precision: Precision, feeds: Mapping[str, Any]) -> dict[str, Any]:
     """Every output of a model by name, for feeds in the dtypes of that precision. Raises Unsupported by name."""
     held = widen(model) if precision == "float64" else _inlined(model)
     _check(held, precision)
     names = [info.name for info in held.graph.output]
-    found = ReferenceEvaluator(held, new_ops=[BatchNormalization]).run(names, dict(feeds))
+    found = ReferenceEvaluator(held, new_ops=OPERATORS).run(names, dict(feeds))
     # NumPy's scalars are tensors without axes; sequences and empty optionals stay what they are.
     values = (np.asarray(value) if isinstance(value, np.generic) else value for value in found)
     return dict(zip(names, values, strict=True))

@@ -27,7 +27,7 @@ from harness.workers.engine import (
     thread_count,
 )
 from harness.workers.onnx_double import widen
-from harness.workers.onnx_file import inputs_of, outputs_of, read_model
+from harness.workers.onnx_file import inputs_of, outputs_of, read_model, stored
 from harness.workers.onnx_structure import structure
 
 #: Words in ONNX Runtime's errors that mean "not supported here" rather than "the file is wrong".
@@ -84,7 +84,7 @@ class RuntimeModel(LoadedModel):
         self.widened = precision == "float64"
         self._model = widen(model) if precision == "float64" else model
         self._source: str | bytes = self._model.SerializeToString() if precision == "float64" else str(path)
-        self._file_names = {tensor.name for tensor in model.graph.initializer}
+        self._file_names = set(stored(model))
         self.inputs: list[TensorInfo] = inputs_of(model)
         self.outputs: list[TensorInfo] = outputs_of(model)
         for info in (*self.inputs, *self.outputs):
@@ -120,9 +120,9 @@ class RuntimeModel(LoadedModel):
             _session(str(self._path), options)
             held = onnx.load(str(written))
         return {
-            tensor.name: onnx.numpy_helper.to_array(tensor)
-            for tensor in held.graph.initializer
-            if tensor.name in self._file_names
+            name: onnx.numpy_helper.to_array(tensor)
+            for name, tensor in stored(held).items()
+            if name in self._file_names
         }
 
     def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:

@@ -15,7 +15,11 @@ pytest.importorskip("onnxscript")
 
 from conftest import Asked, random_parameters  # noqa: E402
 
+from harness.compare.parameters import compare_parameters  # noqa: E402
+from harness.compare.records import Verdict  # noqa: E402
 from harness.models import convlstm  # noqa: E402
+from harness.workers.onnx_file import stored  # noqa: E402
+from harness.workers.onnx_structure import structure  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 SPEC = convlstm.build(
@@ -84,3 +88,15 @@ def test_a_model_without_a_loop_is_refused_in_one_line(source: Path, ask: Callab
         "torch-scan keeps loops over time as Scan, and tempcnn has none in PyTorch; torch-dynamo exports it"
     )
     assert not list((source / "out").iterdir())
+
+
+def test_parameters_used_in_the_bodies_are_those_of_the_source(scanned: tuple[Path, dict[str, Any]]) -> None:
+    model = onnx.load(scanned[0] / "model.onnx")
+    held = {name: onnx.numpy_helper.to_array(tensor) for name, tensor in stored(model).items()}
+    described = structure(model, scanned[0] / "model.onnx")
+    assert compare_parameters(SPEC, WEIGHTS, described, held).verdict is Verdict.IDENTICAL
+    held["lstm2.weight"] = held["lstm2.weight"].copy()
+    held["lstm2.weight"].flat[3] = np.nextafter(held["lstm2.weight"].flat[3], np.float32(9))
+    found = compare_parameters(SPEC, WEIGHTS, described, held)
+    assert found.verdict is Verdict.DIVERGENT
+    assert [row.name for row in found.rows if row.relation == "unequal"] == ["lstm2.weight"]
