@@ -295,8 +295,6 @@ def _ranked(name: str, value: Any) -> ValueInfoProto | None:
 
 def _reason(node: NodeProto, arrays: bool) -> str | None:
     """Why a node cannot be run on its own, or None where it can."""
-    if _subgraphs(node):
-        return "it has a subgraph"
     if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
         return "it draws at random"
     return None if arrays else "it takes or gives what is no tensor"

@@ -328,15 +328,26 @@ def test_where_a_part_cannot_go_on_the_whole_model_is_run_for_it(tmp_path: Path)
     assert all(row.accumulated is not None and row.accumulated.rms_ratio <= 4 for row in found.rows)
 
 
-def test_a_node_with_a_subgraph_is_named_as_not_examined(tmp_path: Path) -> None:
+def sharpened(made: ModelProto) -> None:
+    """Another slope in the branch of an If."""
+    for node in made.graph.node:
+        for entry in node.attribute:
+            if node.op_type == "If" and entry.name == "then_branch":
+                entry.g.node[0].attribute[0].f = 0.5
+
+
+def test_a_node_with_a_subgraph_is_one_node_with_what_it_reads_around_it(tmp_path: Path) -> None:
     branches = {
         f"{name}_branch": helper.make_graph(
-            [helper.make_node(operator, ["h"], [name])], name, [], [helper.make_tensor_value_info(name, FLOAT, None)]
+            [helper.make_node("LeakyRelu", ["h"], [name], alpha=alpha)],
+            name,
+            [],
+            [helper.make_tensor_value_info(name, FLOAT, None)],
         )
-        for name, operator in (("then", "Relu"), ("else", "Neg"))
+        for name, alpha in (("then", 0.25), ("else", 0.75))
     }
     nodes = [
-        helper.make_node("Sigmoid", ["x"], ["h"], name="before"),
+        helper.make_node("Tanh", ["x"], ["h"], name="before"),
         helper.make_node("If", ["switch"], ["i"], name="choose", **branches),
         helper.make_node("Exp", ["i"], ["y"], name="after"),
     ]
@@ -347,12 +358,13 @@ def test_a_node_with_a_subgraph_is_named_as_not_examined(tmp_path: Path) -> None
         weights={"switch": np.array(True)},
     )
     found = walk(made, tmp_path, Target("python/onnxruntime", tmp_path))
-    assert found.not_examined == ["If 'choose': it has a subgraph"]
-    rows = {row.node: row for row in found.rows}
-    assert rows["choose"].local is None
-    assert rows["choose"].accumulated is not None
-    assert rows["after"].local is not None
+    assert found.not_examined == []
     assert found.culprit is None
+    assert all(row.local is not None and row.local.rms_ratio <= 4 for row in found.rows)
+    (tmp_path / "faulty").mkdir()
+    found = walk(made, tmp_path / "faulty", Target("python/onnxruntime", tmp_path, sharpened))
+    assert found.culprit is not None
+    assert (found.culprit.node, found.culprit.operator) == ("choose", "If")
 
 
 def test_a_node_that_the_target_refuses_is_named_and_the_others_are_examined(tmp_path: Path) -> None:
