@@ -115,8 +115,8 @@ python_text <- function(text) {
 # onnxruntime reads the file itself; what this package reads of it describes the model.
 onnxruntime_read <- function(path, precision) {
   parsed <- parse_file(path)
-  held <- vapply(parsed$graph$initializers, `[[`, "", "name")
-  inputs <- Filter(function(info) !info$name %in% held, parsed$graph$inputs)
+  held <- names_of(lift_initializers(parsed$graph)$initializers)
+  inputs <- Filter(function(info) !info$name %in% names_of(parsed$graph$initializers), parsed$graph$inputs)
   for (info in c(inputs, parsed$graph$outputs)) {
     check_value_type(info)
     if (info$dtype == "bfloat16") {
@@ -145,8 +145,8 @@ onnxruntime_parameters <- function(model) {
   options$graph_optimization_level <- onnxruntime_modules()$onnxruntime$GraphOptimizationLevel$ORT_DISABLE_ALL
   options$optimized_model_filepath <- python_text(written)
   onnxruntime_session(python_text(model$path), options)
-  initializers <- parse_file(written)$graph$initializers
-  names(initializers) <- vapply(initializers, `[[`, "", "name")
+  initializers <- lift_initializers(parse_file(written)$graph)$initializers
+  names(initializers) <- names_of(initializers)
   initializers[names(initializers) %in% model$graph$held]
 }
 

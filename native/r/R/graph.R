@@ -10,73 +10,91 @@ last_opset <- 28
 #' @param model what `parse_model()` returns.
 #' @param precision `"float32"` or `"float64"`, see [onnx_read()].
 #' @param table the operators, see operator_table(); `runtime` who refuses what is not in it.
-#' @return list(inputs, outputs, initializers, values, nodes, slots, constants).
+#' @return list(inputs, optional_inputs, outputs, output_slots, names, initializers, tensors, nodes, opset, precision,
+#'   release). `names` are the values' names by slot; `tensors` fill the first slots, one for each of `initializers`.
 #' @noRd
 build_graph <- function(model, precision, table = operator_table(), runtime = "r/base") {
-  graph <- model$graph
-  opset <- check_opsets(model)
-  initializer_names <- vapply(graph$initializers, `[[`, "", "name")
-  input_names <- vapply(graph$inputs, `[[`, "", "name")
-  output_names <- vapply(graph$outputs, `[[`, "", "name")
-  check_names(c(initializer_names, input_names, output_names, unlist(lapply(graph$nodes, `[`, c(
-    "name", "operator", "domain", "inputs", "outputs"
-  )))))
-  if (anyDuplicated(initializer_names)) {
-    stop_bad_input("two initializers are named ", quoted(initializer_names[anyDuplicated(initializer_names)]))
-  }
-  if (anyDuplicated(input_names)) {
-    stop_bad_input("two inputs are named ", quoted(input_names[anyDuplicated(input_names)]))
-  }
-  if (length(output_names) == 0L) stop_bad_input("not a valid ONNX file: the graph has no output")
-  for (info in c(graph$inputs, graph$outputs)) check_value_type(info)
+  context <- list(opset = check_opsets(model), precision = precision, table = table, runtime = runtime)
+  check_names(all_names(model$graph))
+  graph <- lift_initializers(model$graph)
+  input_names <- names_of(graph$inputs)
+  held <- names_of(graph$initializers)
+  check_interface(graph)
+  if (length(graph$outputs) == 0L) stop_bad_input("not a valid ONNX file: the graph has no output")
+  resolved <- resolve_nodes(graph, unique(c(held, input_names)), character(), context)
+  tensors <- lapply(graph$initializers, function(p) tensor(decode_values(p$bytes, p$dtype), p$shape, p$dtype))
+  tensors <- hold_factors(tensors, resolved$nodes)
+  graph <- list(
+    inputs = graph$inputs[!input_names %in% held], optional_inputs = input_names, outputs = graph$outputs,
+    output_slots = resolved$output_slots, names = resolved$names, initializers = graph$initializers, tensors = tensors,
+    nodes = resolved$nodes, opset = context$opset, precision = precision
+  )
+  check_large_integers(graph)
+  graph$release <- release_plan(graph)
+  graph
+}
 
-  given <- unique(c(initializer_names, input_names))
-  node_outputs <- unlist(lapply(graph$nodes, `[[`, "outputs"))
+names_of <- function(values) vapply(values, `[[`, "", "name")
+
+# What a graph declares: no name twice, types that a tensor here can have.
+check_interface <- function(graph) {
+  for (kind in c("initializers", "inputs")) {
+    names <- names_of(graph[[kind]])
+    if (anyDuplicated(names)) stop_bad_input("two ", kind, " are named ", quoted(names[anyDuplicated(names)]))
+  }
+  for (info in c(graph$inputs, graph$outputs)) check_value_type(info)
+}
+
+#' The nodes of a graph with every name resolved to a slot
+#'
+#' @param graph a parsed graph; `given` the names of what is there before its first
+#'   node; `outside` the names that an outer graph has computed by then.
+#' @param context opset, precision, table, runtime.
+#' @return list(names, nodes, output_slots, captured): `captured` are the names of
+#'   `outside` that the graph reads, which are the last of `names`. The input slots of a
+#'   node are those of its inputs, then those of what its own subgraphs capture.
+#' @noRd
+resolve_nodes <- function(graph, given, outside, context) {
+  output_lists <- lapply(graph$nodes, `[[`, "outputs")
+  node_outputs <- unlist(output_lists)
   names <- c(given, node_outputs[nzchar(node_outputs)])
   if (anyDuplicated(names)) {
     stop_bad_input("the value ", quoted(names[anyDuplicated(names)]), " is computed twice")
   }
   # Where each value is made: 0 before the first node.
-  made_at <- c(rep(0, length(given)), rep(seq_along(graph$nodes), vapply(graph$nodes, function(n) {
-    sum(nzchar(n$outputs))
-  }, 0)))
+  made_at <- c(rep(0, length(given)), rep(seq_along(graph$nodes), vapply(output_lists, function(o) sum(nzchar(o)), 0)))
+  nodes <- lapply(seq_along(graph$nodes), function(k) {
+    prepare_node(graph$nodes[[k]], k, context, function() c(outside, names[made_at < k]))
+  })
+  output_names <- names_of(graph$outputs)
+  node_inputs <- lapply(nodes, function(node) c(node$inputs, node$captured))
+  read <- c(unlist(lapply(nodes, `[[`, "inputs")), output_names)
+  captured <- setdiff(c(intersect(read, outside), unlist(lapply(nodes, `[[`, "captured"))), names)
+  names <- c(names, captured)
+  made_at <- c(made_at, rep(0, length(captured)))
   # One look-up for all nodes: a file may have thousands.
-  node_inputs <- lapply(graph$nodes, `[[`, "inputs")
   input_slots <- relist_flat(match(unlist(node_inputs), names, 0L), node_inputs)
-  output_lists <- lapply(graph$nodes, `[[`, "outputs")
   output_slots <- relist_flat(match(unlist(output_lists), names, 0L), output_lists)
-  nodes <- vector("list", length(graph$nodes))
-  for (k in seq_along(graph$nodes)) {
-    node <- prepare_node(graph$nodes[[k]], k, opset, precision, table, runtime)
+  for (k in seq_along(nodes)) {
     slots <- input_slots[[k]]
-    unmade <- nzchar(node$inputs) & slots == 0L
+    unmade <- nzchar(node_inputs[[k]]) & slots == 0L
     if (any(unmade)) {
-      stop_bad_input("node ", node$label, " reads ", quoted(node$inputs[unmade]), ", which nothing computes")
+      stop_bad_input("node ", nodes[[k]]$label, " reads ", quoted(node_inputs[[k]][unmade]), ", which nothing computes")
     }
     late <- slots > 0L
     late[late] <- made_at[slots[late]] >= k
     if (any(late)) {
-      stop_bad_input("node ", node$label, " reads ", quoted(node$inputs[late]), " before it is computed: ",
+      stop_bad_input("node ", nodes[[k]]$label, " reads ", quoted(node_inputs[[k]][late]), " before it is computed: ",
                      "the nodes are not in topological order")
     }
-    node$input_slots <- slots
-    node$output_slots <- output_slots[[k]]
-    nodes[[k]] <- node
+    nodes[[k]]$input_slots <- slots
+    nodes[[k]]$output_slots <- output_slots[[k]]
   }
-  output_slots <- match(output_names, names)
-  if (anyNA(output_slots)) {
-    stop_bad_input("the graph output ", quoted(output_names[is.na(output_slots)]), " is computed by nothing")
+  wanted <- match(output_names, names)
+  if (anyNA(wanted)) {
+    stop_bad_input("the graph output ", quoted(output_names[is.na(wanted)]), " is computed by nothing")
   }
-  tensors <- lapply(graph$initializers, function(p) tensor(decode_values(p$bytes, p$dtype), p$shape, p$dtype))
-  tensors <- hold_factors(tensors, nodes)
-  graph <- list(
-    inputs = graph$inputs[!input_names %in% initializer_names], optional_inputs = input_names,
-    outputs = graph$outputs, output_slots = output_slots, names = names,
-    initializers = graph$initializers, tensors = tensors, nodes = nodes, opset = opset, precision = precision
-  )
-  check_large_integers(graph)
-  graph$release <- release_plan(graph)
-  graph
+  list(names = names, nodes = nodes, output_slots = wanted, captured = captured)
 }
 
 # A flat vector cut into parts as long as those of `parts`.
@@ -112,15 +130,16 @@ check_value_type <- function(info) {
   }
 }
 
-# Finds the node in the operator table, or refuses it.
-prepare_node <- function(node, position, opset, precision, table, runtime) {
+# Finds the node in the operator table, or refuses it. `visible()` gives the names that its subgraphs may read.
+prepare_node <- function(node, position, context, visible) {
+  opset <- context$opset
   label <- if (nzchar(node$name)) paste0("'", node$name, "'") else paste("number", position)
   what <- function(...) paste0("operator ", node$operator, " (opset ", opset, ", node ", label, ")", ...)
   if (nzchar(node$domain)) {
     stop_unsupported("operator ", node$operator, " of domain '", node$domain, "' (node ", label, ") is not supported")
   }
-  row <- table[[node$operator, exact = TRUE]]
-  if (is.null(row)) stop_unsupported(what(" is not supported by ", runtime))
+  row <- context$table[[node$operator, exact = TRUE]]
+  if (is.null(row)) stop_unsupported(what(" is not supported by ", context$runtime))
   since <- row$since[row$since <= opset]
   if (length(since) == 0L || opset > row$until) {
     stop_unsupported(what(" does not exist in that opset"))
@@ -144,9 +163,10 @@ prepare_node <- function(node, position, opset, precision, table, runtime) {
   }
   prepared <- list(
     name = node$name, operator = node$operator, label = label, inputs = node$inputs, outputs = node$outputs,
-    attributes = attributes, since = max(since), opset = opset, precision = precision,
+    attributes = attributes, since = max(since), opset = opset, precision = context$precision,
     run = row$run, factor = row$factor, any_order = isTRUE(attr(row$run, "any_order"))
   )
+  if ("graph" %in% row$kinds) prepared <- prepare_subgraphs(prepared, row$kinds, context, visible())
   if (!is.null(row$refuse)) {
     reason <- row$refuse(prepared)
     if (!is.null(reason)) stop_unsupported(what(": ", reason, " is not supported"))
@@ -160,7 +180,8 @@ check_attribute <- function(value, kind, name, what) {
     numbers = is.numeric(value),
     text = is.character(value) && length(value) == 1L,
     texts = is.character(value),
-    tensor = is.list(value) && !is.null(value$dtype)
+    tensor = is.list(value) && !is.null(value$dtype),
+    graph = is.list(value) && !is.null(value$graph)
   )
   if (!isTRUE(fits)) stop_bad_input(what(": attribute '", name, "' is not of the type it should be"))
   value
@@ -198,22 +219,37 @@ check_large_integers <- function(graph) {
     if (node$operator == "Constant" && node$output_slots[1L] > 0L) {
       refuse_large_integers(graph, node$output_slots[1L], op_constant(list(), node))
     }
+    for (attribute in node$graphs) check_large_integers(node$attributes[[attribute]])
   }
 }
 
 refuse_large_integers <- function(graph, slot, x) {
   if (!x$dtype %in% c("int64", "uint64") || length(x$data) == 0L || max(abs(x$data)) <= 2^53) return(invisible())
+  follow_large_integers(graph, slot, graph$names[slot])
+}
+
+follow_large_integers <- function(graph, slot, name) {
   large <- slot
   for (node in graph$nodes) {
     reads <- which(node$input_slots %in% large)
     if (length(reads) == 0L || node$operator %in% c("Shape", "Size")) next
+    captured <- node$input_slots[reads[reads > length(node$inputs)]]
+    for (body in node$attributes[node$graphs]) {
+      for (inner in body$captured_slots[node$input_slots[body$captured_at] %in% captured]) {
+        follow_large_integers(body, inner, name)
+      }
+    }
+    reads <- reads[reads <= length(node$inputs)]
+    if (length(reads) == 0L) next
+    # How often a loop runs at most: "as long as its condition holds".
+    if (node$operator == "Loop" && all(reads == 1L)) next
     if (node$operator == "Slice") {
       if (1L %in% reads) large <- c(large, node$output_slots)
     } else if (node$operator %in% moving_operators) {
       large <- c(large, node$output_slots)
     } else {
-      stop_unsupported("operator ", node$operator, " (node ", node$label, ") on the integers of '",
-                       graph$names[slot], "' beyond 2^53 is not supported")
+      stop_unsupported("operator ", node$operator, " (node ", node$label, ") on the integers of '", name,
+                       "' beyond 2^53 is not supported")
     }
   }
 }

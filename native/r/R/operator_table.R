@@ -246,6 +246,16 @@ build_operator_table <- function() {
     LogSoftmax = operator(along_axis(log_softmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
     Hardmax = operator(along_axis(hardmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
 
+    # Graphs inside of nodes
+    Loop = operator(on_plain_arrays(loop_over), c(1, 11, 13, 16, 19, 21, 23, 24, 25), c(0, Inf),
+      list(body = needed("graph")), refuse = check_loop),
+    Scan = operator(on_plain_arrays(scan_over), c(8, 9, 11, 16, 19, 21, 23, 24, 25), c(0, Inf), list(
+      body = needed("graph"), num_scan_inputs = needed("number"), directions = none("numbers"),
+      scan_input_directions = none("numbers"), scan_output_directions = none("numbers"),
+      scan_input_axes = none("numbers"), scan_output_axes = none("numbers")), refuse = check_scan),
+    If = operator(on_plain_arrays(choose_branch), c(1, 11, 13, 16, 19, 21, 23, 24, 25), 1,
+      list(then_branch = needed("graph"), else_branch = needed("graph")), refuse = check_if),
+
     # Interpolation
     Resize = operator(op_resize, c(10, 11, 13, 18, 19), c(1, 4), list(mode = "nearest",
       extrapolation_value = 0, exclude_outside = 0, nearest_mode = "round_prefer_floor",

@@ -13,21 +13,27 @@ run_graph <- function(graph, inputs, names = NULL) {
   values <- vector("list", length(graph$names))
   values[seq_along(graph$tensors)] <- graph$tensors
   values[match(base::names(inputs), graph$names)] <- inputs
-  last <- last_node_needed(graph, wanted)
-  for (k in seq_len(last)) {
-    node <- graph$nodes[[k]]
-    arguments <- vector("list", length(node$input_slots))
-    given <- node$input_slots > 0L
-    arguments[given] <- values[node$input_slots[given]]
-    results <- run_node(node, arguments)
-    kept <- which(node$output_slots > 0L)
-    values[node$output_slots[kept]] <- results[kept]
-    free <- setdiff(graph$release[[k]], wanted)
-    values[free] <- list(NULL)
-  }
+  release <- if (is.null(names)) graph$release else lapply(graph$release, setdiff, wanted)
+  values <- run_nodes(graph$nodes, seq_len(last_node_needed(graph, wanted)), values, release)
   results <- lapply(values[wanted], settled)
   base::names(results) <- graph$names[wanted]
   results
+}
+
+# The values after the nodes at the given places have run; `release` see release_plan().
+run_nodes <- function(nodes, places, values, release, compute = run_node) {
+  for (k in places) {
+    node <- nodes[[k]]
+    arguments <- vector("list", length(node$input_slots))
+    given <- node$input_slots > 0L
+    arguments[given] <- values[node$input_slots[given]]
+    results <- compute(node, arguments)
+    kept <- which(node$output_slots > 0L)
+    values[node$output_slots[kept]] <- results[kept]
+    free <- release[[k]]
+    if (length(free)) values[free] <- list(NULL)
+  }
+  values
 }
 
 last_node_needed <- function(graph, slots) {

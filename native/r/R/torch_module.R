@@ -72,22 +72,7 @@ onnx_module_generator <- function() {
 #'   parameter, buffer or plain) and `constants` (values by slot, NULL where there is none).
 #' @noRd
 torch_graph <- function(graph) {
-  table <- torch_operator_table()
-  for (k in seq_along(graph$nodes)) {
-    node <- graph$nodes[[k]]
-    row <- table[[node$operator, exact = TRUE]]
-    if (is.null(row)) {
-      stop_unsupported("operator ", node$operator, " (opset ", node$opset, ", node ", node$label,
-                       ") is not supported by r/torch")
-    }
-    reason <- if (!is.null(row$refuse)) row$refuse(node)
-    if (!is.null(reason)) {
-      stop_unsupported("operator ", node$operator, " (node ", node$label, "): ", reason, " is not supported by r/torch")
-    }
-    node[c("run", "plain")] <- row[c("run", "plain")]
-    node$numbers <- row$numbers
-    graph$nodes[[k]] <- node
-  }
+  graph$nodes <- torch_nodes(graph$nodes)
   refuse_torch_dtypes(graph)
   graph$roles <- initializer_roles(graph)
   graph$constants <- vector("list", length(graph$names))
@@ -106,6 +91,27 @@ torch_graph <- function(graph) {
   graph
 }
 
+torch_nodes <- function(nodes) {
+  table <- torch_operator_table()
+  lapply(nodes, function(node) {
+    row <- table[[node$operator, exact = TRUE]]
+    if (is.null(row)) {
+      stop_unsupported("operator ", node$operator, " (opset ", node$opset, ", node ", node$label,
+                       ") is not supported by r/torch")
+    }
+    reason <- if (!is.null(row$refuse)) row$refuse(node)
+    if (!is.null(reason)) {
+      stop_unsupported("operator ", node$operator, " (node ", node$label, "): ", reason, " is not supported by r/torch")
+    }
+    node[c("run", "plain")] <- row[c("run", "plain")]
+    node$numbers <- row$numbers
+    for (attribute in node$graphs) {
+      node$attributes[[attribute]]$nodes <- torch_nodes(node$attributes[[attribute]]$nodes)
+    }
+    node
+  })
+}
+
 refuse_torch_dtypes <- function(graph) {
   for (info in c(graph$inputs, graph$outputs, graph$initializers)) {
     if (!info$dtype %in% names(torch_dtype_names)) {
@@ -116,21 +122,36 @@ refuse_torch_dtypes <- function(graph) {
 
 # Initializer name to its role in a module that trains.
 initializer_roles <- function(graph) {
-  used <- rep(FALSE, length(graph$names))
-  statistics <- rep(FALSE, length(graph$names))
-  for (node in graph$nodes) {
-    slots <- node$input_slots
-    how <- seq_along(slots) %in% node$numbers
-    running <- node$operator == "BatchNormalization" & seq_along(slots) > 3L
-    used[slots[!how & !running]] <- TRUE
-    statistics[slots[running]] <- TRUE
-  }
+  uses <- uses_of_values(graph)
+  used <- uses$computed
+  statistics <- uses$statistics
   roles <- lapply(seq_along(graph$initializers), function(k) {
     if (!is_floating(graph$initializers[[k]]$dtype)) "plain"
     else if (used[k] && !statistics[k]) "parameter"
     else "buffer"
   })
   stats::setNames(roles, vapply(graph$initializers, `[[`, "", "name"))
+}
+
+# What is computed with, and what is a running statistic: two logical vectors over the values of a graph or a body.
+uses_of_values <- function(graph) {
+  computed <- rep(FALSE, length(graph$names))
+  statistics <- rep(FALSE, length(graph$names))
+  for (node in graph$nodes) {
+    slots <- node$input_slots
+    how <- seq_along(slots) %in% node$numbers
+    running <- node$operator == "BatchNormalization" & seq_along(slots) > 3L
+    inside <- seq_along(slots) > length(node$inputs)
+    computed[slots[!how & !running & !inside]] <- TRUE
+    statistics[slots[running]] <- TRUE
+    for (body in node$attributes[node$graphs]) {
+      within <- uses_of_values(body)
+      outer <- slots[body$captured_at]
+      computed[outer] <- computed[outer] | within$computed[body$captured_slots]
+      statistics[outer] <- statistics[outer] | within$statistics[body$captured_slots]
+    }
+  }
+  list(computed = computed, statistics = statistics)
 }
 
 # Torch tensors by input name, of the dtype and shape that the model declares.
@@ -191,7 +212,10 @@ run_torch_node <- function(node, arguments, training) {
   results <- tryCatch(
     {
       torch_arguments <- vapply(arguments, is_torch, NA)
-      if (!any(torch_arguments) && length(arguments) && !node$operator %in% c("ConstantOfShape", "Range")) {
+      if (length(node$graphs)) {
+        node$training <- training
+        node$run(arguments, node)
+      } else if (!any(torch_arguments) && length(arguments) && !node$operator %in% c("ConstantOfShape", "Range")) {
         node$plain(arguments, node)
       } else {
         number <- seq_along(arguments) %in% node$numbers

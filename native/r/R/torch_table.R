@@ -13,7 +13,7 @@ torch_number_inputs <- list(
 torch_operator_table <- function() {
   if (is.null(table_cache$torch)) {
     require_torch()
-    runs <- c(torch_window_table(), torch_layer_table(), torch_elementwise_table(), torch_shape_table())
+    runs <- c(torch_window_table(), torch_layer_table(), torch_elementwise_table(), torch_shape_table(), torch_control_table())
     table_cache$torch <- Map(function(row, run, name) {
       row$plain <- row$run
       row$run <- run

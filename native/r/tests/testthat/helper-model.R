@@ -33,7 +33,9 @@ onnx_tensor <- function(name, values, dtype = "float32", scalar = FALSE) {
 }
 
 onnx_attribute <- function(name, value) {
-  body <- if (is.raw(value)) {
+  body <- if (inherits(value, "onnx_graph")) {
+    c(wire_bytes(6, unclass(value)), wire_number(20, 5))
+  } else if (is.raw(value)) {
     c(wire_bytes(5, value), wire_number(20, 4))
   } else if (is.character(value)) {
     c(wire_text(4, value), wire_number(20, 3))
@@ -72,12 +74,17 @@ onnx_value <- function(name, dtype = "float32", shape = NULL) {
   c(wire_text(1, name), wire_bytes(2, wire_bytes(1, type)))
 }
 
-onnx_model <- function(nodes, inputs, outputs, initializers = list(), opset = 17, metadata = character(),
-                       domains = character()) {
+# A GraphProto: a model's own, or the value of an attribute.
+onnx_graph <- function(nodes, inputs, outputs, initializers = list()) {
   each <- function(field, parts) do.call(c, lapply(parts, function(part) wire_bytes(field, part)))
   graph <- c(each(1, nodes), wire_text(2, "graph"), each(5, initializers), each(11, inputs), each(12, outputs))
+  structure(graph, class = "onnx_graph")
+}
+
+onnx_model <- function(nodes, inputs, outputs, initializers = list(), opset = 17, metadata = character(),
+                       domains = character()) {
   c(
-    wire_number(1, 8), wire_text(2, "plainonnx-tests"), wire_bytes(7, graph),
+    wire_number(1, 8), wire_text(2, "plainonnx-tests"), wire_bytes(7, unclass(onnx_graph(nodes, inputs, outputs, initializers))),
     wire_bytes(8, c(wire_text(1, ""), wire_number(2, opset))),
     do.call(c, lapply(domains, function(d) wire_bytes(8, c(wire_text(1, d), wire_number(2, 1))))),
     do.call(c, Map(function(k, v) wire_bytes(14, c(wire_text(1, k), wire_text(2, v))), names(metadata), metadata))
