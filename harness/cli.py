@@ -37,6 +37,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="The data sources.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+envs_app = typer.Typer(help="The environments that runtimes run in.", no_args_is_help=True)
+app.add_typer(envs_app, name="envs")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for a machine to read.")]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results; each scenario has one below it.")]
@@ -154,18 +156,23 @@ def compare(
 
 @app.command()
 def runtimes(as_json: Json = False) -> None:
-    """Which runtimes are installed, their versions, and the command that installs a missing one."""
+    """Which runtimes are installed, their versions, and the command that installs a missing one.
+
+    A runtime in a version of its own is listed once its environment is made.
+    """
+    from harness.runtimes.kept import kept_runtimes
     from harness.runtimes.registry import RUNTIMES, availability
 
-    states = {name: availability(row) for name, row in RUNTIMES.items()}
+    known = RUNTIMES | {row.name: row for row in kept_runtimes()}
+    states = {name: availability(row) for name, row in known.items()}
     if as_json:
         rows = {
             name: {
                 "installed": state.installed,
                 "versions": state.versions,
                 "reason": state.reason,
-                "install": state.install or RUNTIMES[name].install,
-                "reads": list(RUNTIMES[name].reads),
+                "install": state.install or known[name].install,
+                "reads": list(known[name].reads),
             }
             for name, state in states.items()
         }
@@ -181,17 +188,71 @@ def runtimes(as_json: Json = False) -> None:
 
 @app.command()
 def prepare(
-    names: Annotated[list[str], typer.Argument(help="Runtimes, e.g. r/onnxruntime.", metavar="RUNTIME...")],
+    names: Annotated[list[str], typer.Argument(help="Runtimes, e.g. python/onnxruntime@1.20.", metavar="RUNTIME...")],
+    allow_cuda: Annotated[
+        bool, typer.Option("--allow-cuda", help="Fetch the libraries of CUDA too, some gigabytes, where PyTorch asks.")
+    ] = False,
 ) -> None:
     """Make the environments that runtimes run in, which otherwise the first run does that names them."""
     from harness.errors import UnavailableError
     from harness.runtimes.registry import ready, runtime
+    from harness.runtimes.resolution import CUDA_VARIABLE
 
+    if allow_cuda:
+        os.environ[CUDA_VARIABLE] = "1"
     for row in [runtime(name) for name in names]:
-        here = ready(row)
+        here = ready(row, lambda text: print(text, file=sys.stderr, flush=True))
         if not here.installed:
-            raise UnavailableError(here.reason, where=row.name, hint=f"install it with: {here.install}")
+            # What would be said is how to make it, which has just been tried.
+            hint = None if here.install == row.install and row.environment else f"install it with: {here.install}"
+            raise UnavailableError(here.reason, where=row.name, hint=hint)
         typer.echo(f"{row.name}: {', '.join(f'{package} {version}' for package, version in here.versions.items())}")
+
+
+@envs_app.command("list")
+def envs_list(as_json: Json = False) -> None:
+    """The environments that were made, what they hold and what they take on the disk."""
+    from harness.runtimes.kept import kept
+
+    found = kept()
+    if as_json:
+        _print_json(
+            [
+                {
+                    "name": one.name,
+                    "folder": str(one.folder),
+                    "bytes": one.bytes,
+                    "packages": one.packages,
+                    "whole": one.whole,
+                }
+                for one in found
+            ]
+        )
+        return
+    table = _table("environment", "MB", "packages")
+    for one in found:
+        packages = ", ".join(f"{package} {version}" for package, version in one.packages.items())
+        table.add_row(one.name, f"{one.bytes / 1e6:.0f}", packages if one.whole else "left by a process that was ended")
+    _print_table(table)
+
+
+@envs_app.command("clean")
+def envs_clean(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Runtimes, e.g. python/onnxruntime@1.20; all if none.", metavar="[RUNTIME...]"),
+    ] = None,
+) -> None:
+    """Remove environments; a run that names such a runtime makes its environment again."""
+    from harness.runtimes.kept import clean
+
+    removed, left = clean(names or ())
+    for one in removed:
+        typer.echo(f"removed {one.name}: {one.bytes / 1e6:.0f} MB")
+    for one in left:
+        typer.echo(f"left {one.name}: another process makes it now")
+    if not removed and not left:
+        typer.echo("there was nothing to remove")
 
 
 @data_app.command("list")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from harness.compare.records import Verdict
 from harness.errors import BadInputError, HarnessError, ModelError, UnavailableError, UnsupportedError, WorkerError
 from harness.plan import Plan, Step
-from harness.runtimes.registry import RUNTIMES, availability, lacks_environment, ready
+from harness.runtimes.registry import availability, lacks_environment, ready, runtime
 from harness.runtimes.row import Availability
 from harness.scenario import LimitsSection
 from harness.step_context import Context, Workers
@@ -21,7 +21,7 @@ from harness.steps import carry_out, fingerprint
 from harness.store import Store, content_hash
 
 #: Kinds of steps that make the source: without it there is nothing to compare with, and the run cannot go on.
-_SOURCE = ("train", "import", "source", "export")
+_SOURCE = ("train", "import", "source")
 
 
 class Listener(Protocol):
@@ -87,13 +87,13 @@ def availabilities(plan: Plan, listener: Listener) -> dict[str, Availability]:
     """Whether each runtime of a plan is installed, by name; an environment that one still waits for is made first."""
     states = {}
     for name in sorted({step.runtime for step in plan.steps if step.runtime}):
-        row = RUNTIMES[name]
+        row = runtime(name)
         if not lacks_environment(row):
             states[name] = availability(row)
             continue
         step, started = f"Python environment of {name}", time.perf_counter()
         listener.began(step)
-        states[name] = ready(row)
+        states[name] = ready(row, lambda text: listener.progressed({"done": 0, "total": 0, "text": text}))
         listener.ended(step, "done" if states[name].installed else "unavailable", time.perf_counter() - started)
     return states
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness.runtimes import registry
 from harness.runtimes.registry import RUNTIMES, framework_runtime
 from harness.scenario import Scenario, TimingSection
 
@@ -112,14 +113,15 @@ def make_plan(scenario: Scenario) -> Plan:
         export = weights.id
         if route.writes == "onnx":
             export = f"export {route.label}"
-            steps.append(Step(export, "export", trainer, {"route": route.model_dump(mode="json")}, (weights.id,)))
+            exporter = framework_runtime(route.exporter(scenario.source.framework)).name
+            steps.append(Step(export, "export", exporter, {"route": route.model_dump(mode="json")}, (weights.id,)))
         oracles = []
         for runtime in oracle_runtimes(route.writes):
             identity = f"oracle {route.label} {runtime}"
             steps.append(Step(identity, "oracle", runtime, running, ("data", export)))
             oracles.append(identity)
         for target in scenario.targets:
-            if route.writes not in RUNTIMES[target].reads:
+            if route.writes not in registry.runtime(target).reads:
                 continue
             identity = f"target {route.label} {target}"
             steps.append(Step(identity, "target", target, running, ("data", "inputs", export)))
@@ -130,7 +132,7 @@ def make_plan(scenario: Scenario) -> Plan:
                 layers = f"layers {route.label} {target}"
                 needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
                 steps.append(layers_step(layers, target, scenario.layers.samples, scenario.threads, needs))
-            cells.append(Cell(name, label, route.route, route.label, target, export, tuple(oracles), identity, layers))
+            cells.append(Cell(name, label, route.tool, route.label, target, export, tuple(oracles), identity, layers))
     timings, timed = _timings(scenario, trainer, weights.id, cells)
     return Plan((*steps, *timings), tuple(sorted(cells, key=lambda cell: cell.id)), timed)
 

@@ -25,7 +25,7 @@ from harness.models.spec import Head
 from harness.plan import Plan
 from harness.provenance import hardware, harness_version, library_versions, lock_hash
 from harness.report.frames import ExampleFrames
-from harness.runtimes.registry import RUNTIMES
+from harness.runtimes.registry import runtime
 from harness.runtimes.row import Availability
 from harness.runtimes.tooling import packages
 from harness.store import explained, to_json, write_atomically
@@ -277,8 +277,8 @@ def surroundings(states: Mapping[str, Availability], keys: Mapping[str, str], th
                 "installed": state.installed,
                 "versions": state.versions,
                 "reason": state.reason,
-                "install": state.install or RUNTIMES[name].install,
-                "packages": [asdict(package) for package in packages(RUNTIMES[name])] if state.installed else [],
+                "install": state.install or runtime(name).install,
+                "packages": [asdict(package) for package in packages(runtime(name))] if state.installed else [],
             }
             for name, state in states.items()
         },

@@ -22,6 +22,7 @@ from harness.errors import HarnessError, ScenarioError
 from harness.models import MODELS, model
 from harness.models.spec import Head
 from harness.scenario_text import line_of, parse
+from harness.versions import joined, split
 
 
 class Conversion(NamedTuple):
@@ -105,7 +106,10 @@ class TrainingSection(_Section):
 class SourceSection(_Section):
     """The framework of the source, and where its weights come from: a training, or a file of weights."""
 
-    framework: str = "pytorch"
+    framework: str = Field(
+        default="pytorch",
+        description="what trains; a version may follow: pytorch@2.8, keras-tensorflow@keras3.10+tf2.19",
+    )
     file: str | None = Field(
         default=None,
         description="weights that were trained before (.safetensors, .pt, .pth or .keras), in place of a training; "
@@ -121,9 +125,12 @@ class SourceSection(_Section):
 
 
 class RouteSection(_Section):
-    """One conversion: the tool by name, the opset asked for, and whether batch normalisation may be folded."""
+    """One conversion: the tool by name, the opset asked for, and whether batch normalisation may be folded.
 
-    route: str
+    The name may end in a version of the source's framework: ``torch-script@2.8`` exports by PyTorch 2.8 what another trained.
+    """
+
+    route: str = Field(description="name of a route; a version of the source's framework may follow: torch-script@2.8")
     opset: int = Field(default=18, ge=7)
     fold: bool = True
 
@@ -135,14 +142,28 @@ class RouteSection(_Section):
         return f"{self.route}-opset{self.opset}-{'folded' if self.fold else 'unfolded'}"
 
     @property
+    def tool(self) -> str:
+        """The name of the route without a version."""
+        return split(self.route)[0]
+
+    @property
+    def version(self) -> str:
+        """The version of the framework that exports; empty where it is the source's own."""
+        return split(self.route)[1]
+
+    @property
     def frameworks(self) -> tuple[str, ...]:
         """The frameworks whose models the route converts; every one where none is named."""
-        return ROUTES[self.route].frameworks
+        return ROUTES[self.tool].frameworks
 
     @property
     def writes(self) -> str:
         """The file format the route writes."""
-        return ROUTES[self.route].writes
+        return ROUTES[self.tool].writes
+
+    def exporter(self, framework: str) -> str:
+        """The framework, with its version, that converts a source of a framework."""
+        return joined(split(framework)[0], self.version) if self.version else framework
 
 
 def _route_by_name(value: Any) -> Any:
@@ -224,7 +245,9 @@ class Scenario(_Section):
     model: ModelSection
     source: SourceSection = SourceSection()
     routes: list[Annotated[RouteSection, BeforeValidator(_route_by_name)]] = Field(min_length=1)
-    targets: list[str] = Field(min_length=1, description="runtimes, written language/engine")
+    targets: list[str] = Field(
+        min_length=1, description="runtimes, written language/engine; a version may follow: python/onnxruntime@1.20"
+    )
     probe: ProbeSection = ProbeSection()
     evaluate: int | None = Field(
         default=None, gt=0, description="test samples that every runtime predicts; all if left out"
@@ -238,7 +261,8 @@ class Scenario(_Section):
     limits: LimitsSection = LimitsSection()
     expect: Expectation | dict[str, Expectation] = Field(
         default="equivalent",
-        description="the worst verdict a cell may have; or one per runtime, with `default` for the others",
+        description="the worst verdict a cell may have; or one per runtime, in all its versions or in one, with `default` "
+        "for the others",
     )
     require: list[str] = Field(default_factory=list, description="runtimes that must be installed")
 
@@ -263,7 +287,8 @@ class Scenario(_Section):
         """The worst verdict that a cell of this target may have."""
         if isinstance(self.expect, str):
             return self.expect
-        return self.expect.get(target, self.expect.get("default", "equivalent"))
+        others = self.expect.get("default", "equivalent")
+        return self.expect.get(target, self.expect.get(split(target)[0], others))
 
 
 def _known(name: str, names: tuple[str, ...], what: str) -> None:
@@ -329,7 +354,7 @@ def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
 def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     """Names that other rooms know: runtimes, frameworks, routes and data sources."""
     from harness.data.sources import source_names
-    from harness.runtimes.registry import RUNTIMES, framework_runtime, runtime
+    from harness.runtimes.registry import framework_runtime, runtime
 
     def check(location: tuple[int | str, ...], look_up: Any) -> None:
         try:
@@ -350,7 +375,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
         check(("source", "file"), lambda: _weights_file(named))
         check(("source", "framework"), lambda: _check_importing(scenario.source.framework))
     for index, route in enumerate(scenario.routes):
-        check(("routes", index, "route"), lambda name=route.route: choose(name, tuple(ROUTES), "route"))
+        check(("routes", index, "route"), lambda name=route.tool: choose(name, tuple(ROUTES), "route"))
         check(("routes", index, "route"), lambda route=route: _check_framework(route, scenario.source.framework))
     for section in ("targets", "require"):
         for index, target in enumerate(getattr(scenario, section)):
@@ -367,13 +392,13 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
             if name != "default":
                 check(("expect", name), lambda name=name: runtime(name))
     if scenario.timing is not None:
-        known = tuple(dict.fromkeys(name for route in scenario.routes for name in (route.label, route.route)))
+        known = tuple(dict.fromkeys(name for route in scenario.routes for name in (route.label, route.tool)))
         for index, name in enumerate(scenario.timing.routes or ()):
             check(("timing", "routes", index), lambda name=name: choose(name, known, "route of this scenario"))
     formats = {route.writes for route in scenario.routes}
     for index, target in enumerate(scenario.targets):
-        if not formats & set(RUNTIMES[target].reads):
-            needed = " or ".join(RUNTIMES[target].reads)
+        if not formats & set(runtime(target).reads):
+            needed = " or ".join(runtime(target).reads)
             raise ScenarioError(
                 f"no route of this scenario writes what {target} reads ({needed})",
                 where=f"{path}:{line_of(root, ('targets', index))}",
@@ -382,7 +407,14 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
 
 
 def _check_framework(route: RouteSection, framework: str) -> None:
-    """Raises ScenarioError where a route cannot convert the models of a framework."""
+    """Raises ScenarioError where a route cannot convert the models of a framework, or not in that version."""
+    from harness.runtimes.registry import framework_runtime
+
+    framework = split(framework)[0]
+    if "@" in route.route:
+        if not route.frameworks:
+            raise ScenarioError(f"{route.tool} is not written by a framework", hint="leave its version out")
+        framework_runtime(f"{framework}@{route.version}")
     if route.frameworks and framework not in route.frameworks:
         fitting = [name for name, other in ROUTES.items() if not other.frameworks or framework in other.frameworks]
         raise ScenarioError(
@@ -393,7 +425,7 @@ def _check_framework(route: RouteSection, framework: str) -> None:
 
 def _check_importing(framework: str) -> None:
     """Raises ScenarioError where weights from a file cannot be run in a framework."""
-    if framework not in _IMPORTING:
+    if split(framework)[0] not in _IMPORTING:
         raise ScenarioError(
             f"weights from a file are run in {' or '.join(_IMPORTING)}, not in {framework}",
             hint="name that framework, or train the source",

@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.errors import StoreError, WorkerError
 from harness.plan import Step
+from harness.runtimes import registry
 from harness.runtimes.process import Worker
-from harness.runtimes.registry import RUNTIMES
 from harness.scenario import LimitsSection
 
 Progress = Callable[[dict[str, Any]], None]
@@ -48,7 +48,9 @@ class Workers:
         if worker is not None:
             worker.close()
         started = time.perf_counter()
-        worker = Worker.start(RUNTIMES[runtime], self.logs / f"{runtime.replace('/', '-')}.log", threads=self.threads)
+        worker = Worker.start(
+            registry.runtime(runtime), self.logs / f"{runtime.replace('/', '-')}.log", threads=self.threads
+        )
         self._running[runtime] = worker
         worker.request("describe", timeout=min(timeout, 300.0))
         self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + time.perf_counter() - started

@@ -16,7 +16,7 @@ import numpy as np
 from harness.errors import ModelError
 from harness.plan import REFERENCE, Step
 from harness.provenance import file_hash, hardware, library_versions, sources
-from harness.runtimes.registry import RUNTIMES, availability
+from harness.runtimes.registry import availability, runtime
 from harness.scenario import DataSection, RouteSection
 from harness.source_steps import WEIGHTS, import_weights, imported_files, source, train
 from harness.step_context import Context
@@ -48,8 +48,8 @@ def fingerprint(step: Step) -> dict[str, Any]:
         # Two runtimes work on it, and the errors are told here.
         rooms = ("workers", "layer_walk.py", "compare/layers.py", "compare/outputs.py", "compare/gates.py")
         own = fingerprint(replace(step, kind="target"))
-        return {"sources": sources(*rooms), "target": own, "versions": availability(RUNTIMES[REFERENCE]).versions}
-    row = RUNTIMES[step.runtime or ""]
+        return {"sources": sources(*rooms), "target": own, "versions": availability(runtime(REFERENCE)).versions}
+    row = runtime(step.runtime or "")
     if row.language == "r":
         code = sources("native:r", "workers/rpy2_host.py")
     elif row.language == "julia":
@@ -114,7 +114,7 @@ def _export(context: Context) -> None:
         weights=str(weights / "weights.safetensors"),
         metadata=str(weights / "metadata.json"),
         out=str(context.folder),
-        route=route.route,
+        route=route.tool,
         opset=route.opset,
         fold=route.fold,
     )
@@ -206,7 +206,7 @@ def _timing(context: Context) -> None:
     from harness.runtimes.timing import measure
 
     parameters = context.step.parameters
-    runtime = RUNTIMES[context.step.runtime or ""]
+    row = runtime(context.step.runtime or "")
 
     def tell(text: str) -> None:
         if context.progress is not None:
@@ -214,10 +214,10 @@ def _timing(context: Context) -> None:
 
     began = time.perf_counter()
     found = measure(
-        runtime,
+        row,
         _model(context),
         _probe_file(context),
-        context.workers.logs / f"timing-{runtime.name.replace('/', '-')}.log",
+        context.workers.logs / f"timing-{row.name.replace('/', '-')}.log",
         batch_sizes=parameters["batch_sizes"],
         seconds=parameters["seconds"],
         processes=parameters["processes"],
@@ -227,7 +227,7 @@ def _timing(context: Context) -> None:
     )
     starts = sum(process["start_seconds"] or 0.0 for process in found["processes"])
     number = len(found["processes"])
-    context.workers.note(runtime.name, number, starts, time.perf_counter() - began - starts)
+    context.workers.note(row.name, number, starts, time.perf_counter() - began - starts)
     write_atomically(context.folder / "timing.json", to_json(found))
 
 
@@ -245,7 +245,7 @@ def _layers(context: Context) -> None:
         found = walk_layers(
             target=context.ask,
             reference=reference,
-            engine=RUNTIMES[context.step.runtime or ""].engine,
+            engine=runtime(context.step.runtime or "").engine,
             model=_model(context),
             probe=load_file(_probe_file(context)),
             samples=context.step.parameters["samples"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -97,6 +98,9 @@ def julia_package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
 def command(row: Runtime) -> list[str]:
     """The command that starts a runtime's worker."""
     host = host_of(row)
+    if host == "python" and row.environment is not None:
+        # -P: what lies in the current folder is not the environment's.
+        return [str(row.environment.python), "-P", "-m", "harness.workers.serve", row.base]
     if host == "python":
         return [sys.executable, "-m", "harness.workers.serve", row.name]
     if host == "rpy2":
@@ -106,6 +110,18 @@ def command(row: Runtime) -> list[str]:
     if host == "juliacall":
         return [sys.executable, "-m", "harness.workers.juliacall_host", row.name, *row.packages]
     return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", f"plainonnx::serve('{row.engine}')"]
+
+
+def package_alone() -> Path:
+    """A folder that holds the harness and nothing else: another Python must not see the packages installed beside it."""
+    package = Path(__file__).resolve().parents[1]
+    folder = cache_folder() / f"package-{hashlib.sha256(str(package).encode()).hexdigest()[:16]}"
+    link = folder / package.name
+    if not link.is_symlink():
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(package, target_is_directory=True)
+    return folder
 
 
 #: Variables by which thread pools take their size; every one is set, since a library may read any of them.
@@ -130,7 +146,9 @@ def environment(row: Runtime, threads: int) -> dict[str, str]:
     # Hash randomisation and user start-up files must not decide what a worker computes.
     variables |= {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
     host = host_of(row)
-    if host in ("python", "rpy2", "juliacall"):
+    if host == "python" and row.environment is not None:
+        variables = reticulate.without_search_paths(variables) | {"PYTHONPATH": str(package_alone())}
+    elif host in ("python", "rpy2", "juliacall"):
         package = str(Path(__file__).resolve().parents[2])
         inherited = variables.get("PYTHONPATH")
         variables["PYTHONPATH"] = os.pathsep.join([package, inherited] if inherited else [package])

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import sys
 
+from harness.runtimes.locked_environment import LOCK_NAME, LockedEnvironment
 from harness.runtimes.row import Availability, Runtime
 
 #: Distributions that bring a module under other names than its own.
@@ -22,7 +23,9 @@ def distribution_version(package: str) -> str | None:
 
 
 def availability(row: Runtime) -> Availability:
-    """Whether a runtime's packages are there, found out without importing any of them."""
+    """Whether a runtime's packages are there, found out without importing any of them; no environment is made."""
+    if row.environment is not None:
+        return _in_environment(row, row.environment)
     versions = {"python": ".".join(str(part) for part in sys.version_info[:3])}
     missing = []
     for package in row.packages:
@@ -34,3 +37,15 @@ def availability(row: Runtime) -> Availability:
     if missing:
         return Availability(False, versions, f"Python package {' and '.join(missing)} not installed", row.install)
     return Availability(True, versions)
+
+
+def _in_environment(row: Runtime, environment: LockedEnvironment) -> Availability:
+    if not environment.made:
+        not_yet = "its environment is not made yet, which the first run that names it does"
+        return Availability(False, {}, environment.not_made or not_yet, row.install)
+    held = environment.packages
+    versions = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for package in row.packages:
+        names = DISTRIBUTIONS.get(package, (package,))
+        versions[package] = next((held[name] for name in names if name in held), "unknown")
+    return Availability(True, versions | {LOCK_NAME: environment.lock_hash})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
 from pathlib import Path
 
 from harness.errors import ScenarioError
 from harness.runtimes import julia, python, r
-from harness.runtimes.locked_environment import LockedEnvironment
-from harness.runtimes.row import Availability, Host, Runtime
+from harness.runtimes.locked_environment import LockedEnvironment, Tell
+from harness.runtimes.row import Availability, Host, Pinned, Runtime
+from harness.runtimes.versioned import in_version
+from harness.versions import split
 
 _DEBIAN_R = "apt-get install r-base-core r-cran-jsonlite libopenblas0"
 
@@ -23,6 +26,7 @@ RUNTIMES: dict[str, Runtime] = {
             install="pip install torch onnx onnxscript",
             framework="pytorch",
             oracle=True,
+            pinned=Pinned((("", "torch"),), ("2.8",), ("numpy", "pydantic", "onnx", "onnxscript")),
         ),
         Runtime(
             "python/keras-tensorflow",
@@ -31,6 +35,11 @@ RUNTIMES: dict[str, Runtime] = {
             reads=("safetensors",),
             install="pip install keras tensorflow tf2onnx onnx",
             framework="keras-tensorflow",
+            pinned=Pinned(
+                (("keras", "keras"), ("tf", "tensorflow-cpu")),
+                ("3.10", "2.19"),
+                ("numpy", "pydantic", "onnx", "tf2onnx"),
+            ),
         ),
         Runtime(
             "python/keras-torch",
@@ -39,6 +48,9 @@ RUNTIMES: dict[str, Runtime] = {
             reads=("safetensors",),
             install="pip install keras torch onnx onnxscript",
             framework="keras-torch",
+            pinned=Pinned(
+                (("keras", "keras"), ("torch", "torch")), ("3.10", "2.8"), ("numpy", "pydantic", "onnx", "onnxscript")
+            ),
         ),
         Runtime(
             "python/onnxruntime",
@@ -46,6 +58,7 @@ RUNTIMES: dict[str, Runtime] = {
             packages=("onnxruntime", "onnx"),
             reads=("onnx",),
             install="pip install onnxruntime onnx",
+            pinned=Pinned((("", "onnxruntime"),), ("1.20",), ("numpy", "onnx")),
         ),
         Runtime(
             "python/onnx-reference",
@@ -54,6 +67,7 @@ RUNTIMES: dict[str, Runtime] = {
             reads=("onnx",),
             install="pip install onnx",
             oracle=True,
+            pinned=Pinned((("", "onnx"),), ("1.17",), ("numpy",)),
         ),
         Runtime(
             "r/base",
@@ -105,21 +119,31 @@ RUNTIMES: dict[str, Runtime] = {
 
 
 def runtime(name: str) -> Runtime:
-    """The runtime of that name. Raises ScenarioError with the nearest name where there is none."""
-    if name in RUNTIMES:
-        return RUNTIMES[name]
-    near = difflib.get_close_matches(name, RUNTIMES, n=1, cutoff=0.5)
+    """The runtime of that name, which may end in a version: ``python/onnxruntime@1.20``.
+
+    Raises ScenarioError with the nearest name where there is none, and on a version that the runtime does not take.
+    """
+    base, version = split(name)
+    if base in RUNTIMES:
+        return _in_version(base, version) if "@" in name else RUNTIMES[base]
+    near = difflib.get_close_matches(base, RUNTIMES, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(RUNTIMES)}"
-    raise ScenarioError(f"there is no runtime '{name}'", hint=hint)
+    raise ScenarioError(f"there is no runtime '{base}'", hint=hint)
+
+
+@cache
+def _in_version(base: str, version: str) -> Runtime:
+    return in_version(RUNTIMES[base], version)
 
 
 def framework_runtime(framework: str) -> Runtime:
-    """The runtime that trains with a framework. Raises ScenarioError where there is none."""
+    """The runtime that trains with a framework, in the version that its name may end in. Raises ScenarioError."""
+    base, version = split(framework)
     for row in RUNTIMES.values():
-        if row.framework == framework:
-            return row
+        if row.framework == base:
+            return runtime(f"{row.name}@{version}" if "@" in framework else row.name)
     known = ", ".join(row.framework for row in RUNTIMES.values() if row.framework)
-    raise ScenarioError(f"there is no framework '{framework}'", hint=f"choose one of {known}")
+    raise ScenarioError(f"there is no framework '{base}'", hint=f"choose one of {known}")
 
 
 def availability(row: Runtime) -> Availability:
@@ -144,13 +168,18 @@ def host_of(row: Runtime) -> Host:
 
 def lacks_environment(row: Runtime) -> bool:
     """Whether a runtime waits for nothing but its environment, which :func:`ready` would make."""
+    if row.language == "python":
+        return row.environment is not None and not row.environment.made
     return r.lacks_environment(row)
 
 
-def ready(row: Runtime) -> Availability:
-    """As :func:`availability`, after making the environment that a runtime runs in where it is not there yet."""
+def ready(row: Runtime, tell: Tell = lambda text: None) -> Availability:
+    """As :func:`availability`, after making the environment that a runtime runs in where it is not there yet.
+
+    ``tell`` hears what is being done while it is made.
+    """
     if row.environment is not None and lacks_environment(row):
-        row.environment.try_to_make()
+        row.environment.try_to_make(tell)
     return availability(row)
 
 

@@ -8,10 +8,24 @@ from typing import Literal
 
 from harness.errors import ScenarioError
 from harness.runtimes.locked_environment import LockedEnvironment
+from harness.versions import split
 
 Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors"]
 Host = Literal["python", "rscript", "rpy2", "julia", "juliacall"]
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What a version after a runtime's name fixes.
+
+    ``parts``: distributions by the short name that is written before their number, which is empty where there is only one;
+    ``example``: a number for each; ``beside``: requirements of what the worker needs beside them.
+    """
+
+    parts: tuple[tuple[str, str], ...]
+    example: tuple[str, ...]
+    beside: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -21,8 +35,9 @@ class Runtime:
     ``host`` is how it is reached; a row that says ``rpy2`` (R inside a Python process) can be reached by ``Rscript`` as
     well, one that says ``juliacall`` by a plain ``julia``, see :func:`harness.runtimes.registry.host_of`. ``packages`` are
     the packages of its language it cannot do without; ``reads`` the file formats it loads; ``framework`` names the
-    framework it trains with, where it can train; ``oracle`` marks those that can serve as a route oracle; ``environment``
-    is a Python of its own for one that R calls by reticulate, used where the harness's own does not fit.
+    framework it trains with, where it can train; ``oracle`` marks those that can serve as a route oracle; ``pinned`` says
+    what a version in its name means, see :mod:`harness.runtimes.versioned`. ``environment`` is a Python of its own: the one
+    that a runtime in a version runs in, or one that R calls by reticulate, used where the harness's own does not fit.
     """
 
     name: str
@@ -32,7 +47,13 @@ class Runtime:
     install: str
     framework: str | None = None
     oracle: bool = False
+    pinned: Pinned | None = None
     environment: LockedEnvironment | None = None
+
+    @property
+    def base(self) -> str:
+        """The name without a version."""
+        return split(self.name)[0]
 
     @property
     def language(self) -> Language:
@@ -41,8 +62,8 @@ class Runtime:
 
     @property
     def engine(self) -> str:
-        """The part of the name after the slash."""
-        return self.name.partition("/")[2]
+        """The part of the name after the slash, without a version."""
+        return self.base.partition("/")[2]
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ def packages(row: Runtime) -> list[Package]:
     """
     if row.language == "python":
         # Of the distributions that bring a package, those that are not here are passed over.
-        return python_packages(name for package in row.packages for name in DISTRIBUTIONS.get(package, (package,)))
+        names = [name for package in row.packages for name in DISTRIBUTIONS.get(package, (package,))]
+        return python_packages(names, None if row.environment is None else _site_packages(row.environment.python))
     if row.language != "r":
         return []
     found = r_packages((_OWN_R, *row.packages))

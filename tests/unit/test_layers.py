@@ -34,7 +34,7 @@ LAYERS = (
     ("harness.runtimes",),
     ("harness.data", "harness.compare"),
     ("harness.models",),
-    ("harness.native", "harness.store"),
+    ("harness.native", "harness.store", "harness.versions"),
     ("harness.errors",),
     ("harness",),
 )

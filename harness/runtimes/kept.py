@@ -1,0 +1,100 @@
+"""The environments that lie in the cache folder: which there are, what they hold and take, and their removal."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ScenarioError
+from harness.runtimes.locked_environment import LOCK_NAME, environments_folder, read_pins
+from harness.runtimes.registry import runtime
+from harness.runtimes.row import Runtime
+from harness.store import explained
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An environment on the disk; ``whole`` is False for what a process left that was killed while it made one."""
+
+    name: str
+    folder: Path
+    bytes: int
+    packages: dict[str, str]
+    whole: bool
+
+
+def kept() -> list[Kept]:
+    """All environments, by name."""
+    folder = environments_folder()
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        lock = path / LOCK_NAME
+        packages = {pin.name: pin.version for pin in read_pins(lock)}
+        found.append(Kept(path.name.rpartition("-")[0], path, _bytes(path), packages, lock.exists()))
+    return found
+
+
+def kept_runtimes() -> list[Runtime]:
+    """The rows of the runtimes in versions whose environment was made here and serves still."""
+    rows = []
+    for one in kept():
+        with contextlib.suppress(ScenarioError):
+            row = runtime(one.name.replace("-", "/", 1))
+            if one.whole and row.environment is not None and row.environment.folder == one.folder:
+                rows.append(row)
+    return rows
+
+
+def clean(names: Sequence[str] = ()) -> tuple[list[Kept], list[Kept]]:
+    """Remove environments: those of runtimes or of names as :func:`kept` tells them, all where none are named.
+
+    Leftovers go with all of them. Returns what was removed, and what was left because it is being made by another process.
+    Raises ScenarioError where there is none of a name, before anything is removed; StoreError where one cannot be removed.
+    """
+    wanted = {name.replace("/", "-") for name in names}
+    everything = kept()
+    if missing := sorted(wanted - {one.name for one in everything if one.whole}):
+        there = ", ".join(one.name for one in everything if one.whole) or "none at all"
+        raise ScenarioError(f"there is no environment {missing[0]}", where="envs clean", hint=f"there is {there}")
+    removed: list[Kept] = []
+    left: list[Kept] = []
+    for one in everything:
+        if wanted and one.name not in wanted:
+            continue
+        with explained(one.folder), _nobody_makes(one) as free:
+            if free:
+                # Moved first, so that one half removed is never taken for whole.
+                going = one.folder.with_name(f"removing-{one.folder.name.removeprefix('removing-')}")
+                if going != one.folder:
+                    one.folder.rename(going)
+                shutil.rmtree(going)
+            (removed if free else left).append(one)
+    return removed, left
+
+
+@contextlib.contextmanager
+def _nobody_makes(one: Kept) -> Iterator[bool]:
+    """Whether no process makes it now; none can begin within the block."""
+    # making-<folder>-<random> belongs to the folder that it would become.
+    name = one.folder.name if one.whole else one.folder.name.partition("-")[2].rpartition("-")[0]
+    with one.folder.with_name(f"{name}.lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total

@@ -1,0 +1,143 @@
+"""What pip makes of requirements: a set of versions with their hashes, or one line that says why there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UnavailableError
+
+#: Seconds that one call of pip may take: builds of PyTorch with CUDA are some gigabytes.
+LIMIT = 3600.0
+
+#: Variable that allows packages with CUDA in environments: ``1``.
+CUDA_VARIABLE = "HARNESS_ALLOW_CUDA"
+
+_QUIETLY = ("--no-input", "--disable-pip-version-check", "--only-binary=:all:", "--timeout=15", "--retries=1")
+
+#: Bytes on the disk of packages that take much of it, roughly; others are taken for OTHER each.
+_LARGE = {"torch": 0.9e9, "tensorflow": 1.9e9, "tensorflow-cpu": 1.2e9, "jaxlib": 0.4e9, "scipy": 0.1e9}
+_OTHER = 0.02e9
+#: What PyTorch takes with the libraries of CUDA that its builds for Linux ask for: to fetch, and on the disk.
+_CUDA_FETCHED, _CUDA_ON_DISK = 3.5e9, 7.5e9
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One distribution in one version; ``sha256`` of the file that was chosen for this platform, where pip tells it."""
+
+    name: str
+    version: str
+    sha256: str = ""
+
+    @property
+    def line(self) -> str:
+        """As a requirements file has it."""
+        return f"{self.name}=={self.version}" + (f" --hash=sha256:{self.sha256}" if self.sha256 else "")
+
+    @classmethod
+    def read(cls, line: str) -> Pin:
+        """From a line of a requirements file."""
+        requirement, _, found = line.partition(" --hash=sha256:")
+        name, _, version = requirement.partition("==")
+        return cls(name.strip(), version.strip(), found.strip())
+
+
+def platform() -> str:
+    """For what files are chosen: ``cp311 linux-x86_64``."""
+    return f"cp{sys.version_info[0]}{sys.version_info[1]} {sysconfig.get_platform()}"
+
+
+def resolve(asked: Sequence[str], constraints: Path | None, scratch: Path, what: str) -> list[Pin]:
+    """The versions that pip chooses for requirements, by name; nothing is installed.
+
+    ``what`` names the environment in errors. Raises UnavailableError where there is no such set.
+    """
+    report = scratch / "report.json"
+    limited = [] if constraints is None else [f"--constraint={constraints}"]
+    pip(["install", "--dry-run", "--ignore-installed", f"--report={report}", *limited, *asked], f"{what} resolved")
+    chosen = json.loads(report.read_text(encoding="utf-8"))["install"]
+    pins = [
+        Pin(
+            re.sub(r"[-_.]+", "-", entry["metadata"]["name"]).lower(),
+            entry["metadata"]["version"],
+            entry["download_info"].get("archive_info", {}).get("hashes", {}).get("sha256", ""),
+        )
+        for entry in chosen
+    ]
+    return sorted(pins, key=lambda pin: pin.name)
+
+
+def pip(arguments: Sequence[str], what: str) -> None:
+    """Run pip. Raises UnavailableError: ``what`` was to be done, and the useful line of what pip said."""
+    command = [sys.executable, "-m", "pip", *arguments[:1], *_QUIETLY, *arguments[1:]]
+    if arguments[0].startswith("-"):
+        command = [sys.executable, "-m", "pip", *arguments[:3], *_QUIETLY, *arguments[3:]]
+    run(command, what)
+
+
+def run(command: Sequence[str], what: str) -> None:
+    """Run a command that makes part of an environment. Raises UnavailableError with the useful line of what it said."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"{_cannot(what)}: it took over {LIMIT:.0f} s") from None
+    if done.returncode != 0:
+        raise UnavailableError(f"{_cannot(what)}: {reason((done.stdout + done.stderr).splitlines())}")
+
+
+def _cannot(what: str) -> str:
+    subject, _, verb = what.rpartition(" ")
+    return f"{subject} cannot be {verb}"
+
+
+_NO_VERSION = re.compile(r"satisfies the requirement ([^ ]+).*\(from versions: (.*)\)")
+
+
+def reason(lines: Iterable[str]) -> str:
+    """The useful part of what pip printed, as one line."""
+    said = [line.strip() for line in lines if line.strip()]
+    python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+    for line in said:
+        if (found := _NO_VERSION.search(line)) is None:
+            continue
+        package, versions = found[1].removesuffix(".*").replace("==", " "), found[2].split(", ")
+        if versions == ["none"]:
+            return f"no package index that can be reached has {package} for {python} here"
+        return f"there is no {package} for {python} here; there are {_span(versions)}"
+    if any("ResolutionImpossible" in line for line in said) and "The conflict is caused by:" in said:
+        start = said.index("The conflict is caused by:") + 1
+        asked = [line.replace("The user requested ", "asked for ") for line in said[start : start + 12]]
+        conflict = [line for line in asked if line.startswith("asked for ") or " depends on " in line]
+        if conflict:
+            return f"no set of versions fits: {'; '.join(dict.fromkeys(conflict))}"
+    return next((line for line in reversed(said) if line.startswith("ERROR")), (said or ["no reason given"])[-1])
+
+
+def _span(versions: Sequence[str]) -> str:
+    return ", ".join(versions) if len(versions) < 9 else f"{', '.join(versions[:3])}, ... {', '.join(versions[-4:])}"
+
+
+def check_size(pins: Sequence[Pin], folder: Path, what: str) -> None:
+    """Raises UnavailableError where CUDA would be fetched and nobody allowed it, or the disk has not room enough."""
+    cuda = [pin for pin in pins if pin.name.startswith(("nvidia-", "cuda-"))]
+    if cuda and os.environ.get(CUDA_VARIABLE) != "1":
+        raise UnavailableError(
+            f"{_cannot(f'{what} made')}: its PyTorch comes with CUDA here ({len(cuda)} packages of NVIDIA, about "
+            f"{_CUDA_FETCHED / 1e9:.1f} GB to fetch and {_CUDA_ON_DISK / 1e9:.1f} GB on the disk), and nothing was fetched; "
+            f"let PIP_EXTRA_INDEX_URL name an index of CPU builds, or allow it by {CUDA_VARIABLE}=1"
+        )
+    needed = (_CUDA_ON_DISK if cuda else 0.0) + sum(_LARGE.get(pin.name, _OTHER) for pin in pins if pin not in cuda)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UnavailableError(
+            f"{_cannot(f'{what} made')}: it takes about {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free at {folder}"
+        )
