@@ -69,7 +69,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a scenario: train, export, reopen, compare, report. Goes on from what is finished."""
-    from harness.scenario import read_scenario
+    from harness.scenario_file import read_scenario
 
     # Read before anything heavy is imported: a bad scenario is told at once.
     asked = read_scenario(scenario)

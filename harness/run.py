@@ -71,7 +71,7 @@ def run(
 
 
 def _exit_code(scenario: Scenario, cells: list[CellResult]) -> ExitCode:
-    expected = {cell.cell: Verdict(scenario.expected(cell.target)) for cell in cells}
+    expected = {cell.cell: Verdict(scenario.expected(cell.target, cell.route_label)) for cell in cells}
     return exit_code(cells, expected, scenario.require)
 
 

@@ -26,6 +26,7 @@ LAYERS = (
     ("harness.step_context",),
     ("harness.layer_walk",),
     ("harness.plan",),
+    ("harness.scenario_file",),
     ("harness.scenario",),
     ("harness.scenario_text",),
     ("harness.report", "harness.workers"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from harness.errors import HarnessError, ScenarioError
 from harness.plan import make_plan
-from harness.scenario import Scenario, json_schema, read_scenario
+from harness.scenario import Scenario, json_schema
+from harness.scenario_file import read_scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))

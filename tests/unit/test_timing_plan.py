@@ -13,7 +13,8 @@ import yaml
 from harness.errors import ScenarioError
 from harness.plan import make_plan
 from harness.runtimes.timing import machine_lock
-from harness.scenario import Scenario, json_schema, read_scenario
+from harness.scenario import Scenario, json_schema
+from harness.scenario_file import read_scenario
 from harness.steps import fingerprint
 
 DOCUMENT: dict[str, Any] = {
