@@ -64,8 +64,15 @@ def _from_saved_model(model: keras.Model, spec: ModelSpec, opset: int, fold: boo
 
 def _tf2onnx() -> Any:
     import tf2onnx
+    from tf2onnx.graph import Node
 
+    # It walks sets of nodes, and which of equal nodes it keeps would follow from their addresses in memory.
+    Node.__hash__ = _hash_of_name
     return tf2onnx
+
+
+def _hash_of_name(node: Any) -> int:
+    return hash(node.name)
 
 
 class KerasTensorflow(KerasEngine):

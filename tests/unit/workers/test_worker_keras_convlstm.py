@@ -14,6 +14,9 @@ import pytest
 from conftest import random_parameters
 from small_convlstm import SMALL, X, by_hand, small
 
+from harness.compare.parameters import compare_parameters
+from harness.compare.records import Verdict
+from harness.errors import UnsupportedError
 from harness.models import convlstm
 from harness.models.spec import ModelSpec
 from harness.runtimes.process import Worker
@@ -95,6 +98,61 @@ def test_layers_tell_what_they_put_out(workers: Callable[[str], Worker], tmp_pat
     with torch.inference_mode():
         expected = widened(module).lstm1(torch.from_numpy(X.astype(np.float64))).numpy()
     assert np.abs(found["lstm1"] - expected).max() < 1e-12
+
+
+@pytest.mark.parametrize("route", ["keras-export", "tf2onnx", "tf2onnx-savedmodel"])
+def test_exports_keep_time_as_loops(
+    workers: Callable[[str], Worker], tmp_path: Path, ask: Callable[[str], Any], route: str
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    spec, worker = small("demetrakopoulos"), workers("python/keras-tensorflow")
+    folder = stored(tmp_path / "m", spec)
+    weights = str(folder / "weights.safetensors")
+    record = worker.request("export", weights=weights, out=str(folder), route=route, opset=17)
+    assert record["operators"]["Loop"] == len(SMALL["filters"])
+    model = onnx.load(str(folder / "model.onnx"))
+    assert [value.name for value in (*model.graph.input, *model.graph.output)] == ["x", "forecast"]
+    reference = ask("python/onnx-reference")
+    reference("load", path=folder / "model.onnx", precision="float64")
+    write_tensors(folder / "x", {"x": X})
+    reference("predict", inputs=folder / "x", outputs=folder / "y", batch_size=3)
+    expected = by_hand(X, random_parameters(spec), spec)
+    error = np.sqrt(np.mean((read_tensors(folder / "y")["forecast"] - expected) ** 2)) / expected.std()
+    assert 0 < error < 1e-6
+    reference("parameters", outputs=folder / "held")
+    reference("structure", path=folder / "model.onnx", outputs=folder / "structure.json")
+    structure = json.loads((folder / "structure.json").read_text())
+    compared = compare_parameters(spec, random_parameters(spec), structure, read_tensors(folder / "held"))
+    assert compared.verdict is Verdict.EQUIVALENT, [row for row in compared.rows if row.relation != "equal"]
+    relations = {row.name: row.relation for row in compared.rows}
+    assert all(relations[f"lstm{index}.{part}"] == "equal" for index in (1, 2, 3) for part in ("weight", "bias"))
+    assert relations["output.weight"] == "equal"
+
+
+@pytest.mark.slow
+def test_the_same_export_of_another_process_has_the_same_bytes(tmp_path: Path) -> None:
+    runtime = "python/keras-tensorflow"
+    if not (here := availability(RUNTIMES[runtime])).installed:
+        pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
+    folder, contents = stored(tmp_path / "m", small("thesis-keras")), []
+    for name in ("a", "b"):
+        with Worker.start(RUNTIMES[runtime], tmp_path / f"{name}.log") as worker:
+            weights = str(folder / "weights.safetensors")
+            worker.request("export", weights=weights, out=str(folder), route="tf2onnx", opset=17)
+        contents.append((folder / "model.onnx").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_what_pytorchs_exporters_cannot_do_is_said_in_one_line(
+    workers: Callable[[str], Worker], tmp_path: Path
+) -> None:
+    """Keras tries both of them; neither takes a batch of any size."""
+    folder = stored(tmp_path / "m", small("thesis-keras"))
+    asked = {"weights": str(folder / "weights.safetensors"), "out": str(folder), "opset": 17}
+    with pytest.raises(UnsupportedError) as error:
+        workers("python/keras-torch").request("export", route="keras-export", **asked)
+    assert error.value.what.endswith("cannot convert this model: onnx memory_format support is not implemented")
+    assert not (folder / "model.onnx").exists()
 
 
 #: Three steps of a learner from given weights, in a process that has a backend to itself; what a new model begins with.
