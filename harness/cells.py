@@ -15,7 +15,7 @@ from harness.compare.decisions import compare_decisions
 from harness.compare.layers import compare_layers, explanation
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
-from harness.compare.records import CellResult, Finding, Floor, LayersComparison, RuntimeComparison
+from harness.compare.records import CellResult, Finding, Floor, LayersComparison, RuntimeComparison, Verdict
 from harness.compare.structure import compare_structure, summarise
 from harness.compare.verdict import combine, describe_failure
 from harness.data.prepared_frames import Forecast
@@ -172,6 +172,11 @@ def evaluate(
             for name in others
         },
         oracle=oracle.rpartition(" ")[2],
+        passed_over={
+            name.rpartition(" ")[2]: failures[name].error
+            for name in cell.oracles
+            if name in failures and failures[name].verdict is not Verdict.UNAVAILABLE
+        },
     )
     runtime = compare_runtime(target32, route64, source.floor, source32=source.probe32)
     end_to_end = compare_runtime(

@@ -170,6 +170,7 @@ def compare_route(
     other_oracles: Mapping[str, Array] | None = None,
     *,
     oracle: str = "route oracle",
+    passed_over: Mapping[str, str] | None = None,
 ) -> RouteComparison:
     """The exported graph in float64 against the source model in float64.
 
@@ -177,9 +178,9 @@ def compare_route(
     normalisation is ``folded`` into float32 weights. ``other_oracles`` are outputs of other implementations
     of the same graph by name: their largest difference from ``route64``, relative to `relative_scale`, must
     not exceed 1e-10, or the yardstick itself is in doubt. ``oracle`` names the implementation that made
-    ``route64``. Verdict: ``identical`` where float64 outputs are bit-equal, ``equivalent`` within the limits,
-    ``drifted`` beyond, ``divergent`` where a value is not finite, shapes differ or the implementations
-    disagree.
+    ``route64``, ``passed_over`` those that could not, with the reason. Verdict: ``identical`` where float64 outputs
+    are bit-equal, ``equivalent`` within the limits, ``drifted`` beyond, ``divergent`` where a value is not finite,
+    shapes differ or the implementations disagree.
     """
     others = dict(other_oracles or {})
     limit = gates.ROUTE_FOLDED if folded else gates.ROUTE_UNFOLDED
@@ -226,6 +227,7 @@ def compare_route(
         folded=folded,
         oracle_agreement=agreement,
         oracles=[oracle, *others],
+        passed_over=dict(passed_over or {}),
         findings=findings,
     )
 

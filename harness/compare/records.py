@@ -125,6 +125,8 @@ class RouteComparison(Record):
     #: run.
     oracle_agreement: float | None = None
     oracles: list[str] = []
+    #: Implementations that could not compute the graph in float64, by name, with the reason.
+    passed_over: dict[str, str] = {}
     findings: list[Finding] = []
 
 

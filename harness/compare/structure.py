@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.graph import LAYOUT_OPERATORS, Graph, Node
+from harness.compare.loops import loops_of
 from harness.compare.records import Finding, Verdict
-from harness.compare.subgraphs import flattened
+from harness.compare.subgraphs import all_nodes, flattened, stored
 from harness.models.spec import Head, ModelSpec, TensorSpec
 
 #: Heads by the operator that a graph ends in; a logarithm after a softmax is a log-softmax.
@@ -26,7 +27,8 @@ def summarise(structure: Mapping[str, Any]) -> dict[str, Any]:
 
     ``operators`` (name to count), ``nodes``, ``opsets``, ``ir_version``, ``exporter``, ``bytes``, ``initializers``,
     ``parameters`` (floating-point scalars in initializers), ``inputs`` and ``outputs`` (name, dtype, shape, and the
-    names of their axes where the file's metadata has them), ``dynamic`` (tensor name to its dynamic dimensions).
+    names of their axes where the file's metadata has them), ``dynamic`` (tensor name to its dynamic dimensions), and what
+    `harness.compare.loops.loops_of` tells. ``operators`` and ``parameters`` include graphs inside of nodes, ``nodes`` does not.
     """
     axes = _json(structure.get("metadata", {}), "harness.axes")
     axes = axes if isinstance(axes, dict) else {}
@@ -47,18 +49,19 @@ def summarise(structure: Mapping[str, Any]) -> dict[str, Any]:
         for entry in [*tensors["inputs"], *tensors["outputs"]]
     }
     return {
-        "operators": dict(sorted(Counter(_operator(node) for node in structure["nodes"]).items())),
+        "operators": dict(sorted(Counter(_operator(node) for node in all_nodes(structure)).items())),
         "nodes": len(structure["nodes"]),
         "opsets": dict(sorted(structure.get("opsets", {}).items())),
         "ir_version": structure.get("ir_version"),
         "exporter": structure.get("producer"),
         "bytes": structure.get("bytes"),
-        "initializers": len(structure["initializers"]),
+        "initializers": sum(1 for _ in stored(structure)),
         "parameters": sum(
             int(np.prod(entry["shape"], dtype=np.int64))
-            for entry in structure["initializers"]
+            for entry in stored(structure)
             if "float" in str(entry["dtype"])
         ),
+        **loops_of(structure),
         **tensors,
         "dynamic": {name: sizes for name, sizes in sorted(dynamic.items()) if sizes},
     }

@@ -19,6 +19,7 @@ from harness.report.figures import (
     f1_heatmap,
     f1_per_class,
     frames,
+    node_counts,
     noise_floor,
     route_graphs,
     style,
@@ -166,6 +167,8 @@ _CAPTIONS = {
     "above the dashed line is past its gate; what is under 0.01, or equal, is drawn at 0.01.",
     "culprit": "The first node whose error on the oracle's own inputs is past its floor's gate, with what it reads and what "
     "reads it.",
+    "node_counts": "Nodes of the file that each route wrote, on a logarithmic scale: filled all of them, open those of the graph "
+    "itself without what loops hold inside. Beside them what became of loops, and the size of the file.",
     "graphs": "The graph of every file that a route wrote, node by node in the order of the flow of data; nodes in one row do "
     "the same in each file. At the right of a box stands the shape of what it gives, under the operator the tensor that it "
     "holds. A bracket with × n tells a block of nodes once that comes n times in a row.",
@@ -189,6 +192,7 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
     "layers": lambda results: "",
     "culprit": lambda results: "",
     "graphs": lambda results: "",
+    "node_counts": lambda results: "",
     "error_per_step": facts.test_samples,
     "frames": lambda results: "n = 1 test sample",
     "f1_per_class": facts.test_samples,
@@ -245,6 +249,7 @@ def _figures(
         "differences": lambda: differences.draw(results),
         "layers": lambda: error_per_layer.draw(results),
         "culprit": lambda: culprit.draw(results),
+        "node_counts": lambda: node_counts.draw(results),
         "graphs": lambda: route_graphs.draw(results),
         "error_per_step": lambda: error_per_step.draw(results),
         "frames": lambda: frames.draw(results),

@@ -31,7 +31,7 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
                 "Exported files",
                 (
                     TableBlock(graphs.structure_table(results)),
-                    *(figures[name] for name in ("graphs",) if name in figures),
+                    *(figures[name] for name in ("node_counts", "graphs") if name in figures),
                 ),
             ),
             *_task(results, tables, figures),
@@ -59,10 +59,12 @@ def _decisions(results: Results, tables: dict[str, Table]) -> Section:
 
 
 def _parameters(results: Results) -> Section:
+    note = graphs.copies_note(results)
     return Section(
         "parameters",
         "Parameters",
         (
+            *((Paragraph(note),) if note else ()),
             TableBlock(parameters.parameter_summary(results)),
             TableBlock(parameters.parameter_findings(results)),
         ),

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.compare.loops import in_words
+from harness.models.spec import ModelSpec
 from harness.report.document import Column, Table
+from harness.report.formatting import integer, listed
 from harness.report.results import Results
 
 
@@ -19,7 +22,11 @@ def structure_table(results: Results) -> Table:
         labels.add(cell.route_label)
         if cell.structure:
             structures.setdefault(cell.route_label, cell.structure)
-    rows = [_row(label, structures.get(label, {}), results.manifest.exports.get(label, {})) for label in sorted(labels)]
+    model = results.manifest.model
+    rows = [
+        _row(label, structures.get(label, {}), results.manifest.exports.get(label, {}), model)
+        for label in sorted(labels)
+    ]
     columns = (
         Column("route", "Route", "code"),
         Column("exporter", "Exporter that ran"),
@@ -27,6 +34,9 @@ def structure_table(results: Results) -> Table:
         Column("opset", "Opset written", "integer"),
         Column("folded", "Folded"),
         Column("nodes", "Nodes", "integer"),
+        Column("nodes_inside", "Nodes inside of nodes", "integer"),
+        Column("time", "Loops"),
+        Column("frozen", "Frozen dimensions"),
         Column("operators", "Operators"),
         Column("inputs", "Inputs"),
         Column("outputs", "Outputs"),
@@ -39,7 +49,7 @@ def structure_table(results: Results) -> Table:
     return Table("structure", "Structure of the file that each route wrote.", columns, tuple(rows))
 
 
-def _row(label: str, structure: dict[str, Any], export: dict[str, Any]) -> dict[str, Any]:
+def _row(label: str, structure: dict[str, Any], export: dict[str, Any], model: ModelSpec | None) -> dict[str, Any]:
     asked = export.get("asked")
     asked = asked if isinstance(asked, dict) else {}
     opsets = structure.get("opsets")
@@ -51,6 +61,9 @@ def _row(label: str, structure: dict[str, Any], export: dict[str, Any]) -> dict[
         "opset": export.get("opset") or (opsets.get("") if isinstance(opsets, dict) else None),
         "folded": export.get("folded"),
         "nodes": structure.get("nodes"),
+        "nodes_inside": structure.get("nodes_inside"),
+        "time": time_kept(structure),
+        "frozen": _frozen(structure, model),
         "operators": ", ".join(f"{name} {count}" for name, count in sorted(operators.items())) or None,
         "inputs": _tensors(structure.get("inputs")),
         "outputs": _tensors(structure.get("outputs")),
@@ -60,6 +73,43 @@ def _row(label: str, structure: dict[str, Any], export: dict[str, Any]) -> dict[
         "ir_version": structure.get("ir_version"),
         "warnings": len(export["warnings"]) if isinstance(export.get("warnings"), list) else None,
     }
+
+
+def time_kept(structure: dict[str, Any]) -> str | None:
+    """What became of loops: ``4 × Scan``, ``unrolled, 18 steps``, ``none``; None where there is no graph."""
+    if "loops" not in structure:
+        return None
+    return in_words(structure["loops"], structure["steps"]) or "none"
+
+
+def _frozen(structure: dict[str, Any], model: ModelSpec | None) -> str | None:
+    """Axes that the model leaves open and the file fixes; None where either is not known."""
+    if model is None or not structure:
+        return None
+    found = []
+    for side, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
+        for entry, tensor in zip(structure.get(side) or (), tensors, strict=False):
+            for axis, size in zip(tensor.axes, entry.get("shape") or (), strict=False):
+                if axis.size is None and isinstance(size, int):
+                    found.append(f"{axis.name} of {entry.get('name')} at {size}")
+    return ", ".join(found) or "none"
+
+
+def copies_note(results: Results) -> str:
+    """What is held more than once: ``1,965,377 parameters in 18 copies`` by target and route, in a sentence; else nothing."""
+    said = {
+        f"{cell.route_label} in {cell.target}": cell.parameters
+        for cell in results.cells
+        if cell.parameters is not None and cell.parameters.copies > 1
+    }
+    parts = [
+        f"via {label}: {integer(found.target_count - found.copied_count)} parameters in {found.copies} copies, "
+        f"{integer(found.target_count)} scalars in all"
+        for label, found in sorted(said.items())
+    ]
+    if not parts:
+        return ""
+    return f"Weights are held once for every step of an unrolled loop {listed(parts)}. Copies are told by their bits."
 
 
 def _tensors(tensors: Any) -> str | None:

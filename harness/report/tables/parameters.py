@@ -67,6 +67,7 @@ def parameter_summary(results: Results) -> Table:
                 "verdict": comparison.verdict,
                 "source_count": comparison.source_count,
                 "target_count": comparison.target_count,
+                "copies": comparison.copies,
                 "differing": differing,
                 **counts,
             }
@@ -76,6 +77,7 @@ def parameter_summary(results: Results) -> Table:
         Column("verdict", "Verdict", "verdict"),
         Column("source_count", "Scalars in the source", "integer"),
         Column("target_count", "Scalars in the target", "integer"),
+        Column("copies", "Copies", "integer"),
         *(Column(relation, relation.capitalize(), "integer") for relation in _RELATIONS),
         Column("differing", "Differing scalars", "integer"),
     )

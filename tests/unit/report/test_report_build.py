@@ -67,6 +67,7 @@ def test_every_table_and_figure_is_written(report):
             "f1_heatmap",
             "f1_per_class",
             "graphs",
+            "node_counts",
             "noise_floor",
             "training_curves",
         )
@@ -250,7 +251,7 @@ def test_folder_that_cannot_be_written(folder):
 def test_nothing_could_be_run(tmp_path):
     verdicts = (Verdict.FAILED, Verdict.UNAVAILABLE, Verdict.UNSUPPORTED)
     files = build_report(write_results(tmp_path / "unit-test", verdicts))
-    assert {path.stem for path in files.figures} == {"graphs", "training_curves"}
+    assert {path.stem for path in files.figures} == {"graphs", "node_counts", "training_curves"}
     page = files.html.read_text()
     assert "No target could be run" in page
     assert "apt-get install julia" in page

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
+from harness.report.results import read_results
 from harness.report.tables import graphs, outcomes, parameters, task, training
 
 UNFOLDED = "python/onnxruntime via torch-dynamo-opset18-unfolded"
@@ -182,6 +184,28 @@ def test_structure_has_one_row_per_route(results):
     assert row["operators"] == "BatchNormalization 1, Conv 3, Flatten 1, Gemm 2, Relu 4"
     assert (row["opset"], row["nodes"], row["bytes"], row["warnings"]) == (11, 11, 12_807_015, 1)
     assert row["dynamic"] == "logits: batch; x: batch"
+
+
+def test_what_a_route_froze_and_what_became_of_its_loops_is_told(folder):
+    label = "torch-script-opset11-folded"
+    cells = json.loads((folder / "cells.json").read_text())
+    for cell in cells:
+        if cell["route_label"] == label and cell["structure"]:
+            cell["structure"] |= {"loops": {}, "steps": 18, "nodes_inside": 0}
+            cell["structure"]["inputs"][0]["shape"][0] = 1
+            if cell["parameters"]:
+                cell["parameters"] |= {"copies": 18, "copied_count": 30_000}
+    (folder / "cells.json").write_text(json.dumps(cells))
+    results = read_results(folder)
+    row = next(row for row in graphs.structure_table(results).rows if row["route"] == label)
+    assert row["time"] == "unrolled, 18 steps"
+    assert row["frozen"] == "sample of x at 1"
+    held = next(cell for cell in results.cells if cell.route_label == label and cell.parameters).parameters
+    assert f"{held.target_count - 30_000:,} parameters in 18 copies" in graphs.copies_note(results)
+
+
+def test_nothing_is_said_of_copies_where_there_are_none(results):
+    assert graphs.copies_note(results) == ""
 
 
 def test_csv_files_hold_raw_values(report):
