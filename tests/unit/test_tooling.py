@@ -8,7 +8,7 @@ import pytest
 
 from harness.runtimes.python import DISTRIBUTIONS
 from harness.runtimes.registry import RUNTIMES, availability
-from harness.runtimes.tooling import packages, python_packages, r_packages
+from harness.runtimes.tooling import julia_packages, packages, python_packages, r_packages
 from harness.step_context import Workers
 
 
@@ -108,3 +108,31 @@ def test_packages_of_r_are_followed_and_measured():
     assert all(one.bytes and one.bytes > 10_000 for one in found.values())
     # What comes with R is no effort.
     assert not set(found) & {"R", "base", "utils", "methods", "stats", "no.such.package"}
+
+
+@pytest.mark.parametrize("name", [name for name, row in RUNTIMES.items() if row.language == "julia"])
+def test_packages_of_julia_are_followed_and_measured(name):
+    row = RUNTIMES[name]
+    if not (here := availability(row)).installed:
+        pytest.skip(here.reason)
+    found = {one.name: one for one in packages(row)}
+    assert {one.name for one in found.values() if one.direct} >= {"PlainONNX", *row.packages}
+    assert all(found[package].version == here.versions[package] for package in row.packages)
+    assert all(one.bytes and one.bytes > 200 for one in found.values())
+    assert found["PlainONNX"].bytes > 100_000
+    # What comes with Julia is no effort, nor is what only an extension asks for.
+    assert not set(found) & {"LinearAlgebra", "Artifacts", "TOML", "CUDA"}
+    if name == "julia/base":
+        assert set(found) == {"PlainONNX"}
+    if name == "julia/flux":
+        assert {"NNlib", "Zygote", "Optimisers"} <= set(found)
+        assert not found["NNlib"].direct
+        assert ("PythonCall" in found) == ("juliacall" in found) == ("juliacall" in here.versions)
+    if name == "julia/onnxruntime":
+        # Its library is an artifact beside the package.
+        assert found["ONNXRunTime"].bytes > 10_000_000
+
+
+def test_without_julia_there_are_no_packages_of_julia(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert julia_packages(("PlainONNX", "Flux")) == []
