@@ -68,13 +68,17 @@ torch_op_is_inf <- function(inputs, node) {
 torch_op_where <- function(inputs, node) torch::torch_where(inputs[[1L]], inputs[[2L]], inputs[[3L]])
 
 torch_op_cast <- function(inputs, node) {
-  x <- inputs[[1L]]
-  to <- dtype_of_code(node$attributes$to, "the cast")
+  torch_cast(inputs[[1L]], dtype_of_code(node$attributes$to, "the cast"), node$precision)
+}
+
+torch_op_cast_like <- function(inputs, node) torch_cast(inputs[[1L]], dtype_of_torch(inputs[[2L]]), node$precision)
+
+torch_cast <- function(x, to, precision) {
   if (to == "bool") return(x != 0)
   if (!is_floating(to) && x$is_floating_point()) x <- x$trunc()
-  cast <- if (to == "float32" && node$precision == "float64") x else x$to(dtype = torch_dtype_of(to))
+  cast <- if (to == "float32" && precision == "float64") x else x$to(dtype = torch_dtype_of(to))
   # A double oracle keeps what a cast to half precision rounds.
-  widened(cast, node$precision)
+  widened(cast, precision)
 }
 
 torch_refuse_cast <- function(node) {
@@ -127,6 +131,6 @@ torch_elementwise_table <- function() {
     GreaterOrEqual = torch_binary(torch::torch_ge), LessOrEqual = torch_binary(torch::torch_le),
     And = torch_binary(torch::torch_logical_and), Or = torch_binary(torch::torch_logical_or),
     Not = torch_unary(torch::torch_logical_not), Xor = torch_binary(torch::torch_logical_xor),
-    Where = torch_op_where, Cast = torch_op_cast
+    Where = torch_op_where, Cast = torch_op_cast, CastLike = torch_op_cast_like
   )
 }

@@ -74,6 +74,7 @@ onnx_module_generator <- function() {
 torch_graph <- function(graph) {
   graph$nodes <- torch_nodes(graph$nodes)
   refuse_torch_dtypes(graph)
+  refuse_unknown_rounding(graph)
   graph$roles <- initializer_roles(graph)
   graph$constants <- vector("list", length(graph$names))
   plain <- which(unlist(graph$roles) == "plain")
@@ -117,6 +118,23 @@ refuse_torch_dtypes <- function(graph) {
     if (!info$dtype %in% names(torch_dtype_names)) {
       stop_unsupported("dtype ", info$dtype, " ('", info$name, "') is not supported by r/torch")
     }
+  }
+}
+
+# Under "float64" a tensor does not tell which floating-point type the file gives it. A cast to the type of another tensor is
+# then known only where nothing in the file is of half precision, to which a cast has to round.
+refuse_unknown_rounding <- function(graph) {
+  casts_like <- any(vapply(graph$nodes, function(node) node$operator == "CastLike", NA))
+  if (graph$precision != "float64" || !casts_like) return(invisible())
+  half <- c("float16", "bfloat16")
+  named <- vapply(c(graph$inputs, graph$initializers), `[[`, "", "dtype")
+  made <- unlist(lapply(graph$nodes, function(node) {
+    value <- node$attributes[["value"]]
+    codes <- c(node$attributes[["to"]], node$attributes[["dtype"]])
+    c(dtype_names[as.double(codes)], if (is.list(value)) value$dtype)
+  }))
+  if (any(c(named, made) %in% half)) {
+    stop_unsupported("operator CastLike in a graph of half precision is not supported by r/torch under precision 'float64'")
   }
 }
 

@@ -121,6 +121,22 @@ test_that("wrong inputs and operators that torch lacks are refused by name", {
   expect_error(as_nn_module(onnx_read(path)), "LRN.*not supported by r/torch", class = "onnx_unsupported")
 })
 
+test_that("a cast to the type of another tensor is refused where a double hides that type", {
+  skip_without_torch()
+  casting <- function(dtype) {
+    write_model(onnx_model(
+      list(onnx_node("CastLike", c("x", "like"), "y")), list(onnx_value("x", "float64", list("n", 3))),
+      list(onnx_value("y", dtype, list("n", 3))), list(onnx_tensor("like", 0, dtype))
+    ))
+  }
+  x <- as_torch_input(matrix(c(-1.75, 0.1, 300), 1), double = TRUE)
+  expect_equal(as.vector(as.array(as_nn_module(onnx_read(casting("int32")))(x))), c(-1, 0, 300))
+  expect_equal(as.vector(as.array(as_nn_module(onnx_read(casting("float32"), "float64"))(x))), c(-1.75, 0.1, 300))
+  expect_equal(as.vector(as.array(as_nn_module(onnx_read(casting("float16")))(x)$to(dtype = torch::torch_double()))),
+               c(-1.75, plainonnx:::round_to_dtype(0.1, "float16"), 300))
+  expect_error(as_nn_module(onnx_read(casting("float16"), "float64")), "CastLike.*half precision", class = "onnx_unsupported")
+})
+
 test_that("the serve loop answers for r/torch, parameters bit for bit", {
   skip_without_torch()
   ask <- function(...) {
