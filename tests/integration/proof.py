@@ -1,6 +1,7 @@
 """What the proof of the verdict is made with: sources, real exports of them, and the comparisons of a cell.
 
-Everything runs in this process with one thread per pool, through the same engines and comparisons as a run does.
+Sources, exporters and the oracle run in this process with one thread per pool, through the same engines and comparisons as
+a run does; so does onnxruntime where no other target is asked (``targets.py``).
 """
 
 from __future__ import annotations
@@ -97,8 +98,26 @@ def outputs_of(module: torch.nn.Module, probe: Array) -> Array:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """An exported file: its graph, and what it answers to the probe in float64."""
+
+    path: Path
+    structure: dict[str, Any]
+    route64: Array
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a target makes of a file: the metadata it read, the parameters it holds, its float32 answers to the probe."""
+
+    metadata: dict[str, str]
+    parameters: dict[str, Array]
+    target32: Array
+
+
+@dataclass(frozen=True)
 class Exported:
-    """An exported file as its readers see it: the graph, its float64 outputs, what onnxruntime holds and answers."""
+    """An exported file as its readers see it: the graph, its float64 outputs, what a target holds and answers."""
 
     path: Path
     metadata: dict[str, str]
@@ -106,6 +125,11 @@ class Exported:
     route64: Array
     parameters: dict[str, Array]
     target32: Array
+
+    @classmethod
+    def of(cls, graph: Graph, held: Held) -> Exported:
+        """Both sides of a file."""
+        return cls(graph.path, held.metadata, graph.structure, graph.route64, held.parameters, held.target32)
 
 
 def export(
@@ -126,18 +150,19 @@ def export(
     return path
 
 
+def graph_of(path: Path, probe: Array) -> Graph:
+    """Load a file in onnx-reference in float64 and predict the probe."""
+    oracle = OnnxReference()
+    double = oracle.load(path, "float64")
+    answers = next(iter(predict(double, {"x": probe}, None).outputs.values()))
+    return Graph(path, oracle.structure(path), answers)
+
+
 def read(path: Path, probe: Array) -> Exported:
-    """Load a file in onnx-reference (float64) and in onnxruntime (float32) and predict the probe."""
-    oracle, target = OnnxReference(), OnnxRuntime()
-    double, single = oracle.load(path, "float64"), target.load(path, "float32")
-    return Exported(
-        path=path,
-        metadata=single.metadata,
-        structure=oracle.structure(path),
-        route64=next(iter(predict(double, {"x": probe}, None).outputs.values())),
-        parameters=single.parameters(),
-        target32=next(iter(predict(single, {"x": probe}, None).outputs.values())),
-    )
+    """Load a file in onnx-reference (float64) and in onnxruntime (float32) and predict the probe, all in this process."""
+    single = OnnxRuntime().load(path, "float32")
+    answers = next(iter(predict(single, {"x": probe}, None).outputs.values()))
+    return Exported.of(graph_of(path, probe), Held(single.metadata, single.parameters(), answers))
 
 
 @dataclass(frozen=True)

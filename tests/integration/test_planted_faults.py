@@ -1,16 +1,15 @@
 """Planted faults in real exports and real targets: each must be found, and by the comparison whose business it is.
 
 A fault of the *route* is in the exported file: parameters or the route object, the runtime does not, for it computes
-faithfully what it was given. A fault of the *target* is in what executes a clean file: the runtime objects, parameters
-and route do not.
+faithfully what it was given. A fault of the *target* is in what executes a clean file: the runtime objects, the route
+does not, nor do parameters where the target holds those of the file. All the same whichever runtime is the target.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,11 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from harness.compare.records import Verdict  # noqa: E402
+from harness.errors import UnsupportedError  # noqa: E402
 from tests.integration.nets import random_net  # noqa: E402
 from tests.integration.proof import (  # noqa: E402
     Exported,
+    Graph,
     Source,
     export,
     judge,
@@ -31,6 +32,7 @@ from tests.integration.proof import (  # noqa: E402
     outputs_of,
     read,
 )
+from tests.integration.targets import TARGETS, Shelf, Target, opened, read_in  # noqa: E402
 
 SIZES: dict[str, Any] = {
     "bands": 6,
@@ -50,6 +52,11 @@ ROUTES = [
 every_route = pytest.mark.parametrize("route", ROUTES)
 #: What objects beside the comparison that finds a fault of its own accord.
 CONSEQUENCES = {"end-to-end", "decisions"}
+#: Engines that refuse by name to drop anything; the others draw, each its own numbers.
+REFUSE_DROPOUT = ("r/base", "julia/base", "julia/flux")
+
+Fault = Callable[[Any], None]
+Planted = Callable[[Source, Fault, dict[str, Any]], Exported]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +67,15 @@ def source() -> Source:
 @pytest.fixture(scope="module")
 def leaky() -> Source:
     return random_net(8, activation="leaky-0.01", head="logits", **SIZES)
+
+
+@pytest.fixture(scope="module")
+def sick(source: Source) -> Source:
+    return Source(source.spec, source.changed(nan_bias), source.probe)
+
+
+def nan_bias(module: Any) -> None:
+    module.classifier.bias[2] = torch.nan
 
 
 def large_epsilon(module: Any) -> None:
@@ -115,21 +131,45 @@ def permuted_dense(module: Any) -> None:
     weight.copy_(weight.reshape(len(weight), channels, -1).transpose(1, 2).reshape(len(weight), -1).clone())
 
 
-def planted(source: Source, fault: Callable[[Any], None], folder: Path, route: dict[str, Any]) -> Exported:
-    """The file that a faulty conversion of a sound source writes."""
-    return read(export(source.changed(fault), source, folder, **route), source.probe)
+def sound(module: Any) -> None:
+    """No fault."""
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return Shelf(tmp_path_factory.mktemp("shelf"))
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    yield from opened(request.param, tmp_path_factory.mktemp("target"))
+
+
+@pytest.fixture
+def planted(shelf: Shelf, target: Target) -> Planted:
+    """What a target makes of the file that a faulty conversion of a sound source writes."""
+
+    def opened_file(source: Source, fault: Fault, route: dict[str, Any]) -> Exported:
+        return read_in(target, faulty_file(shelf, source, fault, route), source.probe)
+
+    return opened_file
+
+
+def faulty_file(shelf: Shelf, source: Source, fault: Fault, route: dict[str, Any]) -> Graph:
+    name = "-".join(str(part) for part in (fault.__name__, *route.values(), id(source)))
+    return shelf.graph(name, lambda folder: export(source.changed(fault), source, folder, **route), source.probe)
 
 
 @every_route
-def test_without_a_fault_nobody_objects(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, lambda module: None, tmp_path, route))
+def test_without_a_fault_nobody_objects(source: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(source, planted(source, sound, route))
     assert judged.found_by == set()
     assert judged.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT)
 
 
 @every_route
-def test_another_epsilon(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, large_epsilon, tmp_path, route))
+def test_another_epsilon(source: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(source, planted(source, large_epsilon, route))
     expected = {"route"} | ({"parameters"} if route["fold"] else set())
     assert judged.found_by - CONSEQUENCES == expected, judged.words
     assert "0.001" in judged.words
@@ -137,8 +177,8 @@ def test_another_epsilon(source: Source, tmp_path: Path, route: dict[str, Any]) 
 
 
 @every_route
-def test_a_flipped_kernel(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, flipped_kernel, tmp_path, route))
+def test_a_flipped_kernel(source: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(source, planted(source, flipped_kernel, route))
     assert judged.found_by - CONSEQUENCES == {"parameters", "route"}, judged.words
     (row,) = (row for row in judged.parameters.rows if row.relation not in ("equal", "folded"))
     assert (row.name, row.relation) == ("conv2.weight", "permuted")
@@ -147,15 +187,15 @@ def test_a_flipped_kernel(source: Source, tmp_path: Path, route: dict[str, Any])
 
 
 @every_route
-def test_another_slope_of_leaky_relu(leaky: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(leaky, planted(leaky, steeper_slope, tmp_path, route))
+def test_another_slope_of_leaky_relu(leaky: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(leaky, planted(leaky, steeper_slope, route))
     assert judged.found_by - CONSEQUENCES == {"route"}, judged.words
     assert judged.verdict in (Verdict.DRIFTED, Verdict.DIVERGENT)
 
 
 @every_route
-def test_one_weight_rounded_to_bfloat16(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, bfloat16_weight, tmp_path, route))
+def test_one_weight_rounded_to_bfloat16(source: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(source, planted(source, bfloat16_weight, route))
     assert "parameters" in judged.found_by, judged.words
     assert route["fold"] or "route" in judged.found_by
     assert "runtime" not in judged.found_by
@@ -167,9 +207,9 @@ def test_one_weight_rounded_to_bfloat16(source: Source, tmp_path: Path, route: d
 
 @pytest.mark.parametrize("route", [ROUTES[0], ROUTES[2]])
 def test_one_weight_off_by_one_ulp_is_seen_by_parameters_alone(
-    source: Source, tmp_path: Path, route: dict[str, Any]
+    source: Source, planted: Planted, route: dict[str, Any]
 ) -> None:
-    judged = judge(source, planted(source, one_ulp, tmp_path, route))
+    judged = judge(source, planted(source, one_ulp, route))
     assert judged.found_by == {"parameters"}, judged.words
     (row,) = (row for row in judged.parameters.rows if row.relation != "equal")
     assert (row.name, row.relation, row.differing, row.max_ulp) == ("conv2.weight", "unequal", 1, 1)
@@ -178,20 +218,16 @@ def test_one_weight_off_by_one_ulp_is_seen_by_parameters_alone(
 
 
 @every_route
-def test_a_nan_that_both_sides_share(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    def broken(module: Any) -> None:
-        module.classifier.bias[2] = torch.nan
-
-    sick = Source(source.spec, source.changed(broken), source.probe)
-    judged = judge(sick, planted(sick, lambda module: None, tmp_path, route))
+def test_a_nan_that_both_sides_share(sick: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(sick, planted(sick, sound, route))
     assert judged.found_by == {"route", "runtime", "end-to-end"}, judged.words
     assert judged.verdict is Verdict.DIVERGENT
     assert "not finite on both sides" in judged.words
 
 
 @every_route
-def test_two_classes_exchanged(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, exchanged_classes, tmp_path, route))
+def test_two_classes_exchanged(source: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(source, planted(source, exchanged_classes, route))
     assert judged.found_by - CONSEQUENCES == {"parameters", "route"}, judged.words
     wrong = {row.name: row for row in judged.parameters.rows if row.relation not in ("equal", "folded")}
     assert set(wrong) == {"classifier.weight", "classifier.bias"}
@@ -201,20 +237,27 @@ def test_two_classes_exchanged(source: Source, tmp_path: Path, route: dict[str, 
     assert judged.verdict is Verdict.DIVERGENT
 
 
-def test_two_class_names_exchanged(source: Source, tmp_path: Path) -> None:
+def test_two_class_names_exchanged(source: Source, shelf: Shelf, target: Target) -> None:
     metadata = metadata_of(source.spec)
     names = json.loads(metadata["harness.classes"])
     names[2], names[5] = names[5], names[2]
     changed = metadata | {"harness.classes": json.dumps(names)}
-    judged = judge(source, read(export(source.module, source, tmp_path, metadata=changed), source.probe))
+    graph = shelf.graph(
+        "class-names", lambda folder: export(source.module, source, folder, metadata=changed), source.probe
+    )
+    judged = judge(source, read_in(target, graph, source.probe))
     assert judged.found_by == {"structure"}, judged.words
     assert "exchanged" in judged.words
     assert judged.verdict is Verdict.DIVERGENT
 
 
 @pytest.mark.parametrize("route", [ROUTES[0], ROUTES[2]])
-def test_dropout_left_on_in_the_file(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, dropout_on, tmp_path, route))
+def test_dropout_left_on_in_the_file(source: Source, target: Target, planted: Planted, route: dict[str, Any]) -> None:
+    if target.name in REFUSE_DROPOUT:
+        with pytest.raises(UnsupportedError, match=r"Dropout.*training mode"):
+            planted(source, dropout_on, route)
+        return
+    judged = judge(source, planted(source, dropout_on, route))
     assert {"structure", "route"} <= judged.found_by, judged.words
     assert "parameters" not in judged.found_by
     assert "dropout is left on" in judged.words
@@ -222,8 +265,8 @@ def test_dropout_left_on_in_the_file(source: Source, tmp_path: Path, route: dict
 
 
 @every_route
-def test_log_softmax_for_logits(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, log_softmax, tmp_path, route))
+def test_log_softmax_for_logits(source: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(source, planted(source, log_softmax, route))
     assert judged.found_by - CONSEQUENCES == {"route", "structure"}, judged.words
     assert "log-softmax" in judged.words
     assert judged.decisions.counted_count == 0
@@ -231,8 +274,8 @@ def test_log_softmax_for_logits(source: Source, tmp_path: Path, route: dict[str,
 
 
 @every_route
-def test_a_permuted_dense_kernel(source: Source, tmp_path: Path, route: dict[str, Any]) -> None:
-    judged = judge(source, planted(source, permuted_dense, tmp_path, route))
+def test_a_permuted_dense_kernel(source: Source, planted: Planted, route: dict[str, Any]) -> None:
+    judged = judge(source, planted(source, permuted_dense, route))
     assert judged.found_by - CONSEQUENCES == {"parameters", "route"}, judged.words
     (row,) = (row for row in judged.parameters.rows if row.relation not in ("equal", "folded"))
     assert (row.name, row.relation) == ("dense.weight", "permuted")
@@ -252,7 +295,7 @@ def clean_leaky(leaky: Source, tmp_path_factory: pytest.TempPathFactory) -> Expo
 @pytest.mark.parametrize(
     "fault", [large_epsilon, flipped_kernel, exchanged_classes, dropout_on, log_softmax, permuted_dense]
 )
-def test_a_target_that_computes_something_else(source: Source, clean: Exported, fault: Callable[[Any], None]) -> None:
+def test_a_target_that_computes_something_else(source: Source, clean: Exported, fault: Fault) -> None:
     answers = outputs_of(source.changed(fault), source.probe)
     judged = judge(source, clean, target32=answers)
     assert judged.found_by - {"decisions"} == {"runtime", "end-to-end"}, judged.words
@@ -268,9 +311,7 @@ def test_a_target_with_another_slope(leaky: Source, clean_leaky: Exported) -> No
 
 
 @pytest.mark.parametrize(("fault", "ulp"), [(one_ulp, 1), (bfloat16_weight, None)])
-def test_a_target_that_holds_another_weight(
-    source: Source, clean: Exported, fault: Callable[[Any], None], ulp: int | None
-) -> None:
+def test_a_target_that_holds_another_weight(source: Source, clean: Exported, fault: Fault, ulp: int | None) -> None:
     module = source.changed(fault)
     held = clean.parameters | {"conv2.weight": module.conv2.weight.detach().numpy()}  # type: ignore[union-attr]
     target = dataclasses.replace(clean, parameters=held)
@@ -282,6 +323,36 @@ def test_a_target_that_holds_another_weight(
     if ulp is not None:
         assert row.max_ulp == ulp
         assert judged.found_by == {"parameters"}
+
+
+#: Faults of a file that a target is given in place of the clean one, and what is seen of them from outside.
+OTHER_FILES = [
+    (large_epsilon, {"runtime"}),
+    (log_softmax, {"runtime"}),
+    (flipped_kernel, {"parameters", "runtime"}),
+    (exchanged_classes, {"parameters", "runtime"}),
+    (permuted_dense, {"parameters", "runtime"}),
+    (nan_bias, {"parameters", "runtime"}),
+    (one_ulp, {"parameters"}),
+]
+
+
+@pytest.mark.parametrize(("fault", "expected"), OTHER_FILES)
+def test_a_target_that_really_runs_another_file(
+    source: Source, shelf: Shelf, target: Target, fault: Fault, expected: set[str]
+) -> None:
+    route = {"route": "torch-script", "opset": 17, "fold": False}
+    clean, faulty = (faulty_file(shelf, source, kind, route) for kind in (sound, fault))
+    judged = judge(source, read_in(target, clean, source.probe, other=faulty.path))
+    assert judged.found_by - CONSEQUENCES == expected, judged.words
+    assert judged.verdict in (Verdict.DRIFTED, Verdict.DIVERGENT)
+
+
+def test_a_target_that_really_has_another_slope(leaky: Source, shelf: Shelf, target: Target) -> None:
+    route = {"route": "torch-script", "opset": 17, "fold": False}
+    clean, faulty = (faulty_file(shelf, leaky, kind, route) for kind in (sound, steeper_slope))
+    judged = judge(leaky, read_in(target, clean, leaky.probe, other=faulty.path))
+    assert judged.found_by - CONSEQUENCES == {"runtime"}, judged.words
 
 
 def test_a_nan_of_the_target_alone(source: Source, clean: Exported) -> None:

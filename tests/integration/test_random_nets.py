@@ -1,8 +1,8 @@
-"""A hundred clean random networks through real exporters: the verdict must not object to any of them."""
+"""A hundred clean random networks through real exporters: the verdict must not object to any of them, in any runtime."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,21 +12,53 @@ pytest.importorskip("onnxruntime")
 
 from harness.compare.records import Verdict
 from tests.integration.nets import random_net
-from tests.integration.proof import export, judge, read
+from tests.integration.proof import Graph, Source, export, judge
+from tests.integration.targets import TARGETS, Shelf, Target, opened, read_in
 
 NETS = 100
 #: The new exporter takes a second per network: every twelfth is enough of it.
 EVERY_DYNAMO = 12
 
 
+@pytest.fixture(scope="module", params=TARGETS)
+def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    yield from opened(request.param, tmp_path_factory.mktemp("target"))
+
+
+class Nets:
+    """The networks and their files, made once for all targets."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self._sources: dict[int, Source] = {}
+
+    def made(self, seed: int) -> tuple[Source, Graph, bool]:
+        """The network, its file, and whether its batch normalisation was to be folded."""
+        if seed not in self._sources:
+            self._sources[seed] = random_net(seed)
+        source = self._sources[seed]
+        dynamo = seed % EVERY_DYNAMO == 0
+        route, opset = ("torch-dynamo", 18) if dynamo else ("torch-script", (11, 13, 15, 17, 18, 20)[seed % 6])
+        fold = (seed // (EVERY_DYNAMO if dynamo else 1)) % 2 == 0
+        graph = self.shelf.graph(
+            str(seed),
+            lambda folder: export(source.module, source, folder, route=route, opset=opset, fold=fold),
+            source.probe,
+        )
+        return source, graph, fold
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory: pytest.TempPathFactory) -> Nets:
+    return Nets(Shelf(tmp_path_factory.mktemp("shelf")))
+
+
 @pytest.mark.parametrize("seed", range(NETS))
-def test_a_clean_network_raises_no_alarm(seed: int, tmp_path: Path, record_property: pytest.RecordProperty) -> None:
-    source = random_net(seed)
-    dynamo = seed % EVERY_DYNAMO == 0
-    route, opset = ("torch-dynamo", 18) if dynamo else ("torch-script", (11, 13, 15, 17, 18, 20)[seed % 6])
-    fold = (seed // (EVERY_DYNAMO if dynamo else 1)) % 2 == 0
-    exported = read(export(source.module, source, tmp_path, route=route, opset=opset, fold=fold), source.probe)
-    judged = judge(source, exported)
+def test_a_clean_network_raises_no_alarm(
+    seed: int, nets: Nets, target: Target, record_property: pytest.RecordProperty
+) -> None:
+    source, graph, fold = nets.made(seed)
+    judged = judge(source, read_in(target, graph, source.probe))
     for name, value in (
         ("rms ratio", judged.runtime.rms_ratio),
         ("max ratio", judged.runtime.max_ratio),
