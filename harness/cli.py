@@ -16,6 +16,7 @@ import harness
 from harness.errors import ExitCode, HarnessError
 
 if TYPE_CHECKING:
+    from harness.compare.port import PortComparison
     from harness.compare.records import CellResult
 
 EPILOGUE = (
@@ -80,7 +81,7 @@ def run(
         result = run_scenario(asked, scenario, output=output, store=store, listener=listening, pdf=pdf)
     code = int(result.exit_code)
     title = result.scenario.title
-    _print_outcome(title, result.folder, result.cells, fresh=result.fresh, code=code, as_json=as_json)
+    _print_outcome(title, result.folder, result.cells, fresh=result.fresh, code=code, as_json=as_json, port=result.port)
     raise typer.Exit(code)
 
 
@@ -357,12 +358,26 @@ def _print_table(table: Any) -> None:
     Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
 
 
-def _print_outcome(title: str, folder: Path, cells: list[CellResult], *, fresh: bool, code: int, as_json: bool) -> None:
+def _print_outcome(
+    title: str,
+    folder: Path,
+    cells: list[CellResult],
+    *,
+    fresh: bool,
+    code: int,
+    as_json: bool,
+    port: PortComparison | None = None,
+) -> None:
     if as_json:
         rows = [cell.model_dump(mode="json") for cell in cells]
-        _print_json({"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows})
+        held = {} if port is None else {"port": port.model_dump(mode="json")}
+        _print_json({"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows, **held})
         return
     _print_cells(title, cells)
+    if port is not None:
+        from harness.report.tables.port import answer
+
+        typer.echo(answer(port))
     if not fresh:
         typer.echo("All of this was finished before.")
     typer.echo(f"Report: {folder / 'report.html'}")

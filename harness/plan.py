@@ -24,6 +24,7 @@ StepKind = Literal[
     "reference",
     "timing",
     "layers",
+    "port",
 ]
 
 #: The runtime that takes graphs apart, and whose float32 run is the floor of their nodes and of a given file.
@@ -133,6 +134,7 @@ def make_plan(scenario: Scenario) -> Plan:
                 needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
                 steps.append(layers_step(layers, target, scenario.layers.samples, scenario.threads, needs))
             cells.append(Cell(name, label, route.tool, route.label, target, export, tuple(oracles), identity, layers))
+    steps += _port_step(scenario, trainer, weights.id)
     timings, timed = _timings(scenario, trainer, weights.id, cells)
     return Plan((*steps, *timings), tuple(sorted(cells, key=lambda cell: cell.id)), timed)
 
@@ -149,6 +151,23 @@ def _weights_step(scenario: Scenario, trainer: str) -> Step:
         "threads": scenario.threads,
     }
     return Step("train", "train", trainer, parameters, ("data",))
+
+
+def _port_step(scenario: Scenario, trainer: str, weights: str) -> list[Step]:
+    """The step that holds a port against the source, where there is one."""
+    section = scenario.port
+    if section is None:
+        return []
+    parameters = section.model_dump(mode="json") | {
+        "source_framework": scenario.source.framework,
+        "source_runtime": trainer,
+        "loss": scenario.source.training.loss,
+        "batch_size": scenario.batch_size,
+        "seed": scenario.seed,
+        "threads": scenario.threads,
+    }
+    runtime = framework_runtime(section.framework).name
+    return [Step("port", "port", runtime, parameters, ("data", "inputs", weights, "source"))]
 
 
 def timing_step(identity: str, runtime: str, section: TimingSection, threads: int, needs: tuple[str, ...]) -> Step:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from harness.compare.forecast import AGGREGATIONS, exceedance, persistence, skill, step_errors
 from harness.compare.metrics import predict, probabilities
+from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
 from harness.data.prepared_frames import Forecast
 from harness.execution import Finished
@@ -34,7 +35,14 @@ from harness.store import explained, to_json, write_atomically
 PERSISTENCE = "persistence"
 
 #: Result files that not every run has.
-_SOMETIMES = ("timings.json", "training.csv", "training_seconds.csv", "predictions.csv.gz", "frames.safetensors")
+_SOMETIMES = (
+    "timings.json",
+    "training.csv",
+    "training_seconds.csv",
+    "predictions.csv.gz",
+    "frames.safetensors",
+    "port.json",
+)
 
 Array = NDArray[Any]
 Rows = Iterable[Sequence[Any]]
@@ -63,6 +71,7 @@ def publish(
     workers: Mapping[str, Any],
     timings: Mapping[str, Any] | None = None,
     frames: ExampleFrames | None = None,
+    port: PortComparison | None = None,
     pdf: bool,
 ) -> None:
     """Write the result files and the report made from them.
@@ -70,7 +79,8 @@ def publish(
     ``tables``: rows by file name, compressed where it ends in ``.gz``. ``structures``: graphs by route label, as the worker
     contract tells them. ``workers``: how often and how fast they started in this run, and what they warned of.
     ``timings``: what was timed, for a file of its own, since it differs from run to run. ``frames``: one sequence to be
-    shown. The manifest gets its identity last, so that a folder whose manifest names a run is whole.
+    shown. ``port``: a second implementation and what it differs in. The manifest gets its identity last, so that a folder
+    whose manifest names a run is whole.
     """
     from harness.report.build import build_report
 
@@ -92,6 +102,8 @@ def publish(
     write_atomically(folder / "workers.json", to_json(workers))
     if frames is not None:
         write_atomically(folder / "frames.safetensors", _stored(frames))
+    if port is not None:
+        write_atomically(folder / "port.json", to_json(port.model_dump(mode="json")))
     if timings is not None:
         write_atomically(folder / "timings.json", json.dumps(timings, sort_keys=True, allow_nan=False) + "\n")
     whole = {**manifest, "cells": {cell.cell: cell.verdict.value for cell in cells}}

@@ -14,12 +14,16 @@ import numpy as np
 
 from harness.cells import Array, Probe, Source, evaluate, export_record, load_arrays, only_output
 from harness.compare.example import seen_apart, wettest
+from harness.compare.forecast import AGGREGATIONS, step_errors
+from harness.compare.port import Metric, PortComparison
 from harness.compare.records import CellResult
+from harness.compare.verdict import describe_failure
 from harness.data.prepared_frames import Forecast
 from harness.data.sequences import inputs_of, targets_of
 from harness.errors import WorkerError
 from harness.execution import Finished
 from harness.plan import Cell, Plan
+from harness.port_step import read_port
 from harness.report.frames import ExampleFrames
 from harness.result_files import (
     Rows,
@@ -85,7 +89,7 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
     ]
     compared = [cell for cell in outcome.plan.cells if cell.step in outcome.folders]
     tables = _training(source.weights / "training.csv")
-    frames = None
+    frames = forecasts = None
     if probe.forecast is not None:
         forecasts = _forecasts(outcome, source, probe.forecast, compared)
         tables |= forecast_tables(probe.forecast, forecasts.inputs, forecasts.truth, forecasts.mask, forecasts)
@@ -109,9 +113,32 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
         workers=outcome.finished.workers,
         timings=timings,
         frames=frames,
+        port=_port(outcome, forecasts),
         pdf=pdf,
     )
     return cells
+
+
+def _port(outcome: Outcome, forecasts: _Forecasts | None) -> PortComparison | None:
+    """What became of the port, with its metrics as both would report them; None where the scenario has none."""
+    section = outcome.scenario.port
+    if section is None:
+        return None
+    if "port" not in outcome.folders:
+        failure = outcome.finished.failures["port"]
+        return PortComparison(
+            framework=section.framework,
+            source_framework=outcome.scenario.source.framework,
+            preset=section.preset,
+            expected=section.expect,
+            error=describe_failure(failure.verdict, failure.error, failure.hint),
+        )
+    found = read_port(outcome.folders["port"])
+    return (
+        found
+        if forecasts is None
+        else found.model_copy(update={"metrics": forecasts.reported(outcome.folders["port"])})
+    )
 
 
 def _structures(outcome: Outcome) -> dict[str, Any]:
@@ -165,10 +192,34 @@ class _Forecasts:
     ids: Array
     files: tuple[tuple[str, Path], ...]
     output: str
+    forecast: Forecast
 
     def __iter__(self) -> Iterator[tuple[str, Array]]:
         """Everybody's name and forecast, one in memory at a time."""
         return ((who, only_output(path, self.output)) for who, path in self.files)
+
+    def reported(self, port: Path) -> tuple[Metric, ...]:
+        """RMSE over all steps as source and port would report it, each with either aggregation."""
+        truth, mask = _one_step(self.truth), _one_step(self.mask)
+        arrays = (next(iter(self))[1], only_output(port / "test.float32.safetensors", self.output))
+        if any(array.shape != self.truth.shape for array in arrays):
+            return ()
+        factor = self.forecast.top - self.forecast.bottom
+        errors = [
+            {name: float(step_errors(_one_step(array), truth, mask, name).rmse[0]) * factor for name in AGGREGATIONS}
+            for array in arrays
+        ]
+        return tuple(
+            Metric(
+                source_aggregation=one,
+                port_aggregation=other,
+                source=errors[0][one],
+                port=errors[1][other],
+                unit=self.forecast.unit,
+            )
+            for one in AGGREGATIONS
+            for other in AGGREGATIONS
+        )
 
     def example(self) -> ExampleFrames | None:
         """The sequence with most rain, as everybody forecast it whose frames can be told apart; None without sequences."""
@@ -203,7 +254,14 @@ def _forecasts(outcome: Outcome, source: Source, forecast: Forecast, cells: list
         ids=test["ids"][indices],
         files=tuple((who, folder / "test.float32.safetensors") for who, folder in whos),
         output=source.output,
+        forecast=forecast,
     )
+
+
+def _one_step(array: Array) -> Array:
+    """Frames (sample, band, step, row, column) as if all steps were one, the rows of all under each other."""
+    samples, bands, _, _, columns = array.shape
+    return array.reshape(samples, bands, 1, -1, columns)
 
 
 def _probe_outputs(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterator[tuple[str, Array, Array, Array]]:

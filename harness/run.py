@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
 from harness.compare.verdict import exit_code
 from harness.errors import ExitCode
 from harness.execution import Execution, Listener, availabilities, phase, step_keys
 from harness.plan import make_plan
 from harness.provenance import sources
+from harness.report.results import read_port_result
 from harness.result_files import finished_run
 from harness.results import Outcome, write_results
 from harness.scenario import Scenario
@@ -27,6 +29,8 @@ class RunResult:
     cells: list[CellResult]
     exit_code: ExitCode
     fresh: bool
+    #: A second implementation that was held against the source, where the scenario has one.
+    port: PortComparison | None = None
 
 
 def run(
@@ -50,7 +54,8 @@ def run(
         }
     )
     if (cells := finished_run(folder, identity)) is not None:
-        return RunResult(scenario, folder, cells, _exit_code(scenario, cells), fresh=False)
+        port = read_port_result(folder)
+        return RunResult(scenario, folder, cells, _exit_code(scenario, cells, port), fresh=False, port=port)
     with exclusive(folder):
         execution = Execution(
             plan, keys, states, Store(store), listener, limits=scenario.limits, threads=scenario.threads
@@ -67,12 +72,17 @@ def run(
         )
         with phase(listener, "comparisons and report"):
             cells = write_results(outcome, folder, pdf=pdf)
-    return RunResult(scenario, folder, cells, _exit_code(scenario, cells), fresh=True)
+    port = read_port_result(folder)
+    return RunResult(scenario, folder, cells, _exit_code(scenario, cells, port), fresh=True, port=port)
 
 
-def _exit_code(scenario: Scenario, cells: list[CellResult]) -> ExitCode:
+def _exit_code(scenario: Scenario, cells: list[CellResult], port: PortComparison | None) -> ExitCode:
     expected = {cell.cell: Verdict(scenario.expected(cell.target, cell.route_label)) for cell in cells}
-    return exit_code(cells, expected, scenario.require)
+    code = exit_code(cells, expected, scenario.require)
+    # A port that is not installed here says nothing, as a cell that is not.
+    if code is ExitCode.OK and port is not None and not port.error and not port.as_expected:
+        return ExitCode.WORSE_THAN_EXPECTED
+    return code
 
 
 def rebuild_report(folder: Path, *, pdf: bool = False) -> list[CellResult]:

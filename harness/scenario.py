@@ -227,6 +227,17 @@ class LimitsSection(_Section):
     training_seconds: float = Field(default=7200.0, gt=0)
 
 
+class PortSection(_Section):
+    """A second implementation that claims to be the same model: it gets the source's weights, and is held against it."""
+
+    framework: str = Field(description="framework of the port")
+    preset: str | None = Field(default=None, description="named hyper-parameters of the port")
+    hyperparameters: dict[str, Any] = Field(default_factory=dict, description="override those of the preset")
+    samples: int = Field(default=2, ge=1, description="samples of the probe on which hypotheses are tried")
+    together: int = Field(default=2, ge=1, le=4, description="most hypotheses that are tried at once")
+    expect: Literal["same", "other"] = Field(default="same", description="the same function as the source, or another")
+
+
 class Scenario(_Section):
     """A scenario: one model, one source, and the product of routes and targets that fit together."""
 
@@ -252,6 +263,9 @@ class Scenario(_Section):
     layers: Annotated[LayersSection, BeforeValidator(_layers_switch)] = LayersSection()
     timing: Annotated[TimingSection | None, BeforeValidator(_timing_switch)] = Field(
         default=None, description="time every runtime's own calls; nothing is timed if left out or `timing: false`"
+    )
+    port: PortSection | None = Field(
+        default=None, description="an implementation to be held against the source, with hypotheses about what differs"
     )
     limits: LimitsSection = LimitsSection()
     expect: Expectation | dict[str, Expectation] = Field(

@@ -68,6 +68,7 @@ def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
 def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     """Names that other rooms know: runtimes, frameworks, routes and data sources."""
     from harness.data.sources import source_names
+    from harness.models.hypotheses import hypotheses_of
     from harness.runtimes.registry import framework_runtime, runtime
 
     def check(location: tuple[int | str, ...], look_up: Any) -> None:
@@ -109,6 +110,12 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
                 check(("expect", name), lambda name=target: runtime(name))
             if via:
                 check(("expect", name), lambda name=label: choose(name, labels, "route of this scenario"))
+    if (port := scenario.port) is not None:
+        check(("port", "framework"), lambda: framework_runtime(port.framework))
+        check(("port",), lambda: hypotheses_of(scenario.model.name))
+        if (preset := port.preset) is not None:
+            presets = tuple(model(scenario.model.name).PRESETS)
+            check(("port", "preset"), lambda: choose(preset, presets, f"preset of {scenario.model.name}"))
     if scenario.timing is not None:
         known = tuple(dict.fromkeys(name for route in scenario.routes for name in (route.label, route.tool)))
         for index, name in enumerate(scenario.timing.routes or ()):

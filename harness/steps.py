@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.errors import ModelError
 from harness.plan import REFERENCE, Step
+from harness.port_step import port
 from harness.provenance import file_hash, hardware, library_versions, sources
 from harness.runtimes.registry import availability, runtime
 from harness.scenario import DataSection, RouteSection
@@ -49,6 +50,11 @@ def fingerprint(step: Step) -> dict[str, Any]:
         rooms = ("workers", "layer_walk.py", "compare/layers.py", "compare/outputs.py", "compare/gates.py")
         own = fingerprint(replace(step, kind="target"))
         return {"sources": sources(*rooms), "target": own, "versions": availability(runtime(REFERENCE)).versions}
+    if step.kind == "port":
+        own, other = (
+            fingerprint(Step(step.id, "target", name)) for name in (step.runtime, step.parameters["source_runtime"])
+        )
+        return {"sources": sources("port_step.py", "models", "compare"), "port": own, "source": other}
     row = runtime(step.runtime or "")
     if row.language == "r":
         code = sources("native:r", "workers/rpy2_host.py")
@@ -269,5 +275,6 @@ _KINDS: dict[str, Callable[[Context], None]] = {
     "probe": _probe,
     "reference": _reference,
     "layers": _layers,
+    "port": port,
     "timing": _timing,
 }

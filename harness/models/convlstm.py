@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import ModelError
+from harness.models.hypotheses import Hypothesis, add_to_forget_bias
 from harness.models.spec import (
     Axis,
     Head,
@@ -30,6 +31,8 @@ NAME = "convlstm"
 TITLE = "ConvLSTM"
 PAPER = "https://doi.org/10.48550/arXiv.1506.04214"
 SIZES = ("bands", "history", "horizon", "rows", "columns")
+#: Which axis each size is that of.
+AXES = {"bands": "band", "history": "time", "horizon": "step", "rows": "row", "columns": "column"}
 #: A sample holds thousands of outputs.
 MINIMUM_PROBE = 8
 HEAD: Head = "sigmoid"
@@ -101,6 +104,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "momentum": 0.01,
     },
 }
+
+#: What ports of a ConvLSTM were seen to disagree about; frameworks and their versions have other defaults.
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    *(Hypothesis("cell activation", name, {"cell_activation": name}) for name in ("linear", "tanh", "leaky-relu")),
+    *(Hypothesis("recurrent activation", name, {"recurrent_activation": name}) for name in ("sigmoid", "hard-sigmoid")),
+    *(Hypothesis("layer activation", name, {"layer_activation": name}) for name in ("linear", "tanh", "leaky-relu")),
+    # Defaults of PyTorch and of Keras.
+    *(Hypothesis("slope of LeakyReLU", f"{slope:g}", {"slope": slope}) for slope in (0.01, 0.3)),
+    # A port of PyTorch, Keras and the LSTM of ONNX.
+    *(Hypothesis("gate order", ", ".join(order), {"gate_order": order}) for order in ("ifog", "ifgo", "iofg")),
+    # Some implementations add 1 when they run rather than to the parameter.
+    *(Hypothesis("forget bias", f"{amount:+g} when run", {}, add_to_forget_bias(amount)) for amount in (1.0, -1.0)),
+    *(Hypothesis("epsilon of batch normalisation", f"{value:g}", {"epsilon": value}) for value in (1e-3, 1e-5)),
+)
 
 
 def build(

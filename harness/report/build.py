@@ -20,6 +20,7 @@ from harness.report.figures import (
     f1_per_class,
     frames,
     node_counts,
+    hypotheses,
     noise_floor,
     route_graphs,
     style,
@@ -35,6 +36,7 @@ from harness.report.tables import (
     outcomes,
     paired,
     parameters,
+    port,
     printed,
     task,
     timing,
@@ -105,6 +107,7 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         tooling.tooling_table(results),
         tooling.tooling_seconds_table(results),
         *timing.timing_tables(results),
+        *(_of_port(results) if results.port is not None and not results.port.error else ()),
     )
     return {table.name: table for table in tables}
 
@@ -123,6 +126,15 @@ def _of_classes(results: Results, found: task.TaskResults | None) -> tuple[Table
 
 def _of_frames(results: Results) -> tuple[Table, ...]:
     return forecast.forecast_table(results), forecast.exceedance_table(results)
+
+
+def _of_port(results: Results) -> tuple[Table, ...]:
+    return (
+        port.hypotheses_table(results),
+        port.layer_gaps_table(results),
+        port.conventions_table(results),
+        port.reported_table(results),
+    )
 
 
 def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
@@ -175,6 +187,9 @@ _CAPTIONS = {
     "error_per_step": "Errors of the forecasts by minutes ahead, pooled over all pixels with data of all test samples, persistence "
     "dashed. Runtimes whose errors are equal to four digits are drawn as one.",
     "frames": "Values in the physical unit; differences are forecast minus truth.",
+    "hypotheses": "What remains between source and port, both in float64 with the same weights, when the port is made what a "
+    "hypothesis says, and how far the layers are apart when it is left as it is; logarithmic. Left of the dotted line, in "
+    "plain bars, the two are one function.",
     "f1_per_class": "F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     "f1_heatmap": "The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
     "confusion": "Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
@@ -195,6 +210,7 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
     "node_counts": lambda results: "",
     "error_per_step": facts.test_samples,
     "frames": lambda results: "n = 1 test sample",
+    "hypotheses": lambda results: "",
     "f1_per_class": facts.test_samples,
     "f1_heatmap": facts.test_samples,
     "confusion": facts.test_samples,
@@ -253,6 +269,7 @@ def _figures(
         "graphs": lambda: route_graphs.draw(results),
         "error_per_step": lambda: error_per_step.draw(results),
         "frames": lambda: frames.draw(results),
+        "hypotheses": lambda: hypotheses.draw(results),
         "f1_per_class": lambda: f1_per_class.draw(results, tables["metrics_per_class"], found) if found else None,
         "f1_heatmap": lambda: f1_heatmap.draw(results, tables["metrics_per_class"]) if found else None,
         "confusion": lambda: confusion.draw(results, found),

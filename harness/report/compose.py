@@ -10,6 +10,7 @@ from harness.report.sections.answer import answer_section, comparisons_section
 from harness.report.sections.data_card import data_section, model_section
 from harness.report.sections.findings import findings_section
 from harness.report.sections.methods import methods_section
+from harness.report.sections.port import port_section
 from harness.report.sections.provenance import (
     citing_section,
     exporters_section,
@@ -35,6 +36,7 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
             answer_section(results),
             comparisons_section(results),
             weights_section(results, tables, figures),
+            *port_section(results, figures),
             findings_section(results),
             _training_section(results, tables, figures),
             model_section(results),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.compare.port import PortComparison
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.report.frames import ExampleFrames, read_frames
@@ -75,6 +76,8 @@ class Results:
     forecasts: Forecasts | None = None
     #: One sequence frame by frame; None where the data are no frames.
     frames: ExampleFrames | None = None
+    #: A second implementation that was held against the source; None where the scenario has none.
+    port: PortComparison | None = None
     #: The graph of every route's file, by route label; those of routes that write no graph are not there.
     structures: dict[str, Structure] = field(default_factory=dict)
     #: What the workers of this run did, by runtime; those that were not started are not there.
@@ -141,6 +144,7 @@ def read_results(folder: Path) -> Results:
         else None,
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared and not frames else None,
         forecasts=_forecasts(folder, cells) if frames else None,
+        port=read_port_result(folder),
         frames=read_frames(folder / "frames.safetensors") if frames else None,
         seconds=_json_object(folder / "seconds.json"),
         timings=_timings(folder / "timings.json"),
@@ -184,6 +188,17 @@ def _timings(path: Path) -> Timings | None:
         return None
     try:
         return Timings.model_validate(_json_object(path))
+    except ValidationError as error:
+        raise _invalid(path, error) from error
+
+
+def read_port_result(folder: Path) -> PortComparison | None:
+    """What became of a port, None where there was none. Raises DataError where the file is damaged."""
+    path = folder / "port.json"
+    if not path.exists():
+        return None
+    try:
+        return PortComparison.model_validate(_json_object(path))
     except ValidationError as error:
         raise _invalid(path, error) from error
 

@@ -11,7 +11,7 @@ from keras import ops
 
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput
-from harness.workers.keras_model import build, canonical_parameters
+from harness.workers.keras_model import build, canonical_parameters, fill
 from harness.workers.training import Learner, Settings, derived
 
 
@@ -54,6 +54,10 @@ class KerasLearner(Learner):
         self.optimiser.build(self.model.trainable_variables)
         # No XLA: it would compile anew for every size of batch.
         self.model.compile(optimizer=self.optimiser, loss=loss_of(loss, spec.head), jit_compile=False)
+
+    def fill(self, parameters: dict[str, Array], where: str) -> None:
+        """See Learner."""
+        fill(self.model, self.spec, parameters, where)
 
     def begin_epoch(self, seed: int) -> None:
         """See Learner: every dropout has a generator of its own, which on PyTorch it leaves aside for the global one."""

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array
-from harness.workers.pytorch_model import build, state_arrays
+from harness.workers.pytorch_model import build, fill, state_arrays
 from harness.workers.training import Learner, Settings
 
 
@@ -21,13 +21,17 @@ class PytorchLearner(Learner):
     def __init__(self, spec: ModelSpec, settings: Settings, loss: str, seed: int) -> None:
         self.versions = {"torch": torch.__version__}
         self.threads = torch.get_num_threads()
-        self.head, self.loss = spec.head, loss
+        self.spec, self.loss = spec, loss
         torch.manual_seed(seed)
         self.module = build(spec)
         # Fused: one pass over the parameters instead of a dozen, which at small batches is most of a step.
         self.optimiser = torch.optim.Adam(
             self.module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
+
+    def fill(self, parameters: dict[str, Array], where: str) -> None:
+        """See Learner."""
+        fill(self.module, self.spec, parameters, where)
 
     def begin_epoch(self, seed: int) -> None:
         """See Learner."""
@@ -39,7 +43,7 @@ class PytorchLearner(Learner):
         self.optimiser.zero_grad()
         with _deterministic():
             output = self.module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
-            loss = mean_loss(self.loss, self.head, output, target)
+            loss = mean_loss(self.loss, self.spec.head, output, target)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
         return float(loss.item())

@@ -7,6 +7,7 @@ a :class:`Learner` does the steps.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import shutil
@@ -26,7 +27,7 @@ from harness.workers.engine import Array, BadInput, Failed, Progress
 from harness.workers.model_files import read_spec
 from harness.workers.objective import Objective, Part
 from harness.workers.requests import existing_file, write_bytes, write_json
-from harness.workers.tensors import write_tensors
+from harness.workers.tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
+        for name, least in (("epochs", 0), ("batch_size", 2), ("seed", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise BadInput(f"{name} must be an integer of at least {least}, not {value!r}")
@@ -58,6 +59,10 @@ class Learner(ABC):
     versions: dict[str, str]
     #: Threads that may compute; another number may give other bits.
     threads: int
+
+    @abstractmethod
+    def fill(self, parameters: dict[str, Array], where: str) -> None:
+        """Begin from canonical parameters instead of random ones. Raises BadInput, naming ``where``, where they do not fit."""
 
     @abstractmethod
     def begin_epoch(self, seed: int) -> None:
@@ -100,6 +105,7 @@ def train(
     spec: str | None = None,
     metadata: str | None = None,
     loss: str | None = None,
+    start: str | None = None,
     *,
     learner: MakeLearner,
     progress: Progress,
@@ -109,7 +115,7 @@ def train(
     Args:
         data: a folder with ``dataset.json``, ``train.safetensors`` and ``valid.safetensors``.
         out: the folder to write to. What an interrupted training left in it is gone on from.
-        epochs: passes over the training part.
+        epochs: passes over the training part; with 0 the initial weights are left.
         batch_size: samples per step; a last batch of a single sample, which has no statistics, is left out.
         seed: of initial weights, shuffles and dropout.
         learning_rate: of Adam.
@@ -117,6 +123,7 @@ def train(
         spec: JSON of the model specification; ``out/model.json`` by default.
         metadata: JSON of the metadata keys; ``out/metadata.json`` by default.
         loss: ``cross-entropy`` for classes; ``mse`` (the default) or ``bce`` for forecasts.
+        start: canonical parameters (safetensors) to begin from in place of random ones.
         learner: makes what learns, in one framework.
         progress: told after batches and epochs.
 
@@ -133,7 +140,11 @@ def train(
     if len(parts["train"]) < 2 or len(parts["valid"]) < 1:
         raise BadInput(f"{data}: training needs at least two samples, and one to validate on")
     made = learner(description, settings, objective.loss_name, derived(settings.seed, 0))
-    return _Training(made, description, settings, objective, parts, folder, progress).run()
+    began_with = None
+    if start is not None:
+        began_with = hashlib.sha256(existing_file(start).read_bytes()).hexdigest()
+        made.fill(read_tensors(Path(start)), start)
+    return _Training(made, description, settings, objective, parts, folder, progress).run(began_with)
 
 
 def _task(spec: ModelSpec, source: Path, loss: str | None) -> tuple[Objective, dict[str, Part]]:
@@ -171,7 +182,7 @@ class _Training:
         samples, size = len(parts["train"]), settings.batch_size
         self.iterations = samples // size + (1 if samples % size > 1 else 0)
 
-    def run(self) -> dict[str, Any]:
+    def run(self, began_with: str | None) -> dict[str, Any]:
         settings = self.settings
         identity = {
             "spec": self.spec.model_dump(mode="json"),
@@ -180,6 +191,7 @@ class _Training:
             "framework": self.learner.framework,
             "versions": self.learner.versions,
             "threads": self.learner.threads,
+            "start": began_with,
         }
         done, rows = checkpoint.resume(self.folder, self.learner.restore, identity)
         for epoch in range(done, settings.epochs):
@@ -201,7 +213,7 @@ class _Training:
             "samples": {part: len(held) for part, held in self.parts.items()},
             "seconds": sum(float(row["seconds"]) for row in rows),
             "resumed_at": done or None,
-        }
+        } | ({"start": began_with} if began_with else {})
         write_tensors(self.folder / "weights.safetensors", self.learner.parameters())
         _write_log(self.folder / "training.csv", self.objective.columns, rows)
         write_json(self.folder / "training.json", record)

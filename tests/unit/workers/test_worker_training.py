@@ -201,10 +201,30 @@ def test_a_loss_that_is_no_number_ends_the_training(
     assert not (folder / "weights.safetensors").exists()
 
 
+def test_a_training_may_begin_from_given_weights_and_end_before_its_first_epoch(
+    data: Path, out: Callable[[str], Path], ask: Callable[[str], Any]
+) -> None:
+    asked = ask("python/pytorch")
+    first, second, third = out("a"), out("b"), out("c")
+    record = asked("train", data=data, out=first, **FIRST | {"epochs": 0})
+    assert record["epochs"] == 0
+    assert (first / "training.csv").read_text().count("\n") == 1
+    started = {"start": str(first / "weights.safetensors")}
+    # Another seed would begin from other weights.
+    asked("train", data=data, out=second, **FIRST | {"epochs": 0, "seed": FIRST["seed"] + 1})
+    assert weights(second) != weights(first)
+    asked("train", data=data, out=third, **FIRST | {"epochs": 0, "seed": FIRST["seed"] + 1} | started)
+    assert weights(third) == weights(first)
+    write_tensors(data / "other.safetensors", {"x": np.zeros(3, np.float32)})
+    refused = {"start": str(data / "other.safetensors")}
+    assert "other.safetensors" in asked.refused("bad-input", "train", data=data, out=second, **FIRST | refused)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 0}, "epochs must be an integer of at least 1, not 0"),
+        ({"start": "/nowhere.safetensors"}, "/nowhere.safetensors: no such file"),
+        ({"epochs": -1}, "epochs must be an integer of at least 0, not -1"),
         ({"batch_size": 1}, "batch_size must be an integer of at least 2"),
         ({"seed": -1}, "seed"),
         ({"learning_rate": "fast"}, "learning_rate must be a number"),
