@@ -144,19 +144,26 @@ def _probe_file(context: Context) -> Path:
     return context.needed("data", "probe", "source") / "probe.safetensors"
 
 
+def _batch_size(context: Context, loaded: dict[str, Any]) -> int:
+    """Samples per call: as many as the run asks for, or as the file takes, where it takes one number of them alone."""
+    asked: int = context.step.parameters["batch_size"]
+    sizes = [info["shape"][0] for info in loaded["inputs"] if info["shape"]]
+    return next((size for size in sizes if isinstance(size, int)), asked)
+
+
 def _oracle(context: Context) -> None:
     model = _model(context)
-    context.ask("load", path=str(model), precision="float64")
-    context.predict(_probe_file(context), "probe.float64.safetensors", context.step.parameters["batch_size"])
+    loaded = context.ask("load", path=str(model), precision="float64")
+    context.predict(_probe_file(context), "probe.float64.safetensors", _batch_size(context, loaded))
     if model.suffix == ".onnx":
         context.ask("structure", path=str(model), outputs=str(context.folder / "structure.json"))
 
 
 def _target(context: Context) -> None:
-    batch_size = context.step.parameters["batch_size"]
     described = context.ask("describe")
     described.pop("operators", None)
     loaded = context.ask("load", path=str(_model(context)), precision="float32")
+    batch_size = _batch_size(context, loaded)
     context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
     record = {"describe": described, "load": loaded}
     record["probe"] = context.predict(_probe_file(context), "probe.float32.safetensors", batch_size)
@@ -202,9 +209,8 @@ def _probe(context: Context) -> None:
 
 def _reference(context: Context) -> None:
     """A given graph has no source: its own float32 run in the reference implementation gives the noise floor."""
-    context.ask("load", path=str(_model(context)), precision="float32")
-    batch_size = context.step.parameters["batch_size"]
-    context.predict(_probe_file(context), "probe.float32.safetensors", batch_size)
+    loaded = context.ask("load", path=str(_model(context)), precision="float32")
+    context.predict(_probe_file(context), "probe.float32.safetensors", _batch_size(context, loaded))
 
 
 def _timing(context: Context) -> None:

@@ -79,8 +79,10 @@ def _fitting(path: Path, entry: Mapping[str, Any]) -> NDArray[Any]:
             where=str(path),
             hint=f"save it as {wanted}, if that is what it means",
         )
+    # A file that takes one number of samples alone is asked again and again.
     fits = array.ndim == len(shape) and all(
-        not isinstance(size, int) or size == found for size, found in zip(shape, array.shape, strict=True)
+        not isinstance(size, int) or size == found or (axis == 0 and size > 0 and found % size == 0)
+        for axis, (size, found) in enumerate(zip(shape, array.shape, strict=True))
     )
     if not fits:
         text = " x ".join("?" if size is None else str(size) for size in shape)

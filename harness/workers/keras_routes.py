@@ -29,9 +29,16 @@ def model(spec: ModelSpec, arrays: dict[str, Array], where: str) -> keras.Model:
     return built
 
 
-def signature(spec: ModelSpec) -> list[keras.InputSpec]:
-    """The inputs of a specification as Keras' exporters take them; dynamic axes are None."""
-    return [keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype, name=tensor.name) for tensor in spec.inputs]
+def signature(spec: ModelSpec, samples: int | None = None) -> list[keras.InputSpec]:
+    """The inputs of a specification as Keras' exporters take them; dynamic axes are None, or so many ``samples``."""
+    return [
+        keras.InputSpec(
+            shape=tuple(samples if axis.name == "sample" else axis.size for axis in tensor.axes),
+            dtype=tensor.dtype,
+            name=tensor.name,
+        )
+        for tensor in spec.inputs
+    ]
 
 
 def must_fold(route: str, fold: bool) -> None:

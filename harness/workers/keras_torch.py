@@ -30,9 +30,18 @@ _LOG = logging.getLogger(__name__)
 
 def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
     keras_routes.must_fold("keras-export", fold)
-    signature = keras_routes.signature(spec)
-    with _watched() as ran:
+
+    def export(samples: int | None) -> None:
+        signature = keras_routes.signature(spec, samples)
         model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
+
+    with _watched() as ran:
+        try:
+            export(None)
+        except Exception:
+            # Why, the log tells. Keras' convolutions over three axes cannot be exported for any number of samples.
+            _LOG.warning("not exported for any number of samples; exported for one at a time")
+            export(1)
     keras_routes.finish(path, spec)
     return f"keras model.export, by {ran[-1] if ran else 'an exporter that it does not name'}"
 

@@ -131,7 +131,9 @@ class Routes:
 def _refusal(error: Exception, route: str, opset: int) -> Exception:
     """What an exporter's exception means: its own refusals say so in their names or words."""
     text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    words = ("Unsupported", "unsupported", "not supported", "opset")
+    # What follows is the graph of the moment.
+    text = text.partition(" [Caused by the value")[0]
+    words = ("Unsupported", "unsupported", "not supported", "opset", "not implemented", "NotImplemented")
     if any(word in f"{type(error).__name__} {text}" for word in words):
         return Unsupported(f"{route} refuses opset {opset}: {_without_paths(text)}")
     if "not implemented" in text:
@@ -147,7 +149,12 @@ def _caught() -> Iterator[list[str]]:
     lines: list[str] = []
 
     def note(text: str) -> None:
-        first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+        first = next((line.strip() for line in text.splitlines() if line.strip()), "").partition(
+            " [Caused by the value"
+        )[0]
+        # Of operators that no model here has.
+        if first.startswith("torchvision is not installed"):
+            return
         short = _without_paths(first)[:300]
         if short and short not in lines:
             lines.append(short)
@@ -207,9 +214,9 @@ def _clean_graph(graph: GraphProto) -> None:
 
 
 def _interface(model: ModelProto, spec: ModelSpec, route: str) -> Iterator[str]:
-    """Sizes that the specification fixes and the file leaves open, in words.
+    """Sizes that the specification fixes and the file leaves open, and those it leaves open and the file fixes, in words.
 
-    Raises Failed unless inputs and outputs have the names, ranks and dynamic axes of the specification.
+    Raises Failed unless inputs and outputs have the names, ranks and sizes of the specification.
     """
     held = {tensor.name for tensor in model.graph.initializer}
     for kind, infos, tensors in (
@@ -223,11 +230,14 @@ def _interface(model: ModelProto, spec: ModelSpec, route: str) -> Iterator[str]:
             dimensions = info.type.tensor_type.shape.dim
             sizes = [size.dim_value if size.HasField("dim_value") else None for size in dimensions]
             fits = len(sizes) == len(tensor.shape) and all(
-                size == wanted or (size is None and wanted is not None)
+                size == wanted or size is None or wanted is None
                 for size, wanted in zip(sizes, tensor.shape, strict=True)
             )
             if not fits:
                 raise Failed(f"{route} wrote {kind} '{info.name}' as {sizes} instead of {list(tensor.shape)}")
+            frozen = [axis.name for axis, size in zip(tensor.axes, sizes, strict=True) if axis.size is None and size]
+            if frozen:
+                yield f"the file fixes the size of axis {' and '.join(frozen)} of {kind} '{info.name}'"
             lost = [axis.name for axis, size in zip(tensor.axes, sizes, strict=True) if axis.size and size is None]
             if lost:
                 yield f"the file leaves the size of axis {' and '.join(lost)} of {kind} '{info.name}' open"

@@ -58,12 +58,24 @@ Path("lost/patch.weights").unlink()
 """
 
 
+#: The same model, which takes sixteen samples and no other number of them.
+MAKE_FIXED = """
+import sys, onnx
+model = onnx.load(sys.argv[1])
+for info in (*model.graph.input, *model.graph.output):
+    info.type.tensor_type.shape.dim[0].dim_value = 16
+onnx.save(model, "fixed.onnx")
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("given")
     subprocess.run([sys.executable, "-c", MAKE, str(folder / "patch.onnx")], check=True, capture_output=True)
     subprocess.run([sys.executable, "-c", MAKE_UNKNOWN, str(folder / "unknown.onnx")], check=True, capture_output=True)
     arguments = [sys.executable, "-c", MAKE_APART, "patch.onnx"]
+    subprocess.run(arguments, check=True, capture_output=True, cwd=folder)
+    arguments = [sys.executable, "-c", MAKE_FIXED, "patch.onnx"]
     subprocess.run(arguments, check=True, capture_output=True, cwd=folder)
     random = np.random.default_rng(0)
     x = random.normal(size=(80, 4, 8, 8)).astype(np.float32)
@@ -128,6 +140,14 @@ def test_a_foreign_model_is_compared_without_a_scenario(folder: Path) -> None:
         *("--labels", "y.npy", "--ids", "ids.npy", "--json"),
     )
     assert not json.loads(again.stdout)["fresh"]
+
+
+def test_a_model_of_one_number_of_samples_is_asked_for_as_many(folder: Path) -> None:
+    done = compare(folder, "fixed.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (cell,) = json.loads(done.stdout)["cells"]
+    assert cell["verdict"] == "equivalent"
+    assert cell["probe_samples"] == 80
 
 
 @needs_r

@@ -19,6 +19,8 @@ pytest.importorskip("onnxscript")
 from conftest import random_parameters  # noqa: E402
 
 from harness.models.spec import ModelSpec  # noqa: E402
+from harness.workers.engine import Failed, Unsupported  # noqa: E402
+from harness.workers.onnx_export import Routes  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,3 +132,57 @@ def test_wrong_arguments_are_refused(
     } | change
     assert message in ask("python/pytorch").refused(kind, "export", **arguments)
     assert not (source / "model.onnx").exists()
+
+
+def exported(spec: ModelSpec, write: Any) -> dict[str, Any]:
+    return Routes("python/test", lambda *_: None, {"test": write}, ()).export_model(None, spec, "test", 18, True, {})[1]
+
+
+def test_axes_that_an_exporter_fixes_are_told(small_spec: ModelSpec) -> None:
+    def write(model: Any, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+        shape = onnx.numpy_helper.from_array(np.array(spec.outputs[0].shape[1:], np.int64), "shape")
+        ends = [
+            onnx.helper.make_tensor_value_info(tensor.name, onnx.TensorProto.FLOAT, [1, *tensor.shape[1:]])
+            for tensor in (*spec.inputs, *spec.outputs)
+        ]
+        nodes = [
+            onnx.helper.make_node("ReduceSum", ["x", "axes"], ["sum"], keepdims=0),
+            onnx.helper.make_node("Unsqueeze", ["sum", "last"], ["one"]),
+            onnx.helper.make_node("Expand", ["one", "shape"], ["logits"]),
+        ]
+        constants = [
+            onnx.numpy_helper.from_array(np.array(values, np.int64), name)
+            for name, values in (("axes", [1, 2]), ("last", [1]))
+        ]
+        graph = onnx.helper.make_graph(nodes, "graph", ends[:1], ends[1:], [shape, *constants])
+        file = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+        onnx.save(file, path)
+        return "a test"
+
+    assert exported(small_spec, write)["warnings"] == [
+        "the file fixes the size of axis sample of input 'x'",
+        "the file fixes the size of axis sample of output 'logits'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (
+            ValueError("onnx memory_format support is not implemented [Caused by the value '1' defined in a graph"),
+            Unsupported,
+            "test refuses opset 18: onnx memory_format support is not implemented",
+        ),
+        (NotImplementedError("no scan here"), Unsupported, "test refuses opset 18: no scan here"),
+        (KeyError("lost"), Failed, "test: KeyError: 'lost'"),
+    ],
+)
+def test_what_an_exporter_raises_is_one_line(
+    small_spec: ModelSpec, error: Exception, kind: type[Exception], message: str
+) -> None:
+    def write(*_: Any) -> str:
+        raise error
+
+    with pytest.raises(kind) as caught:
+        exported(small_spec, write)
+    assert str(caught.value) == message
