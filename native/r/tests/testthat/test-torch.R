@@ -170,3 +170,85 @@ test_that("without torch the engine says how to install it", {
   skip_if(requireNamespace("torch", quietly = TRUE), "torch is installed")
   expect_error(as_nn_module(onnx_read(crops)), "install.packages")
 })
+
+recurrent_input <- function(name, double = FALSE) {
+  x <- safetensors_read(test_path("fixtures", "recurrent.safetensors"))[[paste0(name, "_x")]]
+  as_torch_input(array(x, dim(x)), double)
+}
+
+test_that("a recurrent layer that Keras or PyTorch exported is a module with its weights", {
+  skip_without_torch()
+  weights <- list(loop = "conv_lstm", scan = "cell.conv")
+  for (name in c("loop", "scan")) {
+    path <- test_path("fixtures", paste0(name, ".onnx"))
+    module <- as_nn_module(onnx_read(path, "float64"))
+    x <- recurrent_input(name, TRUE)
+    expect_equal(unname(as.array(module(x))), unname(predict(onnx_read(path, "float64"), as.array(x))), tolerance = 1e-13)
+    expect_gte(sum(grepl(weights[[name]], names(module$parameters))), 2)
+  }
+})
+
+test_that("gradients pass through the steps of Loop and Scan", {
+  skip_without_torch()
+  for (name in c("loop", "scan")) {
+    module <- as_nn_module(onnx_read(test_path("fixtures", paste0(name, ".onnx")), "float64"))
+    x <- recurrent_input(name, TRUE)
+    loss <- function() module(x)$pow(2)$sum()
+    loss()$backward()
+    for (parameter in names(module$parameters)) {
+      values <- module$parameters[[parameter]]
+      flat <- values$detach()$view(-1)
+      for (k in unique(c(1, flat$shape))) {
+        shifted <- function(by) {
+          torch::with_no_grad(flat[k]$add_(by))
+          on.exit(torch::with_no_grad(flat[k]$sub_(by)))
+          loss()$item()
+        }
+        central <- (shifted(1e-5) - shifted(-1e-5)) / 2e-5
+        difference <- abs(values$grad$reshape(-1)[k]$item() - central)
+        expect_lt(difference, 1e-7 + 1e-5 * abs(central), label = paste(name, parameter, k))
+      }
+    }
+  }
+})
+
+test_that("a reloaded recurrent layer trains on", {
+  skip_without_torch()
+  module <- as_nn_module(onnx_read(test_path("fixtures", "loop.onnx")))
+  x <- recurrent_input("loop")
+  target <- torch::torch_flip(x, 2)
+  loss_of <- function() torch::nnf_mse_loss(module(x), target)
+  first <- loss_of()$item()
+  optimiser <- torch::optim_adam(module$parameters, lr = 0.05)
+  module$train()
+  for (step in 1:30) {
+    optimiser$zero_grad()
+    loss <- loss_of()
+    loss$backward()
+    optimiser$step()
+  }
+  expect_lt(loss_of()$item(), 0.8 * first)
+})
+
+test_that("weights inside of a body are parameters of the module, and the branch that is taken gets the gradient", {
+  skip_without_torch()
+  branch <- function(weight) {
+    onnx_graph(list(onnx_node("Mul", c("x", weight), paste0("y_", weight))), list(), list(onnx_value(paste0("y_", weight))),
+               list(onnx_tensor(weight, c(2, 3))))
+  }
+  path <- write_model(onnx_model(
+    list(
+      onnx_node("ReduceSum", "x", "total", keepdims = 0L), onnx_node("Greater", c("total", "zero"), "positive"),
+      onnx_node("If", "positive", "y", then_branch = branch("up"), else_branch = branch("down"))
+    ),
+    list(onnx_value("x", "float32", list(2))), list(onnx_value("y", "float32", list(2))),
+    list(onnx_tensor("zero", 0, scalar = TRUE))
+  ))
+  module <- as_nn_module(onnx_read(path))
+  expect_true(all(c("up", "down") %in% names(module$parameters)))
+  module(as_torch_input(c(1, 2)))$sum()$backward()
+  expect_equal(as.numeric(module$parameters$up$grad), c(1, 2))
+  module(as_torch_input(c(-3, -4)))$sum()$backward()
+  expect_equal(as.numeric(module$parameters$up$grad), c(1, 2))
+  expect_equal(as.numeric(module$parameters$down$grad), c(-3, -4))
+})
