@@ -22,7 +22,7 @@ LAYERS = (
     ("harness.cells",),
     ("harness.execution",),
     ("harness.steps",),
-    ("harness.source_steps",),
+    ("harness.source_steps", "harness.port_step"),
     ("harness.step_context",),
     ("harness.layer_walk",),
     ("harness.plan",),
