@@ -107,6 +107,12 @@ def compare(
     head: Annotated[
         str | None, typer.Option("--head", help="With --model: logits, log-softmax or softmax; the file's if left out.")
     ] = None,
+    framework: Annotated[
+        str,
+        typer.Option(
+            "--framework", help="With --from: what runs the weights: pytorch, keras-tensorflow or keras-torch."
+        ),
+    ] = "pytorch",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
     time: Annotated[bool, typer.Option("--time", help="Time every runtime, at batch 1 and at --batch-size.")] = False,
@@ -144,6 +150,7 @@ def compare(
         weights=weights,
         architecture=architecture,
         head=cast("Head | None", head),
+        framework=framework,
         batch_size=batch_size,
         threads=threads,
         timing=TimingSection(batch_sizes=sorted({1, batch_size})) if time else None,

@@ -39,16 +39,14 @@ from harness.models.spec import Head
 from harness.plan import REFERENCE, Cell, Plan, Step, Timed, layers_step, oracle_runtimes, timing_step
 from harness.provenance import file_hash
 from harness.runtimes.registry import RUNTIMES, framework_runtime, runtime
-from harness.scenario import LayersSection, LimitsSection, TimingSection
+from harness.scenario import IMPORTING, LayersSection, LimitsSection, TimingSection
 from harness.source_steps import input_orders
+from harness.versions import split
 
 Array = NDArray[Any]
 
 #: What a file's route is called: nothing was converted here.
 ROUTE = "as-given"
-
-#: In which framework weights that are given are run as the source.
-FRAMEWORK = "pytorch"
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Given:
     ``probe``: ``.npy`` files by input name, or one under "" for a model with one input. ``labels`` (sample,) int64 index
     the classes, ``ids`` (sample,) int64 name the samples. ``layers``: samples of the probe that are followed node by node.
     ``weights``: what the file was made from; ``architecture`` names their model and ``head`` its head, where neither a
-    ``model.json`` beside them nor the file's metadata holds the specification.
+    ``model.json`` beside them nor the file's metadata holds the specification; they are run in ``framework``.
     """
 
     model: Path
@@ -69,6 +67,7 @@ class Given:
     weights: Path | None = None
     architecture: str | None = None
     head: Head | None = None
+    framework: str = "pytorch"
     batch_size: int = 64
     threads: int = 1
     layers: int = LayersSection().samples
@@ -136,8 +135,8 @@ def given_plan(given: Given) -> Plan:
     timed = []
     if given.timing is not None:
         if given.weights is not None:
-            named = f"source ({FRAMEWORK})"
-            trainer = framework_runtime(FRAMEWORK).name
+            named = f"source ({given.framework})"
+            trainer = framework_runtime(given.framework).name
             steps.append(timing_step("timing source", trainer, given.timing, given.threads, ("import", "source")))
             timed.append(Timed(named, trainer, "", "timing source"))
         for target in given.targets:
@@ -161,7 +160,15 @@ def _yardstick_steps(given: Given, running: dict[str, Any]) -> list[Step]:
             raise ScenarioError(
                 "an architecture is that of weights", where="--model", hint="name the weights by --from"
             )
+        if given.framework != "pytorch":
+            raise ScenarioError("a framework runs weights", where="--framework", hint="name the weights by --from")
         return [Step("reference", "reference", REFERENCE, running, ("given", "probe"))]
+    if split(given.framework)[0] not in IMPORTING:
+        raise ScenarioError(
+            f"weights from a file are not run in {given.framework}",
+            where="--framework",
+            hint=f"choose one of {', '.join(IMPORTING)}",
+        )
     if not given.weights.is_file():
         raise ModelError("no such file", where=str(given.weights), hint=f"name a file of weights ({_endings()})")
     if given.weights.suffix not in WEIGHT_FILES:
@@ -181,7 +188,7 @@ def _yardstick_steps(given: Given, running: dict[str, Any]) -> list[Step]:
         "head": given.head,
         "spec": str(beside) if given.architecture is None and beside.is_file() else None,
     }
-    trainer = framework_runtime(FRAMEWORK).name
+    trainer = framework_runtime(given.framework).name
     return [
         Step("import", "import", trainer, imported, ("structure",)),
         Step("source", "source", trainer, running, ("import", "structure", "probe")),
@@ -308,7 +315,7 @@ def read_column(path: Path, samples: int) -> NDArray[np.int64]:
 def evaluate_given(given: Given, cell: Cell, yardstick: Yardstick, finished: Finished) -> CellResult:
     """Compare one target with the source or else the file itself, or say why it could not be compared."""
     if yardstick.source is not None:
-        return evaluate(cell, yardstick.source, finished.folders, finished.failures, FRAMEWORK)
+        return evaluate(cell, yardstick.source, finished.folders, finished.failures, given.framework)
     named: dict[str, Any] = {
         "cell": cell.id,
         "model": given.model.name,

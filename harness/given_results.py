@@ -12,7 +12,7 @@ from harness.cells import Array, load_arrays
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.execution import Execution, Finished, Listener, availabilities, phase, step_keys
-from harness.given import FRAMEWORK, ROUTE, Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
+from harness.given import ROUTE, Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
 from harness.plan import Plan
 from harness.provenance import file_hash, sources
 from harness.result_files import (
@@ -64,7 +64,7 @@ def compare_given(
         with phase(listener, "comparisons and report"):
             reference = "the first of the runtimes named"
             if given.weights is not None:
-                reference = f"the source in its own framework, {FRAMEWORK}"
+                reference = f"the source in its own framework, {given.framework}"
             publish(
                 folder,
                 cells,

@@ -21,25 +21,29 @@ from harness.versions import joined, split
 
 
 class Conversion(NamedTuple):
-    """A route: the frameworks whose models it converts, every one where none is named, and the format it writes."""
+    """A route: the frameworks whose models it converts, every one where none is named, and the format it writes.
+
+    ``tools``: Python packages beside the framework whose versions decide what is written.
+    """
 
     frameworks: tuple[str, ...]
     writes: str
+    tools: tuple[str, ...] = ()
 
 
 #: Conversions by name.
 ROUTES: dict[str, Conversion] = {
     "safetensors": Conversion((), "safetensors"),
-    "torch-dynamo": Conversion(("pytorch",), "onnx"),
-    "torch-script": Conversion(("pytorch",), "onnx"),
-    "torch-scan": Conversion(("pytorch",), "onnx"),
-    "keras-export": Conversion(("keras-tensorflow", "keras-torch"), "onnx"),
-    "tf2onnx": Conversion(("keras-tensorflow",), "onnx"),
-    "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx"),
+    "torch-dynamo": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
+    "torch-script": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
+    "torch-scan": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
+    "keras-export": Conversion(("keras-tensorflow", "keras-torch"), "onnx", ("onnx", "onnxscript", "tf2onnx")),
+    "tf2onnx": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
+    "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
 }
 
 #: Frameworks that weights given as a file can be run in.
-IMPORTING = ("pytorch",)
+IMPORTING = ("pytorch", "keras-tensorflow", "keras-torch")
 
 #: Verdicts a scenario may expect: those of a comparison, and that a runtime refuses by name.
 Expectation = Literal["identical", "equivalent", "drifted", "divergent", "unsupported"]

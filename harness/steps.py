@@ -17,8 +17,9 @@ from harness.errors import ModelError
 from harness.plan import REFERENCE, Step
 from harness.port_step import port
 from harness.provenance import file_hash, hardware, library_versions, sources
+from harness.runtimes.python import distribution_version
 from harness.runtimes.registry import availability, runtime
-from harness.scenario import DataSection, RouteSection
+from harness.scenario import ROUTES, DataSection, RouteSection
 from harness.source_steps import WEIGHTS, import_weights, imported_files, source, train
 from harness.step_context import Context
 from harness.store import to_json, write_atomically
@@ -69,6 +70,10 @@ def fingerprint(step: Step) -> dict[str, Any]:
     if step.kind in ("train", "import", "export"):
         code += sources("stac.py")
     found = {"sources": code, "versions": availability(row).versions}
+    if step.kind == "export":
+        # Those of an environment of its own are in its lock.
+        tools = ROUTES[RouteSection(**step.parameters["route"]).tool].tools
+        found["tools"] = {name: distribution_version(name) for name in tools}
     if step.kind in ("import", "source"):
         found["steps"] = sources("source_steps.py", "models")
     if step.kind == "import":

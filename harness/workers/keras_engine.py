@@ -24,6 +24,7 @@ from harness.workers.engine import (
     Stopwatch,
     environment_threads,
 )
+from harness.workers.importing import Importer
 from harness.workers.keras_model import build, canonical_parameters, fill, in_double
 from harness.workers.keras_training import KerasLearner
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
@@ -132,14 +133,16 @@ class KerasEngine(Engine):
         return KerasModel(path, precision)
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
-        """``train`` and ``export``."""
+        """``train``, ``export`` and ``import``."""
+        versions = {"keras": keras.__version__} | self.backend_versions()
         learner = functools.partial(
             KerasLearner,
             framework=self.framework,
-            versions={"keras": keras.__version__} | self.backend_versions(),
+            versions=versions,
             threads=next(iter(self.backend_threads().values())),
         )
         return {
             "train": functools.partial(train, learner=learner, progress=progress),
             "export": self.routes.export,
+            "import": Importer(self.framework, build, versions, self.framework == "keras-torch").import_weights,
         }

@@ -21,7 +21,7 @@ from harness.workers.engine import (
     environment_threads,
     thread_count,
 )
-from harness.workers.importing import import_weights
+from harness.workers.importing import Importer
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
 from harness.workers.pytorch_model import build, fill, state_arrays, widened
 from harness.workers.pytorch_training import PytorchLearner
@@ -82,6 +82,9 @@ class PytorchModel(LoadedModel):
         return found
 
 
+IMPORTER = Importer("pytorch", build, {"torch": torch.__version__}, reads_pytorch=True)
+
+
 class Pytorch(Engine):
     """PyTorch behind the worker contract."""
 
@@ -113,7 +116,7 @@ class Pytorch(Engine):
         return {
             "train": functools.partial(train, learner=PytorchLearner, progress=progress),
             "export": ROUTES.export,
-            "import": import_weights,
+            "import": IMPORTER.import_weights,
         }
 
 

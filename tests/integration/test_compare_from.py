@@ -171,6 +171,27 @@ def test_every_kind_of_file_is_the_same_source(folder: Path, weights: str) -> No
     assert cell["route_comparison"]["errors"]["relative_rms"] < 1e-8
 
 
+def test_a_keras_file_is_run_in_keras_where_that_is_asked_for(folder: Path) -> None:
+    pytest.importorskip("tensorflow")
+    framework = ("--framework", "keras-tensorflow")
+    done = compare(
+        folder, "file.onnx", "--from", "w.keras", *framework, *MODEL, *PROBE, "--json", "--output", "in-keras"
+    )
+    assert done.returncode == 0, done.stderr
+    cell = only_cell(done)
+    assert cell["source"] == "keras-tensorflow"
+    assert {row["relation"] for row in cell["parameters"]["rows"]} == {"equal"}
+    assert cell["route_comparison"]["errors"]["relative_rms"] < 1e-8
+    imported = json.loads((folder / "in-keras" / "compare_file" / "manifest.json").read_text())["imported"]
+    assert imported["framework"] == "keras-tensorflow"
+    assert {"keras", "tensorflow"} <= set(imported["versions"])
+    refused = compare(folder, "file.onnx", "--from", "w.pt", *framework, *MODEL, *PROBE)
+    assert refused.returncode == 2
+    assert "is read by PyTorch alone; name the framework pytorch, or save it as safetensors" in " ".join(
+        refused.stderr.split()
+    )
+
+
 def test_one_weight_off_by_one_ulp_is_found_by_the_weights_and_by_nothing_else(folder: Path) -> None:
     alone = compare(folder, "file.onnx", *PROBE, "--json", "--output", "alone")
     assert alone.returncode == 0, alone.stderr

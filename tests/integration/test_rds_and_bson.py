@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 
 from harness.workers.engine import predict
-from harness.workers.importing import import_weights
-from harness.workers.pytorch import PytorchModel
+from harness.workers.pytorch import IMPORTER, PytorchModel
 from tests.integration.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "rds-and-bson.md").read_text(encoding="utf-8")
@@ -85,7 +84,7 @@ def run(command: list[str], folder: Path) -> None:
 def answers(folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What the session that made the file answered, and what the reference model with the weights that came out does."""
     (folder / "out").mkdir(exist_ok=True)
-    import_weights(str(folder / "weights.safetensors"), str(folder / "out"), model="tempcnn")
+    IMPORTER.import_weights(str(folder / "weights.safetensors"), str(folder / "out"), model="tempcnn")
     model = PytorchModel(folder / "out" / "weights.safetensors", "float32")
     x = np.fromfile(folder / "x.bin", np.float32).reshape(64, 6, 24)
     (found,) = predict(model, {"x": x}, None).outputs.values()

@@ -209,8 +209,8 @@ def test_weights_from_a_file_take_the_place_of_a_training(tmp_path: Path) -> Non
         ("{file: w.rds}", "source.file: 'w.rds' is no file of weights that can be read; give one of .safetensors"),
         ("{file: w.pt, training: {epochs: 3}}", "both a file of weights and a training are given; keep one of them"),
         (
-            "{file: w.pt, framework: keras-torch}",
-            "weights from a file are run in pytorch, not in keras-torch; name that framework",
+            "{file: w.pt, framework: rtorch}",
+            "there is no framework 'rtorch'",
         ),
         ("{fil: w.pt}", "unknown key 'source.fil'; did you mean 'file'?"),
         ("{file: 3}", "source.file"),

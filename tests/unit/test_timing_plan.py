@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from harness.errors import ScenarioError
-from harness.plan import make_plan
+from harness.plan import Step, make_plan
 from harness.runtimes.timing import machine_lock
 from harness.scenario import Scenario, json_schema
 from harness.scenario_file import read_scenario
@@ -126,3 +126,17 @@ def test_the_lock_is_given_back_after_an_error(tmp_path: Path, monkeypatch: pyte
     told: list[str] = []
     with machine_lock(told.append):
         assert not told
+
+
+@pytest.mark.parametrize(("route", "tool"), [("tf2onnx", "tf2onnx"), ("torch-scan", "onnxscript")])
+def test_an_export_is_another_one_with_another_version_of_its_tool(
+    monkeypatch: pytest.MonkeyPatch, route: str, tool: str
+) -> None:
+    runtime = "python/pytorch" if route == "torch-scan" else "python/keras-tensorflow"
+    step = Step("export", "export", runtime, {"route": {"route": route}})
+    before = fingerprint(step)
+    assert tool in before["tools"]
+    monkeypatch.setattr(
+        "harness.steps.distribution_version", lambda name: "0.1" if name == tool else before["tools"][name]
+    )
+    assert fingerprint(step) == before | {"tools": before["tools"] | {tool: "0.1"}}

@@ -24,8 +24,8 @@ torch = pytest.importorskip("torch")
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.models.tempcnn import build  # noqa: E402
 from harness.workers.engine import BadInput, Refusal  # noqa: E402
-from harness.workers.importing import import_weights  # noqa: E402
 from harness.workers.keras_file import read_keras_file  # noqa: E402
+from harness.workers.pytorch import IMPORTER  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 from harness.workers.torch_file import read_torch_file  # noqa: E402
 from tests.unit.workers.keras_files import layer, tempcnn_layers, write_keras  # noqa: E402
@@ -68,7 +68,7 @@ class Runs:
 
 def imported(path: Path, out: Path, **arguments: Any) -> dict[str, Any]:
     out.mkdir(exist_ok=True)
-    return import_weights(str(path), str(out), **({"model": "tempcnn"} | arguments))
+    return IMPORTER.import_weights(str(path), str(out), **({"model": "tempcnn"} | arguments))
 
 
 def write(kind: str, folder: Path) -> Path:
