@@ -98,6 +98,23 @@ end
     @test coarse isa Array{BFloat16}
 end
 
+@testset "NaN and infinities reach exactly the windows that hold them" begin
+    x = ones(Float32, 6, 1, 2)
+    x[2, 1, 1] = NaN
+    x[6, 1, 2] = -Inf
+    # A weight of 0 makes NaN of both.
+    found = apply_operator("Conv", x, reshape(Float32[0, 1], 2, 1, 1))
+    @test isequal(found[:, 1, 1], Float32[NaN, NaN, 1, 1, 1])
+    @test isequal(found[:, 1, 2], Float32[1, 1, 1, 1, -Inf])
+    found = apply_operator("Conv", x, reshape(Float32[1, 0], 2, 1, 1))
+    @test isequal(found[:, 1, 2], Float32[1, 1, 1, 1, NaN])
+end
+
+@testset "a bias is added once, at the edges too: whole numbers stay exact" begin
+    x, weight = reshape(Float32.(1:6), 6, 1, 1), reshape(Float32[1, 2, 1], 3, 1, 1)
+    @test vec(apply_operator("Conv", x, weight, Float32[7]; pads=[1, 1])) == Float32[4, 8, 12, 16, 20, 17] .+ 7
+end
+
 @testset "ConvTranspose is the transpose of Conv" begin
     # <conv(x), y> = <x, transposed(y)> for every x and y.
     cases = (

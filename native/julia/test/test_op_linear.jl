@@ -38,3 +38,12 @@ end
     @test refuses(() -> apply_operator("MatMul", scalar(1.0), v), :bad_input, "scalar")
     @test refuses(() -> apply_operator("MatMul", ones(3, 2), ones(2, 4)), :bad_input, "do not fit a product")
 end
+
+@testset "NaN and infinities in weights and inputs reach exactly the outputs that they should" begin
+    weight = Float32[1 0 0; 0 1 0; 0 0 1]
+    x = Float32[1 NaN 0; 2 0 0; 3 4 0]
+    @test isnan.(apply_operator("Gemm", x, weight)) == Bool[0 1 0; 0 1 0; 0 1 0]
+    # 0 * Inf is NaN, 1 * Inf is not.
+    weight[2, 1] = Inf
+    @test isequal(apply_operator("Gemm", Float32[1 0; 0 0; 0 0], weight), Float32[1 0; Inf NaN; 0 0])
+end

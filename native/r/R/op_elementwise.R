@@ -67,10 +67,21 @@ op_div <- function(inputs, node) {
 }
 
 # Base and exponent may differ in dtype; the base decides.
+# IEEE 754 has a power of minus infinity for exponents that are no whole numbers, R has NaN.
+ieee_power <- function(x, y) {
+  power <- x^y
+  odd <- is.nan(power) & !is.nan(x) & !is.nan(y)
+  if (any(odd)) {
+    infinite <- odd & x == -Inf
+    power[infinite] <- ifelse(rep_len(y, length(power))[infinite] > 0, Inf, 0)
+  }
+  power
+}
+
 op_pow <- function(inputs, node) {
   pair <- aligned_any(inputs[[1L]], inputs[[2L]])
   dtype <- inputs[[1L]]$dtype
-  power <- pair$x^pair$y
+  power <- ieee_power(pair$x, pair$y)
   arithmetic_result(if (is_integer(dtype)) trunc(power) else power, pair$shape, dtype)
 }
 

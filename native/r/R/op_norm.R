@@ -108,6 +108,10 @@ op_rms_normalization <- function(inputs, node) {
   tensor(data * trailing_parameter(inputs[[2L]], x, axis), x$shape, x$dtype)
 }
 
+refuse_lp_normalization <- function(node) {
+  if (!node$attributes$p %in% 1:2) paste("p =", node$attributes$p)
+}
+
 op_lp_normalization <- function(inputs, node) {
   p <- node$attributes$p
   over_columns(inputs[[1L]], node$attributes$axis, function(values) {

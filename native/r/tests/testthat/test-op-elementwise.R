@@ -52,3 +52,34 @@ test_that("activations have the values of their formulas, also far out", {
   expect_equal(as.vector(run_operator("PRelu", list(wavy(2, 2), c(0.5, 2)))),
                as.vector(ifelse(wavy(2, 2) < 0, wavy(2, 2) * rep(c(0.5, 2), each = 2), wavy(2, 2))))
 })
+
+test_that("Pow takes the dtype of the base", {
+  power <- function(a, b, dtypes) as.vector(run_operator("Pow", list(a, b), dtypes = dtypes, out_dtypes = dtypes[1]))
+  expect_equal(power(c(2, 9), c(3, -1), c("float32", "int64")), c(8, 1 / 9))
+  expect_equal(power(c(2, 3), c(3, 2.5), c("int32", "float32")), c(8, 15))
+  expect_equal(power(c(-2, -2, -Inf, 0), c(0.5, 3, 0.5, -1), c("float64", "float64")), c(NaN, -8, Inf, Inf))
+  expect_equal(power(c(-2, NaN, -Inf, -Inf), -0.5, c("float64", "float64")), c(NaN, NaN, 0, 0))
+})
+
+test_that("Min, Max, Sum and Mean take any number of inputs", {
+  a <- c(1, 5, NaN)
+  b <- c(2, 2, 2)
+  c <- c(3, 0, 1)
+  expect_equal(as.vector(run_operator("Max", list(a, b, c))), c(3, 5, NaN))
+  expect_equal(as.vector(run_operator("Min", list(a, b, c))), c(1, 0, NaN))
+  expect_equal(as.vector(run_operator("Sum", list(b, c))), c(5, 2, 3))
+  expect_equal(as.vector(run_operator("Mean", list(b, c, c(4, 4, 3)))), c(3, 2, 2))
+  expect_equal(as.vector(run_operator("Max", list(b))), b)
+})
+
+test_that("where the bounds of Clip cross, the upper one counts", {
+  expect_equal(as.vector(run_operator("Clip", list(1, scalar(3), scalar(2)))), 2)
+})
+
+test_that("half precision rounds once per node", {
+  half <- function(x) plainonnx:::round_to_dtype(x, "float16")
+  a <- c(1, 2048)
+  b <- half(c(0.0004, 1))
+  found <- run_operator("Add", list(a, b), dtypes = c("float16", "float16"), out_dtypes = "float16", precision = "float32")
+  expect_identical(as.vector(found), half(a + b))
+})

@@ -33,3 +33,12 @@ test_that("LpPool is the p-norm of each window", {
   x <- array(c(3, 4, 0), c(1, 1, 3))
   expect_equal(as.vector(run_operator("LpPool", list(x), kernel_shape = ints(2), p = 2L)), c(5, 4))
 })
+
+test_that("pools of integers, infinities and NaN", {
+  pool <- function(x, ..., dtype = "float32") {
+    as.vector(run_operator("MaxPool", list(array(x, c(1, 1, length(x)))), ..., dtypes = dtype, out_dtypes = dtype))
+  }
+  expect_equal(pool(c(-3, -128, -7, -128), kernel_shape = ints(2), pads = ints(1, 0), dtype = "int8"), c(-3, -3, -7, -7))
+  expect_equal(pool(c(-Inf, -Inf), kernel_shape = ints(2)), -Inf)
+  expect_true(is.nan(pool(c(1, NaN, 3), kernel_shape = ints(3))))
+})

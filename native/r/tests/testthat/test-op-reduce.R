@@ -43,3 +43,37 @@ test_that("Softmax flattens before opset 13 and keeps to its axis after", {
   expect_equal(run_operator("LogSoftmax", list(x + 1e4))[2, 3, ], log(soft(x[2, 3, ])), tolerance = 1e-10)
   expect_equal(as.vector(run_operator("Hardmax", list(c(1, 5, 5)))), c(0, 1, 0))
 })
+
+test_that("no axes are all, or none", {
+  two <- c(-1, 2)
+  both <- c("float32", "int64")
+  expect_equal(as.vector(run_operator("ReduceSum", list(two))), 1)
+  expect_equal(as.vector(run_operator("ReduceSum", list(two, numeric()), noop_with_empty_axes = 1L, dtypes = both)), two)
+  # The function still applies to each value.
+  expect_equal(as.vector(run_operator("ReduceSumSquare", list(two), noop_with_empty_axes = 1L, opset = 18)), c(1, 4))
+  expect_equal(as.vector(run_operator("ReduceL1", list(scalar(-2)))), 2)
+  expect_error(run_operator("ReduceSum", list(two, 1), dtypes = both), "axis 1 is outside", class = "onnx_bad_input")
+})
+
+test_that("nothing reduced is the neutral value", {
+  none <- matrix(0, 0, 2)
+  reduced <- function(name, dtype = "float32", x = none) {
+    as.vector(run_operator(name, list(x, 0), dtypes = c(dtype, "int64"), out_dtypes = dtype, opset = 20))
+  }
+  expect_equal(reduced("ReduceSum"), c(0, 0))
+  expect_equal(reduced("ReduceProd"), c(1, 1))
+  expect_equal(reduced("ReduceMax"), c(-Inf, -Inf))
+  expect_equal(reduced("ReduceMin", "int32", numeric()), 2^31 - 1)
+  expect_identical(reduced("ReduceMax", "bool", logical()), FALSE)
+})
+
+test_that("reductions of integers, truth values and NaN", {
+  reduced <- function(name, x, dtype) {
+    as.vector(run_operator(name, list(x), dtypes = dtype, out_dtypes = dtype, opset = 20, precision = "float32"))
+  }
+  expect_equal(reduced("ReduceSum", c(2^31 - 1, 1), "int32"), -2^31)
+  expect_equal(reduced("ReduceMean", c(-1, -2), "int32"), -1)
+  expect_identical(reduced("ReduceMax", c(TRUE, FALSE), "bool"), TRUE)
+  expect_true(is.nan(reduced("ReduceMax", c(1, NaN), "float64")))
+  expect_equal(reduced("ReduceLogSumExp", c(-Inf, -Inf), "float64"), -Inf)
+})

@@ -55,3 +55,22 @@ test_that("Shape and Size speak of the ONNX axes", {
   expect_equal(as.vector(run_operator("Shape", list(x), start = -2L, out_dtypes = "int64")), 3:4)
   expect_equal(run_operator("Size", list(x), out_dtypes = "int64"), 24)
 })
+
+test_that("a batch of nothing stays one", {
+  none <- array(0, c(0, 2, 5))
+  size <- function(...) dim(run_operator(...))
+  expect_equal(size("Conv", list(none, wavy(4, 2, 3), wavy(4)), pads = ints(1, 1)), c(0L, 4L, 5L))
+  expect_equal(size("MaxPool", list(none), kernel_shape = ints(2)), c(0L, 2L, 4L))
+  expect_equal(size("GlobalAveragePool", list(none)), c(0L, 2L, 1L))
+  expect_equal(size("BatchNormalization", list(none, c(1, 1), c(0, 0), c(0, 0), c(1, 1))), c(0L, 2L, 5L))
+  expect_equal(size("LayerNormalization", list(none, rep(1, 5))), c(0L, 2L, 5L))
+  expect_equal(size("Gemm", list(matrix(0, 0, 3), wavy(3, 4), wavy(4))), c(0L, 4L))
+  expect_equal(size("MatMul", list(matrix(0, 0, 3), wavy(3, 4))), c(0L, 4L))
+  expect_equal(size("Softmax", list(none), axis = 1L), c(0L, 2L, 5L))
+  expect_equal(size("Transpose", list(none)), c(5L, 2L, 0L))
+  expect_equal(size("Relu", list(none)), c(0L, 2L, 5L))
+  expect_equal(size("Concat", list(none, none), axis = 1L), c(0L, 4L, 5L))
+  expect_equal(size("Pad", list(none, c(0, 0, 1, 0, 0, 1)), dtypes = with_int), c(0L, 2L, 7L))
+  expect_equal(lapply(run_operator("Split", list(none), axis = 1L, outputs = c("a", "b")), dim),
+               list(a = c(0L, 1L, 5L), b = c(0L, 1L, 5L)))
+})

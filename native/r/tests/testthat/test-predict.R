@@ -114,3 +114,12 @@ test_that("the operator table speaks of every opset that counts", {
   expect_equal(rows$since[rows$operator == "Conv"], "1, 11, 22")
   expect_false(anyDuplicated(rows$operator) > 0)
 })
+
+test_that("what goes wrong in a node names it", {
+  model <- scores_model()
+  model$graph$nodes[[1]]$label <- "'odd'"
+  model$graph$nodes[[1]]$run <- function(inputs, node) stop("two\nlines")
+  expect_error(predict(model, wavy(1, 3)), "node 'odd' \\(Identity\\): two lines")
+  model$graph$nodes[[1]]$run <- function(inputs, node) plainonnx:::stop_unsupported("this")
+  expect_error(predict(model, wavy(1, 3)), "node 'odd' \\(Identity\\): this", class = "onnx_unsupported")
+})

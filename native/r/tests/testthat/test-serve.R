@@ -81,6 +81,30 @@ test_that("structure describes the graph as JSON", {
   ))
 })
 
+# Of a signalling NaN one bit would change: these are R's own numbers.
+test_that("an echo has the same bits", {
+  odd <- list(
+    n = list(name = "n", dtype = "float32", shape = 2, bytes = as.raw(c(0x01, 0, 0xe0, 0x7f, 0, 0, 0, 0x80))),
+    b = list(name = "b", dtype = "bool", shape = 1, bytes = as.raw(1))
+  )
+  plainonnx:::write_stored_tensors(odd, in_folder("odd.safetensors"))
+  answer <- ask(id = 1, request = "echo", inputs = in_folder("odd.safetensors"), outputs = in_folder("back.safetensors"))
+  expect_equal(answer$result$bytes, 9)
+  bytes_of <- function(name) readBin(in_folder(name), "raw", file.size(in_folder(name)))
+  expect_identical(bytes_of("back.safetensors"), bytes_of("odd.safetensors"))
+})
+
+test_that("calls are timed", {
+  ask(id = 1, request = "load", path = crops)
+  timing <- function(...) ask(id = 2, request = "time", inputs = in_folder("x.safetensors"), ...)
+  answer <- timing(batch_sizes = c(7, 1), seconds = 0.02, repeats = 5)$result
+  expect_equal(vapply(answer$batches, `[[`, 0, "batch_size"), c(7, 1))
+  for (batch in answer$batches) expect_true(all(unlist(batch$seconds) > 0))
+  expect_equal(timing(batch_sizes = c(1, 1), seconds = 1)$error$kind, "bad-input")
+  expect_equal(timing(batch_sizes = list(1), seconds = 0)$error$kind, "bad-input")
+  expect_equal(timing(batch_sizes = list(1), seconds = 1, repeats = 1)$error$kind, "bad-input")
+})
+
 test_that("what goes wrong has a kind and one line", {
   kind <- function(...) ask(...)$error$kind
   expect_equal(kind(id = 1, request = "train"), "unsupported")
