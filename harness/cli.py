@@ -392,12 +392,14 @@ def _print_outcome(
 
 def _print_cells(title: str, cells: list[CellResult]) -> None:
     typer.echo(title)
-    table = _table("target", "route", "verdict", "error / floor", "in one sentence")
+    # Of a single source every cell would name the same.
+    several = len({cell.source for cell in cells}) > 1
+    table = _table(*(["source"] if several else []), "target", "route", "verdict", "error / floor", "in one sentence")
     for cell in cells:
         ratio = cell.runtime_comparison.rms_ratio if cell.runtime_comparison else None
-        table.add_row(
-            cell.target, cell.route_label, cell.verdict.value, "" if ratio is None else f"{ratio:.2f}", cell.sentence
-        )
+        shown = "" if ratio is None else f"{ratio:.2f}"
+        source = [cell.source] if several else []
+        table.add_row(*source, cell.target, cell.route_label, cell.verdict.value, shown, cell.sentence)
     _print_table(table)
 
 

@@ -9,14 +9,17 @@ from pathlib import Path
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
 from harness.compare.verdict import exit_code
-from harness.errors import ExitCode
+from harness.errors import ExitCode, WorkerError
 from harness.execution import Execution, Listener, availabilities, phase, step_keys
 from harness.plan import make_plan
 from harness.provenance import sources
+from harness.report.overview import SOURCES, MissingPart, build_overview, read_sources
 from harness.report.results import read_port_result
 from harness.result_files import finished_run
 from harness.results import Outcome, write_results
+from harness.runtimes.registry import framework_runtime, ready
 from harness.scenario import Scenario
+from harness.several_sources import apart, write_overview
 from harness.store import Store, content_hash, exclusive
 
 
@@ -38,12 +41,50 @@ def run(
 ) -> RunResult:
     """Run a scenario that was read from ``path`` and write its results below ``output/<scenario>/``.
 
-    Raises HarnessError for everything that concerns the whole run. A worker's failure costs its cells only.
+    Of several sources each has a folder there, named after its framework. Raises HarnessError for everything that concerns
+    the whole run. A worker's failure costs its cells only, and one of several sources that cannot be trained its own.
     """
+    folder = output / scenario.scenario
+    if not scenario.source.frameworks:
+        (folder / SOURCES).unlink(missing_ok=True)
+        return _run_source(scenario, path, folder, store=store, listener=listener, pdf=pdf)
+    results: list[RunResult] = []
+    missing: dict[str, MissingPart] = {}
+    for part in apart(scenario):
+        framework = part.source.framework
+        here = ready(framework_runtime(framework))
+        if not here.installed:
+            missing[framework] = MissingPart(
+                error=here.reason, hint=f"install it with: {here.install}", unavailable=True
+            )
+            continue
+        try:
+            results.append(_run_source(part, path, folder / framework, store=store, listener=listener, pdf=pdf))
+        except WorkerError as error:
+            missing[framework] = MissingPart(error=error.what, hint=error.hint or "", unavailable=False)
+    cells = write_overview(folder, scenario, missing)
+    codes = [result.exit_code for result in results]
+    codes += [_of_missing(scenario, framework, one) for framework, one in missing.items()]
+    fresh = any(result.fresh for result in results)
+    # Of those that can occur here the higher one takes precedence.
+    return RunResult(scenario, folder, cells, max(codes), fresh=fresh)
+
+
+def _of_missing(scenario: Scenario, framework: str, missing: MissingPart) -> ExitCode:
+    """The exit code that a source without results calls for."""
+    if not missing.unavailable:
+        return ExitCode.CELL_FAILED
+    required = framework_runtime(framework).name in scenario.require
+    return ExitCode.WORSE_THAN_EXPECTED if required else ExitCode.OK
+
+
+def _run_source(
+    scenario: Scenario, path: Path, folder: Path, *, store: Path, listener: Listener, pdf: bool
+) -> RunResult:
+    """Run a scenario of one source and write its results to ``folder``."""
     plan = make_plan(scenario)
     states = availabilities(plan, listener)
     keys = step_keys(plan)
-    folder = output / scenario.scenario
     identity = content_hash(
         {
             "scenario": scenario.model_dump(mode="json"),
@@ -89,5 +130,10 @@ def rebuild_report(folder: Path, *, pdf: bool = False) -> list[CellResult]:
     """Build the report of a results folder anew from its result files; returns its cells. Raises HarnessError."""
     from harness.report.build import build_report
 
+    if (found := read_sources(folder)) is not None:
+        for part in found.sources:
+            if part.missing is None:
+                build_report(folder / part.folder, pdf=pdf)
+        return build_overview(folder)
     build_report(folder, pdf=pdf)
     return [CellResult.model_validate(cell) for cell in json.loads((folder / "cells.json").read_text())]

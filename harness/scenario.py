@@ -109,6 +109,10 @@ class SourceSection(_Section):
         default="pytorch",
         description="what trains; a version may follow: pytorch@2.8, keras-tensorflow@keras3.10+tf2.19",
     )
+    frameworks: list[str] = Field(
+        default_factory=list,
+        description="in place of one framework several, each of which trains a source of its own, with its own results",
+    )
     file: str | None = Field(
         default=None,
         description="weights that were trained before (.safetensors, .pt, .pth or .keras), in place of a training; "
@@ -120,7 +124,16 @@ class SourceSection(_Section):
     def _file_or_training(self) -> SourceSection:
         if self.file is not None and "training" in self.model_fields_set:
             raise ValueError("both a file of weights and a training are given; keep one of them")
+        if self.frameworks and "framework" in self.model_fields_set:
+            raise ValueError("both framework and frameworks are given; keep one of them")
+        if len(set(self.frameworks)) < len(self.frameworks):
+            raise ValueError("a framework is named twice; name each of them once")
         return self
+
+    @property
+    def all_frameworks(self) -> tuple[str, ...]:
+        """The frameworks that train a source each."""
+        return tuple(self.frameworks) or (self.framework,)
 
 
 class RouteSection(_Section):
@@ -159,6 +172,10 @@ class RouteSection(_Section):
     def writes(self) -> str:
         """The file format the route writes."""
         return ROUTES[self.tool].writes
+
+    def converts(self, framework: str) -> bool:
+        """Whether the route converts models of a framework, whatever its version."""
+        return not self.frameworks or split(framework)[0] in self.frameworks
 
     def exporter(self, framework: str) -> str:
         """The framework, with its version, that converts a source of a framework."""
@@ -275,7 +292,7 @@ class Scenario(_Section):
     expect: Expectation | dict[str, Expectation] = Field(
         default="equivalent",
         description="the worst verdict a cell may have; or one per runtime (in all its versions, or in one) or cell "
-        "(`python/onnxruntime@1.15 via torch-dynamo-opset18-folded`), with `default` for the others",
+        "(`python/onnxruntime@1.15 via torch-dynamo-opset18-folded`) or framework of the source, with `default` for the others",
     )
     require: list[str] = Field(default_factory=list, description="runtimes that must be installed")
 
@@ -300,7 +317,8 @@ class Scenario(_Section):
         """The worst verdict that the cell of this target and route may have."""
         if isinstance(self.expect, str):
             return self.expect
-        named = (f"{target}{VIA}{route_label}", target, split(target)[0], "default")
+        source = self.source.framework
+        named = (f"{target}{VIA}{route_label}", target, split(target)[0], source, split(source)[0], "default")
         return next((self.expect[name] for name in named if name in self.expect), "equivalent")
 
 

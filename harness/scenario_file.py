@@ -85,13 +85,27 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
             raise ScenarioError(f"there is no {what} '{name}'", hint=suggestion(name, names))
 
     check(("data", "source"), lambda: choose(scenario.data.source, tuple(source_names()), "data source"))
-    check(("source", "framework"), lambda: framework_runtime(scenario.source.framework))
+    trainers = scenario.source.all_frameworks
+    for index, framework in enumerate(trainers):
+        place = ("source", "frameworks", index) if scenario.source.frameworks else ("source", "framework")
+        check(place, lambda name=framework: framework_runtime(name))
+        if scenario.source.file is not None:
+            check(place, lambda name=framework: _check_importing(name))
     if (named := scenario.source.file) is not None:
         check(("source", "file"), lambda: _weights_file(named))
-        check(("source", "framework"), lambda: _check_importing(scenario.source.framework))
     for index, route in enumerate(scenario.routes):
         check(("routes", index, "route"), lambda name=route.tool: choose(name, tuple(ROUTES), "route"))
-        check(("routes", index, "route"), lambda route=route: _check_framework(route, scenario.source.framework))
+        # One framework that a route fits is enough; the last one's reason is told where none does.
+        fits = [name for name in trainers if route.converts(name)] or trainers[-1:]
+        for framework in fits:
+            check(("routes", index, "route"), lambda route=route, name=framework: _check_framework(route, name))
+    for index, framework in enumerate(scenario.source.frameworks):
+        if not any(route.converts(framework) for route in scenario.routes):
+            raise ScenarioError(
+                f"source.frameworks.{index}: no route of this scenario converts models of {framework}",
+                where=f"{path}:{line_of(root, ('source', 'frameworks', index))}",
+                hint="add such a route or leave the framework out",
+            )
     for section in ("targets", "require"):
         for index, target in enumerate(getattr(scenario, section)):
             check((section, index), lambda name=target: runtime(name))
@@ -106,7 +120,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
         labels = tuple(route.label for route in scenario.routes)
         for name in scenario.expect:
             target, via, label = name.partition(VIA)
-            if name != "default":
+            if name != "default" and name not in trainers:
                 check(("expect", name), lambda name=target: runtime(name))
             if via:
                 check(("expect", name), lambda name=label: choose(name, labels, "route of this scenario"))

@@ -133,6 +133,14 @@ class Definitions:
 
 
 @dataclass(frozen=True)
+class Links:
+    """Pages beside this one: what each is, and its path from here."""
+
+    items: tuple[tuple[str, str], ...]
+    kind: Literal["links"] = field(default="links", init=False)
+
+
+@dataclass(frozen=True)
 class Listing:
     """Lines kept as they are: a log, a command, a file."""
 
@@ -169,7 +177,7 @@ class FigureBlock:
     kind: Literal["figure"] = field(default="figure", init=False)
 
 
-Block = Paragraph | Note | Bullets | Definitions | Listing | Answers | TableBlock | FigureBlock
+Block = Paragraph | Note | Bullets | Definitions | Links | Listing | Answers | TableBlock | FigureBlock
 
 
 @dataclass(frozen=True)
@@ -190,3 +198,8 @@ class Document:
     subtitle: str
     synthetic: bool
     sections: tuple[Section, ...]
+    #: What lies beside the page.
+    beside: str = (
+        "All tables are beside this page as CSV in tables/, the main ones as LaTeX too, "
+        "all figures as PNG and SVG in figures/."
+    )

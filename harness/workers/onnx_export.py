@@ -136,10 +136,6 @@ def _refusal(error: Exception, route: str, opset: int) -> Exception:
     words = ("Unsupported", "unsupported", "not supported", "opset", "not implemented", "NotImplemented")
     if any(word in f"{type(error).__name__} {text}" for word in words):
         return Unsupported(f"{route} refuses opset {opset}: {_without_paths(text)}")
-    if "not implemented" in text:
-        # PyTorch goes on to quote the graph it was at.
-        what = text.partition(" [Caused by")[0]
-        return Unsupported(f"{route} cannot convert this model: {_without_paths(what)}")
     return Failed(f"{route}: {type(error).__name__}: {_without_paths(text)}")
 
 

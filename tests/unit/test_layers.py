@@ -17,7 +17,7 @@ LAYERS = (
     ("harness.cli",),
     ("harness.progress",),
     ("harness.run",),
-    ("harness.results", "harness.given_results"),
+    ("harness.results", "harness.given_results", "harness.several_sources"),
     ("harness.result_files", "harness.given"),
     ("harness.cells",),
     ("harness.execution",),

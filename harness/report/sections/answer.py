@@ -74,9 +74,15 @@ def comparisons_section(results: Results) -> Section:
         else ""
     )
     given = results.manifest.source == "file"
-    words = tuple((f"{VERDICT_MARKS[verdict]} {verdict.value}", text) for verdict, text in _MEANINGS.items())
-    blocks = (*(_given_comparisons(gates) if given else _comparisons(gates)), Definitions(words))
+    blocks = (*(_given_comparisons(gates) if given else _comparisons(gates)), meanings())
     return Section("comparisons", "What was compared with what", blocks)
+
+
+def meanings() -> Definitions:
+    """The words for verdicts and what they mean."""
+    return Definitions(
+        tuple((f"{VERDICT_MARKS[verdict]} {verdict.value}", text) for verdict, text in _MEANINGS.items())
+    )
 
 
 def _comparisons(gates: str) -> tuple[Paragraph, Paragraph]:

@@ -16,7 +16,6 @@ from small_convlstm import SMALL, X, by_hand, small
 
 from harness.compare.parameters import compare_parameters
 from harness.compare.records import Verdict
-from harness.errors import UnsupportedError
 from harness.models import convlstm
 from harness.models.spec import ModelSpec
 from harness.runtimes.process import Worker
@@ -141,18 +140,6 @@ def test_the_same_export_of_another_process_has_the_same_bytes(tmp_path: Path) -
             worker.request("export", weights=weights, out=str(folder), route="tf2onnx", opset=17)
         contents.append((folder / "model.onnx").read_bytes())
     assert contents[0] == contents[1]
-
-
-def test_what_pytorchs_exporters_cannot_do_is_said_in_one_line(
-    workers: Callable[[str], Worker], tmp_path: Path
-) -> None:
-    """Keras tries both of them; neither takes a batch of any size."""
-    folder = stored(tmp_path / "m", small("thesis-keras"))
-    asked = {"weights": str(folder / "weights.safetensors"), "out": str(folder), "opset": 17}
-    with pytest.raises(UnsupportedError) as error:
-        workers("python/keras-torch").request("export", route="keras-export", **asked)
-    assert error.value.what.endswith("cannot convert this model: onnx memory_format support is not implemented")
-    assert not (folder / "model.onnx").exists()
 
 
 #: Three steps of a learner from given weights, in a process that has a backend to itself; what a new model begins with.
