@@ -80,11 +80,6 @@ def test_a_scenario_of_one_source_is_not_taken_apart(tmp_path: Path) -> None:
         ),
         ("[pytorch, keras-torch]", "[pytorch, pytorch]", "a framework is named twice; name each of them once"),
         ("frameworks:", "framework: pytorch, frameworks:", "both framework and frameworks are given; keep one of them"),
-        (
-            "[pytorch, keras-torch], training: {epochs: 2}",
-            "[pytorch, keras-torch], file: w.pt",
-            "source.frameworks.1: weights from a file are run in pytorch, not in keras-torch",
-        ),
         ("keras-export", "tf2onnx", "routes.2.route: tf2onnx converts models of keras-tensorflow, not of keras-torch"),
         (
             "  - safetensors\n  - {route: torch-script, opset: 17}\n",
@@ -94,11 +89,7 @@ def test_a_scenario_of_one_source_is_not_taken_apart(tmp_path: Path) -> None:
         ("keras-torch: unsupported", "keras-tensorflow: unsupported", "expect.keras-tensorflow: there is no runtime"),
     ],
 )
-def test_what_does_not_fit_gets_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, expected: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "w.pt").write_bytes(b"")
+def test_what_does_not_fit_gets_one_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
     assert old in TEXT
     with pytest.raises(ScenarioError) as caught:
         read_scenario(written(tmp_path, TEXT.replace(old, new)))
