@@ -25,8 +25,10 @@ from harness.report.figures import (
     route_graphs,
     style,
     timing_by_batch_size,
+    timing_by_version,
     training_curves,
 )
+from harness.report.figures import versions as versions_figure
 from harness.report.methods import methods
 from harness.report.results import Results, read_results
 from harness.report.tables import (
@@ -42,6 +44,7 @@ from harness.report.tables import (
     timing,
     tooling,
     training,
+    versions,
 )
 from harness.store import write_atomically
 
@@ -108,6 +111,7 @@ def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, T
         tooling.tooling_seconds_table(results),
         *timing.timing_tables(results),
         *(_of_port(results) if results.port is not None and not results.port.error else ()),
+        *versions.versions_tables(results),
     )
     return {table.name: table for table in tables}
 
@@ -143,7 +147,7 @@ def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
         path = folder / f"{name}.csv"
         write_atomically(path, table.to_csv())
         paths.append(path)
-    for name in set(timing.NAMES) - set(tables):
+    for name in {*timing.NAMES, *versions.NAMES} - set(tables):
         _remove(folder, name, ("csv",))
     return tuple(paths)
 
@@ -197,6 +201,10 @@ _CAPTIONS = {
     "training_curves": "Loss on training and validation part, and metrics on the validation part, by epoch.",
     "timing_by_batch_size": "Median seconds per call by batch size, both axes logarithmic, with bootstrap intervals of 95 %. "
     "They differ from run to run.",
+    "versions": "RMS error of float32 outputs over the probe as a multiple of the noise floor, by version; the blue line is its "
+    "gate, the dotted one the floor itself. A hollow mark: drifted or divergent. Where nothing could be compared, the verdict "
+    "stands in place of a mark.",
+    "timing_by_version": "Median seconds per call by version, with bootstrap intervals of 95 %. They differ from run to run.",
 }
 #: Figures in which runtimes with equal predictions are drawn as one, which captions must then name.
 _GROUPED = ("f1_per_class", "confusion", "class_counts")
@@ -217,6 +225,8 @@ _SAMPLES: dict[str, Callable[[Results], str]] = {
     "class_counts": facts.test_samples,
     "training_curves": facts.training_samples,
     "timing_by_batch_size": timing.conditions,
+    "versions": lambda results: "",
+    "timing_by_version": timing.conditions,
 }
 
 
@@ -276,6 +286,8 @@ def _figures(
         "class_counts": lambda: class_counts.draw(results, found),
         "training_curves": lambda: training_curves.draw(results),
         "timing_by_batch_size": lambda: timing_by_batch_size.draw(results),
+        "versions": lambda: versions_figure.draw(results),
+        "timing_by_version": lambda: timing_by_version.draw(results),
     }
 
 

@@ -20,6 +20,7 @@ from harness.report.sections.provenance import (
 )
 from harness.report.sections.timing import timing_section
 from harness.report.sections.tooling import tooling_section
+from harness.report.sections.versions import versions_section
 from harness.report.sections.weights import weights_section
 
 
@@ -35,6 +36,7 @@ def compose(results: Results, tables: dict[str, Table], figures: dict[str, Figur
         sections=(
             answer_section(results),
             comparisons_section(results),
+            *versions_section(results, tables, figures),
             weights_section(results, tables, figures),
             *port_section(results, figures),
             findings_section(results),

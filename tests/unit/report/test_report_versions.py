@@ -1,0 +1,110 @@
+"""The report of one thing in several versions: from result files alone, and only where a cell names a version."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from fixture import SCRIPT, cells, write_results
+from test_report_timing import timings
+
+from harness.compare.records import Verdict
+from harness.report.build import build_report
+from harness.report.results import read_results
+from harness.report.versions import Place, of_software, place, placed
+
+VERSIONS = ("1.9", "1.15", "1.31")
+
+
+@pytest.mark.parametrize(
+    ("target", "route", "expected"),
+    [
+        ("python/onnxruntime@1.15", SCRIPT, Place("python/onnxruntime", "1.15", f"via {SCRIPT}")),
+        (
+            "python/onnxruntime",
+            "torch-script@2.8-opset17-folded",
+            Place("pytorch, exporting", "2.8", "python/onnxruntime via torch-script-opset17-folded"),
+        ),
+        (
+            "python/onnxruntime@1.15",
+            "torch-script@2.8-opset17-folded",
+            Place("python/onnxruntime", "1.15", "via torch-script@2.8-opset17-folded"),
+        ),
+        ("r/base", SCRIPT, None),
+        ("python/onnxruntime@1.15", "", Place("python/onnxruntime", "1.15", "python/onnxruntime")),
+    ],
+)
+def test_what_is_the_same_and_what_varies(target: str, route: str, expected: Place | None) -> None:
+    assert place(target, route, "pytorch@2.9") == expected
+
+
+def test_versions_stand_in_the_order_of_their_numbers() -> None:
+    places = [Place("a", "1.31", "x"), Place("a", "1.9", "x"), Place("a", "1.15", "y"), Place("b", "2", "x")]
+    assert of_software(places) == {"a": ["1.9", "1.15", "1.31"], "b": ["2"]}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The made-up results with one of their cells in three versions: fine, drifted and refused."""
+    folder = write_results(tmp_path / "versions")
+    model = next(cell for cell in cells() if cell.runtime_comparison and cell.decisions)
+    refused = next(cell for cell in cells() if cell.verdict is Verdict.UNSUPPORTED)
+    some = []
+    for version, like in zip(VERSIONS, (refused, model, model), strict=True):
+        target = f"python/onnxruntime@{version}"
+        name = f"tempcnn.pytorch.{like.route_label}.python-onnxruntime@{version}"
+        some.append(like.model_copy(update={"target": target, "cell": name}))
+    some[1] = some[1].model_copy(update={"verdict": Verdict.DRIFTED, "versions": {"onnxruntime": "1.15.1"}})
+    rows = json.loads((folder / "cells.json").read_text()) + [cell.model_dump(mode="json") for cell in some]
+    (folder / "cells.json").write_text(json.dumps(rows))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["cells"] |= {cell.cell: cell.verdict.value for cell in some}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_the_table_and_the_figure_tell_verdict_and_error_by_version(folder: Path) -> None:
+    build_report(folder)
+    rows = list(csv.DictReader((folder / "tables" / "versions.csv").open()))
+    assert {(row["version"], row["verdict"]) for row in rows} == {
+        ("1.9", "unsupported"),
+        ("1.15", "drifted"),
+        ("1.31", placed(read_results(folder))[-1][1].verdict.value),
+    }
+    by_version = {row["version"]: row for row in rows}
+    assert by_version["1.9"]["rms_ratio"] == ""
+    assert by_version["1.9"]["reason"]
+    assert float(by_version["1.15"]["rms_ratio"]) > 0
+    assert by_version["1.15"]["held"] == "onnxruntime 1.15.1"
+    assert (folder / "figures" / "versions.png").stat().st_size > 5000
+    assert not (folder / "figures" / "timing_by_version.png").exists()
+    page = (folder / "report.md").read_text()
+    assert "## Versions" in page
+    assert "3 versions of python/onnxruntime" in page
+
+
+def test_timings_are_drawn_by_version_where_there_are_some(folder: Path) -> None:
+    found = timings()
+    named = {"label": "python/onnxruntime@1.15 via x", "runtime": "python/onnxruntime@1.15", "route_label": "x"}
+    found["timed"].append({**found["timed"][1], **named})
+    (folder / "timings.json").write_text(json.dumps(found))
+    build_report(folder)
+    assert (folder / "figures" / "timing_by_version.png").exists()
+    assert "python/onnxruntime, 64 samples per call" not in (folder / "report.md").read_text()
+
+
+def test_two_builds_give_the_same_bytes(folder: Path) -> None:
+    build_report(folder)
+    first = [(folder / "figures" / f"versions.{suffix}").read_bytes() for suffix in ("png", "svg")]
+    build_report(folder)
+    assert [(folder / "figures" / f"versions.{suffix}").read_bytes() for suffix in ("png", "svg")] == first
+
+
+def test_without_versions_there_is_neither_section_nor_table_nor_figure(folder: Path, tmp_path: Path) -> None:
+    plain = write_results(tmp_path / "plain")
+    (plain / "tables").mkdir()
+    (plain / "tables" / "versions.csv").write_text("left by an earlier run")
+    build_report(plain)
+    assert not (plain / "tables" / "versions.csv").exists()
+    assert not (plain / "figures" / "versions.png").exists()
+    assert "## Versions" not in (plain / "report.md").read_text()
