@@ -41,6 +41,13 @@ def signature(spec: ModelSpec, samples: int | None = None) -> list[keras.InputSp
     ]
 
 
+def must_export_onnx(route: str) -> None:
+    """Raises Unsupported where this version of Keras has no ONNX among the formats that it exports."""
+    # Its documentation is where every version of it lists its formats.
+    if '"onnx"' not in (keras.Model.export.__doc__ or ""):
+        raise Unsupported(f"{route}: Keras {keras.__version__} exports no ONNX")
+
+
 def must_fold(route: str, fold: bool) -> None:
     """Raises Unsupported where batch normalisation should be kept: no converter of Keras can do that."""
     if not fold:

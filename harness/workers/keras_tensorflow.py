@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
     keras_routes.must_fold("keras-export", fold)
+    keras_routes.must_export_onnx("keras-export")
     signature = keras_routes.signature(spec)
     model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
     keras_routes.finish(path, spec)

@@ -35,7 +35,8 @@ def draw(results: Results) -> style.Drawing | None:
         figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
     ):
         cells = [(where, cell) for where, cell in found if where.software == software]
-        _panel(axes, cells, versions, lines_of(places, software), handles)
+        marks = {line: style.series(lines.index(line) + 1) for line in lines_of(places, software)}
+        _panel(axes, cells, versions, marks, handles)
         axes.set_title(software, loc="left")
     style.legend_above(figure, list(handles.values()), list(handles))
     said = "; ".join(f"{where.software} {where.version} {where.line}: {_in_words(cell)}" for where, cell in found)
@@ -48,7 +49,11 @@ def draw(results: Results) -> style.Drawing | None:
 
 
 def _panel(
-    axes: Axes, cells: list[tuple[Place, CellResult]], versions: list[str], lines: list[str], handles: dict[str, Any]
+    axes: Axes,
+    cells: list[tuple[Place, CellResult]],
+    versions: list[str],
+    marks: dict[str, tuple[str, str, str]],
+    handles: dict[str, Any],
 ) -> None:
     from matplotlib.ticker import LogLocator
 
@@ -58,9 +63,8 @@ def _panel(
     axes.text(
         0.995, limit, f"gate ({limit:g}×)", transform=axes.get_yaxis_transform(), ha="right", va="bottom", fontsize=8.5
     )
-    for index, line in enumerate(lines):
-        colour, _, mark = style.series(index + 1)
-        shift = _APART * ((index + 0.5) / len(lines) - 0.5)
+    for index, (line, (colour, _, mark)) in enumerate(marks.items()):
+        shift = _APART * ((index + 0.5) / len(marks) - 0.5)
         points = []
         for where, cell in cells:
             if where.line != line:
