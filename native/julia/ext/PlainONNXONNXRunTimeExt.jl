@@ -45,9 +45,10 @@ end
 function PlainONNX.load(engine::RuntimeEngine, path, precision)
     precision == "float32" || unsupported("precision '", precision, "' is not supported by julia/onnxruntime")
     message = PlainONNX.parse_file(path)
-    held = [tensor.name for tensor in message.graph.initializers]
+    own = [tensor.name for tensor in message.graph.initializers]
+    held = [tensor.name for tensor in PlainONNX.lift_initializers(message.graph).initializers]
     given = [info.name for info in message.graph.inputs]
-    graph = Described(filter(info -> !(info.name in held), message.graph.inputs), given, message.graph.outputs, precision)
+    graph = Described(filter(info -> !(info.name in own), message.graph.inputs), given, message.graph.outputs, precision)
     foreach(refuse_dtype, vcat(graph.inputs, graph.outputs))
     Served(
         open_session(engine, path, graph), path, graph,
@@ -164,7 +165,7 @@ function PlainONNX.held_parameters(engine::RuntimeEngine, served::Served)
         written = joinpath(folder, "held.onnx")
         ONNXRunTime.release(open_session(engine, served.path, served.graph; written=written))
         [
-            tensor.name => tensor.value for tensor in PlainONNX.parse_file(written).graph.initializers
+            tensor.name => tensor.value for tensor in PlainONNX.lift_initializers(PlainONNX.parse_file(written).graph).initializers
             if tensor.name in served.held
         ]
     end

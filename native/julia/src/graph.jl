@@ -35,18 +35,42 @@ the operators, `runtime` is who refuses what is not in it.
 function build_graph(
     model::ModelMessage, precision::String; table::AbstractDict=operator_table(), runtime::String="julia/base"
 )
-    graph = model.graph
-    opset = check_opsets(model)
-    isempty(graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
-    foreach(check_value_type, graph.inputs)
-    foreach(check_value_type, graph.outputs)
-    refuse_unknown_rounding(graph, precision)
+    context = Context(check_opsets(model), precision, table, runtime)
+    isempty(model.graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
+    foreach(check_value_type, model.graph.inputs)
+    foreach(check_value_type, model.graph.outputs)
+    refuse_unknown_rounding(model.graph, precision)
+    graph = lift_initializers(model.graph)
     held = [tensor.name for tensor in graph.initializers]
     given = [info.name for info in graph.inputs]
     refuse_twice(held, "initializers")
     refuse_twice(given, "inputs")
+    resolved = resolve_nodes(graph, unique(vcat(held, given)), name -> false, context)
+    tensors = Any[in_precision(tensor.value, precision) for tensor in graph.initializers]
+    Graph(
+        filter(info -> !(info.name in held), graph.inputs), given, graph.outputs, resolved.output_slots, resolved.names,
+        resolved.slots, graph.initializers, tensors, resolved.nodes, context.opset, precision,
+        release_plan(resolved.nodes, length(resolved.names), length(tensors), resolved.output_slots)
+    )
+end
 
-    names = unique(vcat(held, given))
+"""What the nodes of a file are looked up with: its opset, the precision, the operators, and who refuses what is not among them."""
+struct Context
+    opset::Int
+    precision::String
+    table::AbstractDict
+    runtime::String
+end
+
+"""
+    resolve_nodes(graph, given, outside, context)
+
+The nodes of a graph with every name resolved to a slot. `given` are the names of what is there before its first node;
+`outside(name)` tells whether a graph around it has computed that name by then. Returns `names`, `slots`, `nodes`, `output_slots`
+and `captured`: the names of the graphs around it that the graph reads, which are the last of `names`.
+"""
+function resolve_nodes(graph::GraphMessage, given::Vector{String}, outside, context::Context)
+    names = copy(given)
     slots = Dict{String,Int}(name => slot for (slot, name) in enumerate(names))
     # Which node makes a value: 0 before the first.
     made_at = zeros(Int, length(names))
@@ -57,20 +81,24 @@ function build_graph(
         push!(made_at, k)
         slots[name] = length(names)
     end
-    nodes = [
-        place_node(prepare_node(message, k, opset, precision, table, runtime), k, slots, made_at)
-        for (k, message) in enumerate(graph.nodes)
-    ]
+    nodes = map(enumerate(graph.nodes)) do (k, message)
+        visible(name) = haskey(slots, name) ? made_at[slots[name]] < k : outside(name)
+        prepare_node(message, k, context, visible)
+    end
+    captured = String[]
+    # What a subgraph captures was found outside of it already; here it is captured too unless it is made here.
+    capture!(name) = haskey(slots, name) || (push!(captured, name); push!(names, name); push!(made_at, 0); slots[name] = length(names))
+    for node in nodes
+        foreach(name -> !isempty(name) && outside(name) && capture!(name), node.inputs)
+        foreach(capture!, node.captured)
+    end
+    foreach(info -> outside(info.name) && capture!(info.name), graph.outputs)
+    foreach((k, node) -> place_node(node, k, slots, made_at), eachindex(nodes), nodes)
     output_slots = [get(slots, info.name, 0) for info in graph.outputs]
     for (info, slot) in zip(graph.outputs, output_slots)
         slot == 0 && bad_input("the graph output ", quoted(info.name), " is computed by nothing")
     end
-    tensors = Any[in_precision(tensor.value, precision) for tensor in graph.initializers]
-    Graph(
-        filter(info -> !(info.name in held), graph.inputs), given, graph.outputs, output_slots, names, slots,
-        graph.initializers, tensors, nodes, opset, precision,
-        release_plan(nodes, length(names), length(tensors), output_slots)
-    )
+    (names=names, slots=slots, nodes=nodes, output_slots=output_slots, captured=captured)
 end
 
 # Under "float64" every number with a fraction is held as a Float64.
@@ -81,11 +109,14 @@ in_precision(x::Array{Float64}, precision) = x
 # Under "float64" a tensor does not tell which floating-point type the file gives it. A cast to the type of another tensor is
 # then known only where nothing in the file is of half precision, to which a cast has to round.
 function refuse_unknown_rounding(graph::GraphMessage, precision)
-    (precision == "float64" && any(node -> node.operator == "CastLike", graph.nodes)) || return
-    any(info -> info.dtype in ("float16", "bfloat16"), graph.inputs) ||
-        any(tensor -> tensor.value isa Array{<:Narrow}, graph.initializers) ||
-        any(node -> any(names_half_precision, node.attributes), graph.nodes) ||
-        return
+    precision == "float64" || return
+    graphs = with_subgraphs(graph)
+    any(graph -> any(node -> node.operator == "CastLike", graph.nodes), graphs) || return
+    any(graphs) do graph
+        any(info -> info.dtype in ("float16", "bfloat16"), graph.inputs) ||
+            any(tensor -> tensor.value isa Array{<:Narrow}, graph.initializers) ||
+            any(node -> any(names_half_precision, node.attributes), graph.nodes)
+    end || return
     unsupported("operator CastLike in a graph of half precision is not supported under precision 'float64'")
 end
 
@@ -121,16 +152,17 @@ function check_value_type(info::ValueInfo)
     haskey(dtype_types, info.dtype) || unsupported("dtype ", info.dtype, " (", what, ") is not supported")
 end
 
-# Finds the node in the operator table, or refuses it.
-function prepare_node(message::NodeMessage, position::Int, opset::Int, precision, table, runtime)
+# Finds the node in the operator table, or refuses it. `visible(name)` tells what its subgraphs may read.
+function prepare_node(message::NodeMessage, position::Int, context::Context, visible)
+    opset = context.opset
     label = isempty(message.name) ? "number $position" : "'$(message.name)'"
     operator = message.operator
     what = "operator $operator (opset $opset, node $label)"
     isempty(message.domain) || unsupported(
         "operator ", operator, " of domain '", message.domain, "' (node ", label, ") is not supported"
     )
-    row = get(table, operator, nothing)
-    row === nothing && unsupported(what, " is not supported by ", runtime)
+    row = get(context.table, operator, nothing)
+    row === nothing && unsupported(what, " is not supported by ", context.runtime)
     version = findlast(since -> since <= opset, row.since)
     (version === nothing || opset > row.until) && unsupported(what, " does not exist in that opset")
     fewest, most = row.inputs
@@ -141,9 +173,10 @@ function prepare_node(message::NodeMessage, position::Int, opset::Int, precision
     any(isempty, message.inputs[1:fewest]) && bad_input(what, " leaves out a required input")
     node = Node(
         message.name, operator, label, message.inputs, message.outputs,
-        prepare_attributes(message.attributes, row, what, precision), row.since[version], opset, precision, row.run,
-        Int[], Int[]
+        prepare_attributes(message.attributes, row, what, context.precision), row.since[version], opset, context.precision,
+        row.run
     )
+    prepare_subgraphs!(node, context, visible)
     if row.refuse !== nothing
         reason = row.refuse(node)
         reason === nothing || unsupported(what, ": ", reason, " is not supported")
@@ -184,7 +217,7 @@ end
 
 # Where a node's values lie; refuses what nothing has computed by then.
 function place_node(node::Node, position::Int, slots, made_at)
-    for name in node.inputs
+    for name in Iterators.flatten((node.inputs, node.captured))
         slot = isempty(name) ? 0 : get(slots, name, -1)
         slot < 0 && bad_input("node ", node.label, " reads ", quoted(name), ", which nothing computes")
         (slot > 0 && made_at[slot] >= position) && bad_input(

@@ -31,6 +31,7 @@ struct NodeMessage
     attributes::Vector{Pair{String,Any}}
 end
 
+"""A graph; `held` are initializers that lie in the main graph instead: own name and name there, see `lift_initializers()`."""
 struct GraphMessage
     name::String
     nodes::Vector{NodeMessage}
@@ -38,6 +39,7 @@ struct GraphMessage
     inputs::Vector{ValueInfo}
     outputs::Vector{ValueInfo}
     values::Vector{ValueInfo}
+    held::Vector{Pair{String,String}}
 end
 
 struct ModelMessage
@@ -142,7 +144,7 @@ function parse_graph(source::Source, message::Field, depth::Int)
             unsupported("sparse initializers are not supported")
         end
     end
-    GraphMessage(name, nodes, initializers, inputs, outputs, values)
+    GraphMessage(name, nodes, initializers, inputs, outputs, values, Pair{String,String}[])
 end
 
 function parse_node(source::Source, message::Field, depth::Int)

@@ -72,9 +72,11 @@ attribute_kind(::Vector{<:AbstractFloat}) = :floats
 A node of a graph, found in the operator table and checked.
 
 `attributes` holds every attribute of the row: an `Int`, a `Float64` (a value of `Float32`, as ONNX stores it), a
-`Vector{Int}`, a `Vector{Float64}`, a `String`, a `Vector{String}`, an `Array` (a tensor), or `nothing` where it is left out
-and has no default. `label` names the node in messages; `since` is the version of the operator that applies under the
-graph's `opset`; `precision` is `"float32"` or `"float64"`. Slots are places among the values of a run, 0 for none.
+`Vector{Int}`, a `Vector{Float64}`, a `String`, a `Vector{String}`, an `Array` (a tensor), a `Body` (a graph), or `nothing`
+where it is left out and has no default. `label` names the node in messages; `since` is the version of the operator that
+applies under the graph's `opset`; `precision` is `"float32"` or `"float64"`. Slots are places among the values of a run, 0
+for none; the input slots are those of `inputs`, then those of `captured`: the values of the graph around it that the node's
+own graphs read.
 """
 mutable struct Node
     name::String
@@ -89,4 +91,26 @@ mutable struct Node
     run::Any
     input_slots::Vector{Int}
     output_slots::Vector{Int}
+    captured::Vector{String}
+end
+
+Node(name, operator, label, inputs, outputs, attributes, since, opset, precision, run) = Node(
+    name, operator, label, inputs, outputs, attributes, since, opset, precision, run, Int[], Int[], String[]
+)
+
+"""
+A subgraph that can be run, see [`prepare_subgraph`](@ref). Slots are places among its own values: those of `captured_slots` are
+the inputs of its node at `captured_at`, which outside are named `captured`. `release` see [`Graph`](@ref).
+"""
+struct Body
+    inputs::Vector{ValueInfo}
+    outputs::Vector{ValueInfo}
+    names::Vector{String}
+    nodes::Vector{Node}
+    input_slots::Vector{Int}
+    output_slots::Vector{Int}
+    captured::Vector{String}
+    captured_slots::Vector{Int}
+    captured_at::Vector{Int}
+    release::Vector{Vector{Int}}
 end

@@ -18,6 +18,7 @@ include("operators/workspace.jl")
 include("operators/conv.jl")
 include("operators/conv_transpose.jl")
 include("operators/pool.jl")
+include("operators/control.jl")
 
 const unlimited = typemax(Int)
 
@@ -197,6 +198,16 @@ operator_table() = Dict{String,Operator}(
     "Softmax" => Operator(along_axis(softmax), [1, 11, 13], 1, "axis" => Absent(:int)),
     "LogSoftmax" => Operator(along_axis(log_softmax), [1, 11, 13], 1, "axis" => Absent(:int)),
     "Hardmax" => Operator(along_axis(hardmax), [1, 11, 13], 1, "axis" => Absent(:int)),
+
+    # Graphs inside of nodes
+    "Loop" => Operator(on_plain_arrays(loop_over), [1, 11, 13, 16, 19, 21, 23, 24, 25], (0, unlimited),
+        "body" => Required(:graph); refuse=check_loop),
+    "Scan" => Operator(on_plain_arrays(scan_over), [8, 9, 11, 16, 19, 21, 23, 24, 25], (0, unlimited),
+        "body" => Required(:graph), "num_scan_inputs" => Required(:int), "directions" => Absent(:ints),
+        "scan_input_directions" => Absent(:ints), "scan_output_directions" => Absent(:ints),
+        "scan_input_axes" => Absent(:ints), "scan_output_axes" => Absent(:ints); refuse=check_scan),
+    "If" => Operator(on_plain_arrays(choose_branch), [1, 11, 13, 16, 19, 21, 23, 24, 25], 1,
+        "then_branch" => Required(:graph), "else_branch" => Required(:graph); refuse=check_if),
 
     # Interpolation
     "Resize" => Operator(op_resize, [10, 11, 13, 18, 19], (1, 4), "mode" => "nearest", "extrapolation_value" => 0.0,

@@ -13,17 +13,28 @@ function run_graph(graph::Graph, inputs::AbstractDict, names=nothing)
         values[graph.slots[name]] = value
     end
     kept = Set(wanted)
-    for k in 1:last_node_needed(graph, kept)
-        node = graph.nodes[k]
+    run_nodes!(values, graph.nodes, 1:last_node_needed(graph, kept), graph.release, kept)
+    Any[values[slot] for slot in wanted]
+end
+
+"""How the nodes of a body are run, see `operators/control.jl`; on plain arrays it is this."""
+struct PlainSteps end
+
+compute(::PlainSteps, node::Node, arguments::Vector{Any}) = run_node(node, arguments)
+
+# Run the nodes at the given places; `release` see `Graph`, but what is in `kept` stays.
+function run_nodes!(values::Vector{Any}, nodes::Vector{Node}, places, release, kept=(), how=PlainSteps())
+    for k in places
+        node = nodes[k]
         arguments = Any[slot > 0 ? values[slot] : nothing for slot in node.input_slots]
-        for (slot, result) in zip(node.output_slots, run_node(node, arguments))
+        for (slot, result) in zip(node.output_slots, compute(how, node, arguments))
             slot > 0 && (values[slot] = result)
         end
-        for slot in graph.release[k]
+        for slot in release[k]
             slot in kept || (values[slot] = nothing)
         end
     end
-    Any[values[slot] for slot in wanted]
+    values
 end
 
 function slot_of(graph::Graph, name)

@@ -30,6 +30,16 @@ onnx_tensor(name, x::Array) = [
     wire_text(8, name); wire_bytes(9, raw_bytes(x))
 ]
 
+"""A GraphProto: a model's own, or the value of an attribute."""
+struct WireGraph
+    bytes::Vector{UInt8}
+end
+
+function onnx_graph(nodes, inputs, outputs, initializers=[])
+    each(field, parts) = joined_bytes(wire_bytes(field, part) for part in parts)
+    WireGraph([each(1, nodes); wire_text(2, "graph"); each(5, initializers); each(11, inputs); each(12, outputs)])
+end
+
 attribute_value(x::Integer) = [wire_number(3, x); wire_number(20, 2)]
 attribute_value(x::AbstractFloat) = [wire_float(2, x); wire_number(20, 1)]
 attribute_value(x::AbstractString) = [wire_text(4, x); wire_number(20, 3)]
@@ -37,6 +47,7 @@ attribute_value(x::Vector{<:Integer}) = [joined_bytes(wire_number(8, v) for v in
 attribute_value(x::Vector{<:AbstractFloat}) = [joined_bytes(wire_float(7, v) for v in x); wire_number(20, 6)]
 # A tensor is told from a list of numbers by being one of a tuple.
 attribute_value(x::Tuple{Array}) = [wire_bytes(5, onnx_tensor("", x[1])); wire_number(20, 4)]
+attribute_value(x::WireGraph) = [wire_bytes(6, x.bytes); wire_number(20, 5)]
 
 onnx_attribute(name, value) = [wire_text(1, string(name)); attribute_value(value)]
 
@@ -58,10 +69,9 @@ function onnx_value(name, dtype="float32", shape=nothing)
 end
 
 function onnx_model(nodes, inputs, outputs, initializers=[]; opset=17, metadata=Pair{String,String}[])
-    each(field, parts) = joined_bytes(wire_bytes(field, part) for part in parts)
-    graph = [each(1, nodes); wire_text(2, "graph"); each(5, initializers); each(11, inputs); each(12, outputs)]
     [
-        wire_number(1, 8); wire_text(2, "PlainONNX-tests"); wire_bytes(7, graph)
+        wire_number(1, 8); wire_text(2, "PlainONNX-tests")
+        wire_bytes(7, onnx_graph(nodes, inputs, outputs, initializers).bytes)
         wire_bytes(8, [wire_text(1, ""); wire_number(2, opset)])
         joined_bytes(wire_bytes(14, [wire_text(1, key); wire_text(2, value)]) for (key, value) in metadata)
     ]

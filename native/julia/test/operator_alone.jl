@@ -19,7 +19,7 @@ function apply_operator(name, inputs...; opset=22, outputs=1, precision="float32
     end
     node = PlainONNX.Node(
         "", name, "'n'", ["x$k" for k in eachindex(inputs)], ["y$k" for k in 1:outputs], given,
-        row.since[findlast(since -> since <= opset, row.since)], opset, precision, row.run, Int[], Int[]
+        row.since[findlast(since -> since <= opset, row.since)], opset, precision, row.run
     )
     reason = row.refuse === nothing ? nothing : row.refuse(node)
     reason === nothing || PlainONNX.unsupported(reason, " is not supported")

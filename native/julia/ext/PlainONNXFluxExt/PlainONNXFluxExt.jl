@@ -5,7 +5,7 @@ the serve loop. Loaded by Julia itself where both PlainONNX and Flux are.
 module PlainONNXFluxExt
 
 using PlainONNX
-using PlainONNX: Graph, Node, ONNXModel, Operator
+using PlainONNX: Body, Graph, Node, ONNXModel, Operator
 using PlainONNX: axes_of, bad_input, extent, input, onnx_shape, only_value, operator_table, quoted, resolve_axes, resolve_axis
 using PlainONNX: shape_text, spatial_sizes, trailing_view, unsupported, window_over
 
@@ -19,6 +19,7 @@ using Flux.Zygote.ChainRulesCore:
 
 include("operators.jl")
 include("gradients.jl")
+include("control.jl")
 include("model.jl")
 include("engine.jl")
 

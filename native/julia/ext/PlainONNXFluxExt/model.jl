@@ -44,33 +44,49 @@ function PlainONNX.as_flux_model(model::ONNXModel)
 end
 
 # The same graph, its nodes calling what Flux runs.
-function in_flux(graph::Graph)
-    nodes = map(graph.nodes) do node
-        node.run isa FluxOperator && return node
-        Node(
-            node.name, node.operator, node.label, node.inputs, node.outputs, node.attributes, node.since, node.opset,
-            node.precision, flux_operator(node.operator, node.run), node.input_slots, node.output_slots
-        )
-    end
-    Graph((field == :nodes ? nodes : getfield(graph, field) for field in fieldnames(Graph))...)
+in_flux(graph::Union{Graph,Body}) =
+    typeof(graph)((field == :nodes ? map(in_flux, graph.nodes) : getfield(graph, field) for field in fieldnames(typeof(graph)))...)
+
+function in_flux(node::Node)
+    node.run isa FluxOperator && return node
+    attributes = Dict{String,Any}(name => value isa Body ? in_flux(value) : value for (name, value) in node.attributes)
+    Node(
+        node.name, node.operator, node.label, node.inputs, node.outputs, attributes, node.since, node.opset, node.precision,
+        flux_operator(node.operator, node.run), node.input_slots, node.output_slots, node.captured
+    )
 end
 
 # A weight that takes part in the computation trains; running statistics, bounds and ratios do not; whole numbers are no part
 # of the model's state.
 function initializer_roles(graph::Graph)
-    used, numbers = falses(length(graph.names)), falses(length(graph.names))
-    for node in graph.nodes, (position, slot) in enumerate(node.input_slots)
-        slot > 0 || continue
-        if node.operator == "BatchNormalization" && position > 3
-            numbers[slot] = true
-        elseif !(position in get(number_inputs, node.operator, Int[]))
-            used[slot] = true
-        end
-    end
+    computed, statistics = uses_of_values(graph)
     map(enumerate(graph.tensors)) do (slot, value)
         eltype(value) <: AbstractFloat || return :plain
-        used[slot] && !numbers[slot] ? :parameter : :buffer
+        computed[slot] && !statistics[slot] ? :parameter : :buffer
     end
+end
+
+# What is computed with, and what is a running statistic: two flags for each value of a graph or a body.
+function uses_of_values(graph::Union{Graph,Body})
+    computed, statistics = falses(length(graph.names)), falses(length(graph.names))
+    for node in graph.nodes
+        for (position, slot) in enumerate(node.input_slots[1:length(node.inputs)])
+            slot > 0 || continue
+            if node.operator == "BatchNormalization" && position > 3
+                statistics[slot] = true
+            elseif !(position in get(number_inputs, node.operator, Int[]))
+                computed[slot] = true
+            end
+        end
+        for (_, body) in PlainONNX.subgraphs(node)
+            inside = uses_of_values(body)
+            outer = node.input_slots[body.captured_at]
+            for (flags, within) in zip((computed, statistics), inside)
+                flags[outer] .|= within[body.captured_slots]
+            end
+        end
+    end
+    computed, statistics
 end
 
 function (m::FluxModel)(inputs::AbstractArray...)
@@ -110,12 +126,16 @@ function in_node(run, node)
 end
 
 function store!(values, node, results)
-    needed = something(findlast(!isempty, node.outputs), 0)
-    length(results) >= needed ||
-        unsupported(PlainONNX.node_title(node), ": output number ", length(results) + 1, " is not supported")
+    check_outputs(node, results)
     for (slot, result) in zip(node.output_slots, results)
         slot > 0 && (values[slot] = as_array(result))
     end
+end
+
+function check_outputs(node, results)
+    needed = something(findlast(!isempty, node.outputs), 0)
+    length(results) >= needed ||
+        unsupported(PlainONNX.node_title(node), ": output number ", length(results) + 1, " is not supported")
 end
 
 function starting_values(graph::Graph, parameters, buffers, inputs)

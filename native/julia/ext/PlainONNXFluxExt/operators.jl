@@ -38,6 +38,12 @@ struct OneWay <: FluxOperator
     plain::Any
 end
 
+"""Loop, Scan or If: `run(inputs, node, how)` of PlainONNX, see `control.jl`."""
+struct ControlFlow <: FluxOperator
+    run::Any
+    plain::Any
+end
+
 (call::FluxOperator)(inputs::Vector{Any}, node, training) = call.plain(inputs, node)
 
 (call::Differentiable)(inputs::Vector{Any}, node, training) =
@@ -286,6 +292,10 @@ const moved_inputs = Dict{String,Vector{Int}}(
     "Split" => [1], "Expand" => [1], "Tile" => [1], "Pad" => [1], "DepthToSpace" => [1], "SpaceToDepth" => [1], "Trilu" => [1],
 )
 
+const control_operators = Dict{String,Any}(
+    "Loop" => PlainONNX.loop_over, "Scan" => PlainONNX.scan_over, "If" => PlainONNX.choose_branch
+)
+
 const reshaping_operators = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 const casting_operators = ("Cast", "CastLike")
 const constant_operators = (
@@ -303,6 +313,7 @@ const number_inputs = Dict{String,Vector{Int}}(
 function flux_operator(name::String, plain)
     haskey(written_for_flux, name) && return Differentiable(written_for_flux[name], plain)
     haskey(moved_inputs, name) && return Moving(moved_inputs[name], plain)
+    haskey(control_operators, name) && return ControlFlow(control_operators[name], plain)
     name in reshaping_operators && return Reshaping(plain)
     name in casting_operators && return Casting(plain)
     name in constant_operators && return Constant(plain)

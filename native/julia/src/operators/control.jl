@@ -1,5 +1,6 @@
-# Loop, Scan and If: nodes that run graphs. `compute(node, arguments)` runs a node of a body, so that plain arrays and Flux share
-# them.
+# Loop, Scan and If: nodes that run graphs. What they do to tensors are methods for the type of `how`, so that plain arrays and Flux
+# share them: `compute(how, node, arguments)` runs a node of a body, `step_of(how, x, axis, place)` takes one step of a tensor
+# along an axis, which goes, and `stack_steps(how, parts, axis)` is the other way round.
 
 """A body with what it captures, to be run by [`run_body`](@ref): values by slot, and which nodes run in each step."""
 struct OpenBody
@@ -10,16 +11,16 @@ struct OpenBody
 end
 
 """
-    open_body(body, inputs, compute, constant=Int[], values=[])
+    open_body(body, inputs, how, constant=Int[], values=[])
 
 `inputs` are those of the node that holds the body; `constant` inputs of the body (counted from 1) that do not change from step to
 step, and `values` theirs. What depends on nothing else is computed here, once.
 """
-function open_body(body::Body, inputs, compute, constant=Int[], values=Any[])
+function open_body(body::Body, inputs, how, constant=Int[], values=Any[])
     all = captured_values(body, inputs)
     all[body.input_slots[constant]] = values
     plan = split_body(body, vcat(body.captured_slots, body.input_slots[constant]))
-    run_nodes!(all, body.nodes, plan.once, body.release, plan.fixed, compute)
+    run_nodes!(all, body.nodes, plan.once, body.release, plan.fixed, how)
     OpenBody(body, all, plan.each, plan.fixed)
 end
 
@@ -30,15 +31,15 @@ function captured_values(body::Body, inputs)
 end
 
 """
-    run_body(opened, places, arguments, compute)
+    run_body(opened, places, arguments, how)
 
 One step: the body's outputs. `arguments` are for its inputs at `places`.
 """
-function run_body(opened::OpenBody, places, arguments, compute)
+function run_body(opened::OpenBody, places, arguments, how)
     body = opened.body
     values = copy(opened.values)
     values[body.input_slots[places]] = arguments
-    run_nodes!(values, body.nodes, opened.each, body.release, (), compute)
+    run_nodes!(values, body.nodes, opened.each, body.release, (), how)
     values[body.output_slots]
 end
 
@@ -59,15 +60,14 @@ end
 single_value(x) =
     length(x) == 1 ? first(x) : bad_input("a tensor of shape ", shape_text(onnx_shape(x)), " where one value is needed")
 
-# One step of a tensor along an axis, which goes.
-step_of(x::Array, axis::Int, place::Int) = collect(selectdim(x, ndims(x) - axis, place + 1))
+step_of(how, x::Array, axis::Int, place::Int) = collect(selectdim(x, ndims(x) - axis, place + 1))
 
 # What the steps gave for one output, as one tensor. Where there was no step, the shape is as declared, what is not known being 0.
-function gathered_steps(parts, axis, info::ValueInfo, precision)
+function gathered_steps(how, parts, axis, info::ValueInfo, precision)
     isempty(parts) && return no_steps(axis, info, precision)
     check_steps(parts, info)
     element_count((length(parts), onnx_shape(parts[1])...), "the output '$(info.name)' of all steps")
-    stack_steps(parts, resolve_axis(axis, ndims(parts[1]) + 1))
+    stack_steps(how, parts, resolve_axis(axis, ndims(parts[1]) + 1))
 end
 
 function no_steps(axis, info, precision)
@@ -86,8 +86,7 @@ function check_steps(parts, info)
     end
 end
 
-# The steps side by side along a new axis.
-function stack_steps(parts, axis::Int)
+function stack_steps(how, parts, axis::Int)
     first = parts[1]
     inner = extent(size(first)[1:(ndims(first) - axis)])
     outer = length(first) ÷ max(inner, 1)
@@ -100,11 +99,11 @@ function stack_steps(parts, axis::Int)
 end
 
 """
-    loop_over(inputs, node, compute)
+    loop_over(inputs, node, how)
 
 Loop: steps as long as a condition holds, at most as often as a number says.
 """
-function loop_over(inputs, node, compute)
+function loop_over(inputs, node, how)
     body = node.attributes["body"]
     own = inputs[1:length(node.inputs)]
     most = input(own, 1) === nothing ? typemax(Int) : Int(single_value(own[1]))
@@ -114,12 +113,12 @@ function loop_over(inputs, node, compute)
     parts = [Any[] for _ in (length(state) + 2):length(body.outputs)]
     step = 0
     if going && most > 0
-        opened = open_body(body, inputs, compute, [2; 2 .+ still], Any[fill(true), state[still]...])
+        opened = open_body(body, inputs, how, [2; 2 .+ still], Any[fill(true), state[still]...])
         refuse_endless(opened, input(own, 1))
     end
     while going && step < most
         results = in_step(step) do
-            run_body(opened, [1; 2 .+ moved], Any[fill(Int64(step)), state[moved]...], compute)
+            run_body(opened, [1; 2 .+ moved], Any[fill(Int64(step)), state[moved]...], how)
         end
         going = condition_value(results[1])
         state[moved] = results[1 .+ moved]
@@ -131,7 +130,7 @@ function loop_over(inputs, node, compute)
         end
     end
     collected = body.outputs[(length(state) + 2):end]
-    vcat(state, Any[gathered_steps(part, 0, info, node.precision) for (part, info) in zip(parts, collected)])
+    vcat(state, Any[gathered_steps(how, part, 0, info, node.precision) for (part, info) in zip(parts, collected)])
 end
 
 # A state that the body hands on as it came is no state. States are the inputs and outputs after so many others.
@@ -163,25 +162,25 @@ function check_body_size(node, attribute, found, needed, what; exactly=false)
 end
 
 """
-    scan_over(inputs, node, compute)
+    scan_over(inputs, node, how)
 
 Scan: a step for each place along an axis of its inputs. Scan 8 does so for each sample of a batch, whose sequences may differ in
 length.
 """
-function scan_over(inputs, node, compute)
+function scan_over(inputs, node, how)
     own = inputs[1:length(node.inputs)]
-    node.since > 8 && return scan_sequence(inputs, own, node, compute)
+    node.since > 8 && return scan_sequence(inputs, own, node, how)
     given = own[2:end]
     samples = unique(ndims(x) > 0 ? size(x, ndims(x)) : -1 for x in given)
     length(samples) == 1 && samples[1] >= 0 || bad_input("the inputs differ in their number of samples")
     results = map(0:(samples[1] - 1)) do sample
-        length = own[1] === nothing ? nothing : Int(single_value(step_of(own[1], 0, sample)))
-        scan_sequence(inputs, Any[step_of(x, 0, sample) for x in given], node, compute, length)
+        length = own[1] === nothing ? nothing : Int(single_value(step_of(how, own[1], 0, sample)))
+        scan_sequence(inputs, Any[step_of(how, x, 0, sample) for x in given], node, how, length)
     end
-    Any[stack_steps([result[k] for result in results], 0) for k in eachindex(results[1])]
+    Any[stack_steps(how, [result[k] for result in results], 0) for k in eachindex(results[1])]
 end
 
-function scan_sequence(inputs, own, node, compute, length_given=nothing)
+function scan_sequence(inputs, own, node, how, length_given=nothing)
     body = node.attributes["body"]
     scanned = node.attributes["num_scan_inputs"]
     states = length(own) - scanned
@@ -196,13 +195,13 @@ function scan_sequence(inputs, own, node, compute, length_given=nothing)
     0 <= steps <= lengths[1] || bad_input("a sequence of length ", lengths[1], " is said to have ", steps)
     still, moved = still_and_moved(body, 0, 0, states)
     parts = [Any[] for _ in 1:collected]
-    opened = steps > 0 ? open_body(body, inputs, compute, still, state[still]) : nothing
+    opened = steps > 0 ? open_body(body, inputs, how, still, state[still]) : nothing
     for step in 0:(steps - 1)
         now = Any[
-            step_of(x, axis, back == 1 ? steps - 1 - step : step) for (x, axis, back) in zip(sequences, axes, backward)
+            step_of(how, x, axis, back == 1 ? steps - 1 - step : step) for (x, axis, back) in zip(sequences, axes, backward)
         ]
         results = in_step(step) do
-            run_body(opened, [moved; states .+ (1:scanned)], Any[state[moved]..., now...], compute)
+            run_body(opened, [moved; states .+ (1:scanned)], Any[state[moved]..., now...], how)
         end
         state[moved] = results[moved]
         foreach((part, result) -> push!(part, result), parts, results[(states + 1):end])
@@ -213,7 +212,7 @@ function scan_sequence(inputs, own, node, compute, length_given=nothing)
     foreach(part -> append!(part, fill(zero(part[1]), steps > 0 ? lengths[1] - steps : 0)), filter(!isempty, parts))
     infos = body.outputs[(states + 1):end]
     vcat(state, Any[
-        gathered_steps(part, axis, info, node.precision)
+        gathered_steps(how, part, axis, info, node.precision)
         for (part, axis, info) in zip(parts, per("scan_output_axes", collected), infos)
     ])
 end
@@ -243,14 +242,14 @@ function check_scan(node)
 end
 
 """
-    choose_branch(inputs, node, compute)
+    choose_branch(inputs, node, how)
 
 If: one of two graphs.
 """
-function choose_branch(inputs, node, compute)
+function choose_branch(inputs, node, how)
     branch = node.attributes[condition_value(inputs[1]) ? "then_branch" : "else_branch"]
     values = captured_values(branch, inputs)
-    run_nodes!(values, branch.nodes, eachindex(branch.nodes), branch.release, (), compute)[branch.output_slots]
+    run_nodes!(values, branch.nodes, eachindex(branch.nodes), branch.release, (), how)[branch.output_slots]
 end
 
 function check_if(node)
@@ -262,4 +261,4 @@ function check_if(node)
 end
 
 """A table entry: `run` is [`loop_over`](@ref), [`scan_over`](@ref) or [`choose_branch`](@ref)."""
-on_plain_arrays(run) = (inputs, node) -> run(inputs, node, run_node)
+on_plain_arrays(run) = (inputs, node) -> run(inputs, node, PlainSteps())
