@@ -10,7 +10,8 @@ run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
 
 test: setup lint
-	$(VENV)/python -m pytest -m "not slow"
+	$(VENV)/python -m pytest -m "not slow" tests/conformance
+	$(VENV)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit tests/integration
 	bash scripts/test_r.sh
 	bash scripts/test_julia.sh
 

@@ -154,6 +154,8 @@ def test_files_of_another_size_are_fetched_anew_or_taken_by_flag(mirror, layout,
         ("/2017/L1C/frh04.h5.tar.gz", packed({"frh04.h5": bytes(9000)})[:-20], "a damaged archive"),
         ("/2017/shp/frh04.tar.gz", packed({"frh04.shp": b"x", "frh04.shx": b"x"}), "does not hold frh04.dbf"),
     ],
+    # Archives hold the time at which they were packed.
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,
 )
 def test_what_is_not_the_data_is_named_and_not_kept(mirror, tmp_path, sizes, path, content, message):
     mirror.files[path] = content
