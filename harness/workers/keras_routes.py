@@ -48,6 +48,15 @@ def must_export_onnx(route: str) -> None:
         raise Unsupported(f"{route}: Keras {keras.__version__} exports no ONNX")
 
 
+def must_know(opset: int) -> None:
+    """Raises Unsupported where no exporter can know an opset: PyTorch's newer one writes another without a word."""
+    import onnx
+
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise Unsupported(f"opset {opset} is not known to onnx {onnx.__version__}, whose newest is {newest}")
+
+
 def must_fold(route: str, fold: bool) -> None:
     """Raises Unsupported where batch normalisation should be kept: no converter of Keras can do that."""
     if not fold:

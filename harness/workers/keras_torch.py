@@ -30,6 +30,7 @@ _LOG = logging.getLogger(__name__)
 
 def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
     keras_routes.must_fold("keras-export", fold)
+    keras_routes.must_know(opset)
     keras_routes.must_export_onnx("keras-export")
 
     def export(samples: int | None) -> None:

@@ -62,7 +62,7 @@ def markdown(report):
 def test_page_is_self_contained(html, page):
     names = {name for name, _, _ in page.elements}
     assert not names & {"script", "link", "iframe", "object", "embed", "base"}
-    assert [attributes["src"][:26] for attributes, _ in page.all("img")] == ["data:image/svg+xml;base64,"] * 8
+    assert [attributes["src"][:26] for attributes, _ in page.all("img")] == ["data:image/svg+xml;base64,"] * 9
     for _, attributes, _ in page.elements:
         assert not [name for name in attributes if name.startswith("on")], "no scripts in attributes"
         assert "srcset" not in attributes
@@ -234,7 +234,7 @@ def pipes(row: str) -> int:
 
 def test_markdown_names_figures_that_are_there(report, markdown):
     named = re.findall(r"\]\((figures/[^)]+)\)", markdown)
-    assert len(named) == 8
+    assert len(named) == 9
     for name in named:
         assert (report.markdown.parent / name).is_file()
 
