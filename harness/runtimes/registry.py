@@ -70,6 +70,15 @@ RUNTIMES: dict[str, Runtime] = {
             pinned=Pinned((("", "onnx"),), ("1.17",), ("numpy",)),
         ),
         Runtime(
+            "python/onnx2tf",
+            host="python",
+            packages=("onnx2tf", "tensorflow", "onnx"),
+            reads=("onnx",),
+            install="python -m harness prepare python/onnx2tf",
+            # It pins NumPy 1, protobuf 4 and a TensorFlow of its own.
+            environment=LockedEnvironment("python-onnx2tf", ("onnx2tf==1.29.*",)),
+        ),
+        Runtime(
             "r/base",
             host="rscript",
             packages=("jsonlite",),

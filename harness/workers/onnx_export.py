@@ -130,10 +130,21 @@ class Routes:
 
 def _refusal(error: Exception, route: str, opset: int) -> Exception:
     """What an exporter's exception means: its own refusals say so in their names or words."""
+    while type(error).__name__ == "ConversionError" and isinstance(error.__cause__, Exception):
+        # PyTorch's newer exporter says there at which step it was, and only below what it could not do.
+        error = error.__cause__
     text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     # What follows is the graph of the moment.
     text = text.partition(" [Caused by the value")[0]
-    words = ("Unsupported", "unsupported", "not supported", "opset", "not implemented", "NotImplemented")
+    words = (
+        "Unsupported",
+        "unsupported",
+        "not supported",
+        "opset",
+        "not implemented",
+        "NotImplemented",
+        "No ONNX function",
+    )
     if any(word in f"{type(error).__name__} {text}" for word in words):
         return Unsupported(f"{route} refuses opset {opset}: {_without_paths(text)}")
     return Failed(f"{route}: {type(error).__name__}: {_without_paths(text)}")

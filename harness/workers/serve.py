@@ -30,6 +30,7 @@ ENGINES = {
     "python/keras-torch": "harness.workers.keras_torch",
     "python/onnxruntime": "harness.workers.onnx_runtime",
     "python/onnx-reference": "harness.workers.onnx_reference",
+    "python/onnx2tf": "harness.workers.onnx_to_tensorflow",
 }
 
 _POOLS = (

@@ -46,6 +46,7 @@ FRAMEWORKS = {
     "tensorflow",
     "keras",
     "tf2onnx",
+    "onnx2tf",
     "jax",
     "onnx",
     "onnxruntime",
