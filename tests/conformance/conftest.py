@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.runtimes.registry import RUNTIMES, ready
+from harness.runtimes.registry import RUNTIMES, availability, ready
+from harness.runtimes.row import Availability
 from tests.conformance.running import Bench, Tally
 from tests.conformance.schedule import MARKER, Done, Schedule
 
@@ -99,10 +100,15 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Benc
 @pytest.fixture
 def bench(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """The bench of the test's ``runtime``; skips the test where that is not installed."""
-    here = ready(RUNTIMES[runtime])
+    here = state(runtime)
     if not here.installed:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
     return bench_of(runtime, benches, tmp_path_factory)
+
+
+def state(runtime: str) -> Availability:
+    """Whether a runtime is installed; environments are made for the tests, but those that take gigabytes."""
+    return availability(RUNTIMES[runtime]) if runtime in NOT_CASE_BY_CASE else ready(RUNTIMES[runtime])
 
 
 def bench_of(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory) -> Bench:
@@ -122,7 +128,7 @@ def schedule(
     """The work of all selected tests of node cases, set going."""
 
     def installed_bench(runtime: str) -> Bench | None:
-        return bench_of(runtime, benches, tmp_path_factory) if ready(RUNTIMES[runtime]).installed else None
+        return bench_of(runtime, benches, tmp_path_factory) if state(runtime).installed else None
 
     made = Schedule(request.session.items, pack, installed_bench)
     yield made

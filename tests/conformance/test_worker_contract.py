@@ -16,10 +16,10 @@ import pytest
 from harness.errors import BadInputError, UnsupportedError, WorkerError
 from harness.runtimes.environments import command, environment
 from harness.runtimes.process import MAX_LINE, Worker
-from harness.runtimes.registry import RUNTIMES, host_of, ready
+from harness.runtimes.registry import RUNTIMES, host_of
 from harness.workers.tensors import read_tensors, write_tensors
 from tests.conformance import small_models
-from tests.conformance.conftest import ONNX_RUNTIMES
+from tests.conformance.conftest import ONNX_RUNTIMES, state
 from tests.conformance.noise import NOISE, noisy_environment
 from tests.conformance.running import Bench
 
@@ -127,7 +127,7 @@ def test_a_request_without_its_arguments_is_bad_input(runtime: str, worker: Work
 
 def spawn(runtime: str) -> tuple[subprocess.Popen[bytes], int, int]:
     """A worker process with bare pipes: the process, the end to write requests to, the end to read answers from."""
-    here = ready(RUNTIMES[runtime])
+    here = state(runtime)
     if not here.installed:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
     read_request, write_request = os.pipe()
