@@ -83,9 +83,11 @@ def size(value: int | float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration: milliseconds under one second, minutes from 100 seconds on."""
+    """A duration: microseconds under one millisecond, milliseconds under one second, minutes from 100 seconds on."""
     if value is None or not math.isfinite(value):
         return MISSING
+    if 0 < value < 0.9995e-3:
+        return f"{significant(value * 1e6, 2)} µs"
     if value < 1:
         return f"{significant(value * 1000, 2)} ms"
     if value < 100:

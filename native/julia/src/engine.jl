@@ -73,19 +73,26 @@ function blas_threads()
     something(told...)
 end
 
-blas_name() = isdefined(BLAS, :get_config) ?
-    join((basename(library.libname) for library in BLAS.get_config().loaded_libs), ", ") :
-    string(BLAS.vendor(), old_openblas_core())
+# Julia before 1.6 has one BLAS, and no list of them.
+blas_name() = join(map(library_name, isdefined(BLAS, :get_config) ?
+    [library.libname for library in BLAS.get_config().loaded_libs] : [Base.libblas_name]), ", ")
 
-# An OpenBLAS older than the processor may take it for one of twenty years ago, and be several times slower for it.
-function old_openblas_core()
-    library = Libdl.dlopen(Base.libblas_name; throw_error=false)
-    library === nothing && return ""
-    for name in (:openblas_get_corename64_, :openblas_get_corename)
-        ask = Libdl.dlsym(library, name; throw_error=false)
-        ask === nothing || return string(", for ", unsafe_string(ccall(ask, Cstring, ())))
+# An OpenBLAS tells its version, and the processor that it computes for: one that is older than the processor may take it for
+# one of twenty years ago, and be several times slower for it.
+function library_name(path)
+    library = Libdl.dlopen(path; throw_error=false)
+    library === nothing && return basename(path)
+    for suffix in ("64_", "")
+        config = split(asked_text(library, Symbol(:openblas_get_config, suffix)))
+        length(config) >= 2 || continue
+        return join([config[1:2]; "for"; asked_text(library, Symbol(:openblas_get_corename, suffix))], " ")
     end
-    ""
+    basename(path)
+end
+
+function asked_text(library, name)
+    ask = Libdl.dlsym(library, name; throw_error=false)
+    ask === nothing ? "" : unsafe_string(ccall(ask, Cstring, ()))
 end
 
 # Inputs in the dtypes that the model declares; a double model also takes doubles.

@@ -21,6 +21,8 @@ mktempdir() do folder
         @test result["runtime"] == "julia/base"
         @test result["versions"]["julia"] == string(VERSION)
         @test occursin(r"^\d+\.\d+\.\d+$", result["versions"]["PlainONNX"])
+        # The version where the BLAS can be asked for it: Julia brings an OpenBLAS.
+        @test occursin(r"^OpenBLAS [0-9.]+.* for \w+$", result["versions"]["BLAS"])
         @test issubset(["describe", "load", "predict", "time", "echo", "shutdown"], result["requests"])
         @test result["operators"]["Conv"] == [1, 11, 22]
         @test result["precisions"] == ["float32", "float64"]

@@ -32,7 +32,8 @@ serve <- function(engine = "base") {
   answers <- open_descriptor("HARNESS_ANSWERS_FD", "wb")
   on.exit({
     close(requests)
-    close(answers)
+    # The last answer may find nobody who reads it any more.
+    suppressWarnings(close(answers))
   })
   repeat {
     line <- readLines(requests, n = 1L, warn = FALSE, encoding = "UTF-8")

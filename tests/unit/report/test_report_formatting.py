@@ -47,7 +47,16 @@ def test_sizes(value, shown):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(0.0123, "12 ms"), (2.4, "2.40 s"), (119.6, "2 min 00 s"), (754.0, "12 min 34 s")]
+    ("value", "shown"),
+    [
+        (0.0, "0 ms"),
+        (5.9e-7, "0.59 µs"),
+        (0.00034, "340 µs"),
+        (0.0123, "12 ms"),
+        (2.4, "2.40 s"),
+        (119.6, "2 min 00 s"),
+        (754.0, "12 min 34 s"),
+    ],
 )
 def test_seconds(value, shown):
     assert formatting.seconds(value) == shown
