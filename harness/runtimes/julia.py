@@ -29,6 +29,7 @@ OLDEST_WITH_EXTENSIONS = (1, 9)
 HOST_VARIABLE = "HARNESS_JULIA_HOST"
 
 INSTALL = "make setup, or the download of https://julialang.org/downloads/"
+_UNTOLD = "does not tell what its environment holds"
 _INSTALL_JULIACALL = "pip install juliacall, and: julia -e 'using Pkg; Pkg.add(\"PythonCall\")'"
 
 
@@ -51,13 +52,28 @@ def availability(row: Runtime) -> Availability:
         return Availability(True, find()[0] | {"juliacall": juliacall_version()})
     versions, reason = find_packages(row.packages)
     if reason:
-        # Without a Julia that serves, there is nothing to add packages to.
-        return Availability(False, versions, reason, row.install if reason.startswith("Julia package") else INSTALL)
+        return Availability(False, versions, reason, _remedy(row, reason))
     if host_of(row) != "juliacall":
         return Availability(True, versions)
     if broken := juliacall_broken():
         return Availability(False, versions, broken, _INSTALL_JULIACALL)
     return Availability(True, versions | {"juliacall": juliacall_version()})
+
+
+def _remedy(row: Runtime, reason: str) -> str:
+    """What makes a runtime available that is not, for that reason."""
+    if not row.packages or reason.startswith("Julia package"):
+        return row.install
+    if _UNTOLD in reason:
+        return "julia -e 'using Pkg; Pkg.resolve(); Pkg.instantiate()'"
+    # What set-up takes from Debian has no package extensions.
+    return (
+        f"Julia {_dotted(OLDEST_WITH_EXTENSIONS)} or newer from https://julialang.org/downloads/, then: {row.install}"
+    )
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(str(part) for part in version)
 
 
 def host_of(row: Runtime) -> Host:
@@ -78,8 +94,7 @@ def find() -> tuple[dict[str, str], str]:
         return {}, f"julia does not say its version but '{said}'"
     versions = {"julia": found[0]}
     if (int(found[1]), int(found[2])) < OLDEST:
-        wanted = ".".join(str(part) for part in OLDEST)
-        return versions, f"Julia {found[0]} is too old; {wanted} or newer is needed"
+        return versions, f"Julia {found[0]} is too old; {_dotted(OLDEST)} or newer is needed"
     broken = _broken(julia)
     return versions, f"Julia {found[0]} {broken}" if broken else ""
 
@@ -90,11 +105,11 @@ def find_packages(wanted: tuple[str, ...]) -> tuple[dict[str, str], str]:
     if reason or not wanted:
         return versions, reason
     if tuple(int(part) for part in re.findall(r"\d+", versions["julia"])[:2]) < OLDEST_WITH_EXTENSIONS:
-        needed = ".".join(str(part) for part in OLDEST_WITH_EXTENSIONS)
+        needed = _dotted(OLDEST_WITH_EXTENSIONS)
         return versions, f"Julia {versions['julia']} has no package extensions; {needed} or newer is needed"
     here = packages()
     if here.broken:
-        return versions, f"Julia {versions['julia']} does not tell what its environment holds: {here.broken}"
+        return versions, f"Julia {versions['julia']} {_UNTOLD}: {here.broken}"
     missing = [name for name in wanted if name not in here.versions]
     if missing:
         return versions, f"Julia package {' and '.join(missing)} not installed"
@@ -285,11 +300,15 @@ def package(sources: str, extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
         env=os.environ | variables(project, depot, extended),
     )
     if done.returncode != 0:
+        lines = (done.stdout + done.stderr).splitlines()
+        # Julia says why first, and then where at length.
+        said = next((line for line in lines if line.startswith("ERROR: ")), "").removeprefix("ERROR: ").rstrip(":")
+        what = "the Julia package PlainONNX" + (f" beside {' and '.join(extended)}" if extended else "")
         raise WorkerError(
-            f"the Julia package could not be loaded (julia ended with {done.returncode})",
+            f"{what} could not be loaded (julia ended with {done.returncode})" + (f": {said}" if said else ""),
             where=str(original),
             hint="the worker's log has its last lines",
-            log_tail=(done.stdout + done.stderr).splitlines()[-12:],
+            log_tail=lines[-12:],
         )
     compiled.touch()
     return project, depot

@@ -44,9 +44,9 @@ SMALL: dict[str, Any] = {
 }
 
 
-def without_r() -> dict[str, str]:
-    """An environment in which Rscript is not on the path."""
-    kept = [folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "Rscript").exists()]
+def without(program: str) -> dict[str, str]:
+    """An environment in which a program is not on the path, nor whatever lies beside it."""
+    kept = [folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / program).exists()]
     return {**os.environ, "PATH": os.pathsep.join(kept)}
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.conftest import Workplace, needs_r, without_r
+from tests.integration.conftest import Workplace, needs_r, without
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -119,15 +119,21 @@ def test_data_that_are_not_finite(workplace: Workplace) -> None:
     assert "41" in one_line(done)
 
 
-def test_r_missing_costs_its_cells_only(workplace: Workplace) -> None:
-    done = workplace.run(environment=without_r())
+@pytest.mark.parametrize(
+    ("program", "runtime", "remedy"),
+    [("Rscript", "r/base", "apt-get install r-base-core"), ("julia", "julia/base", "make setup")],
+)
+def test_a_language_that_is_missing_costs_its_cells_only(
+    workplace: Workplace, program: str, runtime: str, remedy: str
+) -> None:
+    done = workplace.run(environment=without(program))
     assert done.returncode == 0, done.stderr
     cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
-    assert cells["r/base"]["verdict"] == "unavailable"
-    assert "apt-get install r-base-core" in cells["r/base"]["sentence"]
+    assert cells[runtime]["verdict"] == "unavailable"
+    assert remedy in cells[runtime]["sentence"]
     assert cells["python/onnxruntime"]["verdict"] == "equivalent"
-    workplace.document["require"] = ["r/base"]
-    assert workplace.run(environment=without_r()).returncode == 1
+    workplace.document["require"] = [runtime]
+    assert workplace.run(environment=without(program)).returncode == 1
 
 
 @needs_r
@@ -153,7 +159,7 @@ def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Wor
 
 @needs_r
 def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> None:
-    assert workplace.run(environment=without_r()).returncode == 0
+    assert workplace.run(environment=without("Rscript")).returncode == 0
     workplace.document["limits"] = {"request_seconds": 3}
     process = workplace.start("run", str(workplace.scenario))
     wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)

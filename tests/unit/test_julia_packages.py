@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ScenarioError, WorkerError
-from harness.runtimes import julia
+from harness.runtimes import julia, process
 from harness.runtimes.environments import command, environment
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability, host_of
 from harness.workers.juliacall_host import main
 
 FLUX = RUNTIMES["julia/flux"]
+BASE = RUNTIMES["julia/base"]
+#: Flux's identity in Julia's General registry.
+FLUX_UUID = "587475ba-b771-5e3f-ad9e-33799f191a9c"
+
+needs_julia = pytest.mark.skipif(
+    not availability(BASE).installed, reason=f"julia/base is not installed: {availability(BASE).reason}"
+)
 
 needs_flux = pytest.mark.skipif(
     not availability(FLUX).installed, reason=f"julia/flux is not installed: {availability(FLUX).reason}"
@@ -34,6 +41,20 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in (julia.HOST_VARIABLE, "PYTHON_JULIACALL_PROJECT", "JULIA_PROJECT"):
         monkeypatch.delenv(variable, raising=False)
     return folder / "julia"
+
+
+@pytest.fixture
+def environment_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of an environment that Julia starts in, to be written by the test, instead of the user's own."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.setenv("JULIA_PROJECT", str(folder))
+    # The user's shared environment would have what this one lacks.
+    monkeypatch.setenv("JULIA_LOAD_PATH", "@:@stdlib")
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    for variable in (julia.HOST_VARIABLE, "PYTHON_JULIACALL_PROJECT"):
+        monkeypatch.delenv(variable, raising=False)
+    return folder
 
 
 def write(program: Path, version: str, *packages: str) -> None:
@@ -59,7 +80,8 @@ def test_a_julia_without_extensions_serves_base_alone(program: Path) -> None:
     found = availability(FLUX)
     assert not found.installed
     assert found.reason == "Julia 1.5.3 has no package extensions; 1.9 or newer is needed"
-    assert "https://julialang.org/downloads/" in found.install
+    # Set-up would bring that very Julia again.
+    assert found.install.startswith("Julia 1.9 or newer from https://julialang.org/downloads/, then: julia -e")
 
 
 def test_versions_and_the_manifest_are_told(program: Path) -> None:
@@ -159,3 +181,88 @@ def test_an_environment_that_julia_cannot_read_is_not_taken_for_empty(program: P
     found = availability(FLUX)
     assert not found.installed
     assert "does not tell what its environment holds: could not parse Project.toml" in found.reason
+    assert "Pkg.resolve()" in found.install
+
+
+@needs_julia
+def test_an_extension_that_did_not_load_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "command", lambda row: julia.command('import PlainONNX; PlainONNX.serve("flux")'))
+    with Worker.start(BASE, tmp_path / "log") as worker:
+        with pytest.raises(WorkerError, match="julia/flux is a package extension that has not been loaded") as error:
+            worker.request("describe", timeout=120)
+        assert "\n" not in error.value.line()
+        assert "Flux" in error.value.what
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ('write(answers, "[ Info: Precompiling Flux\\n"); flush(answers); sleep(60)', "not a JSON object"),
+        ("ccall(:abort, Cvoid, ())", "was ended by SIGABRT while it was asked 'describe'"),
+        ('println(stderr, "no memory left"); exit(3)', "ended with exit code 3 while it was asked 'describe'"),
+    ],
+    ids=["prints on its channel", "crashes", "ends"],
+)
+@needs_julia
+def test_a_julia_that_dies_or_prints_on_its_channel_is_one_error(
+    code: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = 'answers = Base.fdio(parse(Int, ENV["HARNESS_ANSWERS_FD"])); println(stderr, "begun"); flush(stderr); '
+    monkeypatch.setattr(process, "command", lambda row: julia.command(begun + code))
+    worker = Worker.start(BASE, tmp_path / "log")
+    with pytest.raises(WorkerError) as error:
+        worker.request("describe", timeout=60)
+    assert words in error.value.what
+    assert "\n" not in error.value.line()
+    assert error.value.log_tail
+    assert (tmp_path / "log").read_text().startswith("begun\n")
+    assert not worker.alive
+
+
+@needs_flux
+@pytest.mark.parametrize(
+    ("project", "manifest", "words"),
+    [
+        ("[deps\nFlux = ", "", "does not tell what its environment holds"),
+        # Asked for and never resolved.
+        (f'[deps]\nFlux = "{FLUX_UUID}"\n', "", "Julia package Flux not installed"),
+        # Resolved to files that are gone.
+        (
+            f'[deps]\nFlux = "{FLUX_UUID}"\n',
+            f'julia_version = "1.10.1"\nmanifest_format = "2.0"\n[[deps.Flux]]\nuuid = "{FLUX_UUID}"\n'
+            f'version = "0.16.9"\ngit-tree-sha1 = "{"0" * 40}"\n',
+            "Julia package Flux not installed",
+        ),
+    ],
+    ids=["unreadable", "not resolved", "files gone"],
+)
+def test_a_project_that_does_not_resolve_costs_what_needs_it(
+    project: str, manifest: str, words: str, environment_of: Path
+) -> None:
+    (environment_of / "Project.toml").write_text(project)
+    if manifest:
+        (environment_of / "Manifest.toml").write_text(manifest)
+    found = availability(FLUX)
+    assert not found.installed
+    assert words in found.reason
+    assert "\n" not in found.reason
+    assert availability(BASE).installed
+
+
+@needs_flux
+def test_a_flux_that_does_not_load_is_one_error(environment_of: Path, tmp_path: Path) -> None:
+    package = environment_of / "Flux"
+    (package / "src").mkdir(parents=True)
+    named = f'name = "Flux"\nuuid = "{FLUX_UUID}"\nversion = "0.16.9"\n'
+    (package / "Project.toml").write_text(named)
+    (package / "src" / "Flux.jl").write_text("module Flux\nimport NotThere\nend\n")
+    (environment_of / "Project.toml").write_text(f'[deps]\nFlux = "{FLUX_UUID}"\n')
+    (environment_of / "Manifest.toml").write_text(
+        f'julia_version = "1.10.1"\nmanifest_format = "2.0"\n[[deps.Flux]]\npath = "Flux"\nuuid = "{FLUX_UUID}"\n'
+        'version = "0.16.9"\n'
+    )
+    assert availability(FLUX).installed
+    with pytest.raises(WorkerError, match="PlainONNX beside Flux could not be loaded") as error:
+        Worker.start(FLUX, tmp_path / "log")
+    assert "\n" not in error.value.line()
+    assert "NotThere" in error.value.what
