@@ -20,6 +20,7 @@ using Flux.Zygote.ChainRulesCore:
 include("operators.jl")
 include("gradients.jl")
 include("control.jl")
+include("joined.jl")
 include("model.jl")
 include("engine.jl")
 

@@ -34,7 +34,7 @@ function Base.show(io::IO, m::FluxModel)
 end
 
 function PlainONNX.as_flux_model(model::ONNXModel)
-    graph = in_flux(model.graph)
+    graph = join_convolutions(in_flux(model.graph))
     roles = initializer_roles(graph)
     held(role) = [
         Symbol(tensor.name) => copy(value)

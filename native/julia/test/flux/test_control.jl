@@ -1,5 +1,7 @@
 # Loop, Scan and If in Flux, and the way back through their steps.
 
+flag_value(name) = onnx_value(name, "bool", [])
+counter_value(name) = onnx_value(name, "int64", [])
 recurrent_input(name) = safetensors_read(fixture("recurrent.safetensors"))[name * "_x"]
 
 @testset "a recurrent layer that Keras or PyTorch exported is a model with its weights" begin
@@ -88,5 +90,37 @@ end
     for (values, gradient) in ((s, found[2]), (xs, found[3]), (model.parameters.w, found[1].parameters.w)), k in eachindex(values)
         shifted(by) = (values[k] += by; result = loss(model, s, xs); values[k] -= by; result)
         @test gradient[k] ≈ (shifted(1e-5) - shifted(-1e-5)) / 2e-5 rtol = 1e-6
+    end
+end
+
+@testset "convolutions of one input in a body are joined, and compute what they did" begin
+    conv(weight, from, to; attributes...) = onnx_node("Conv", [from, weight], to; name=to, attributes...)
+    body = onnx_graph(
+        [
+            conv("w1", "s", "a"; pads=[1, 1]), conv("w2", "s", "b"; pads=[1, 1]), onnx_node("Add", ["a", "b"], "t"),
+            # Another padding, another input, and a weight that changes: these stay by themselves.
+            conv("w1", "s", "c"; pads=[2, 0]), conv("w1", "t", "d"; pads=[1, 1]), conv("u", "s", "e"; pads=[1, 1]),
+            onnx_node("Sum", ["c", "d", "e", "t"], "all"), onnx_node("Tanh", "all", "next"), onnx_node("Neg", "u", "v"),
+        ],
+        [counter_value("step"), flag_value("keep"), onnx_value("s"), onnx_value("u")],
+        [flag_value("keep"), onnx_value("next"), onnx_value("v")]
+    )
+    plain = read_onnx(
+        [onnx_node("Loop", ["times", "", "x", "w2"], ["y", "turned"]; body=body)],
+        [onnx_value("x", "float32", ["n", 2, 5])], [onnx_value("y")],
+        [onnx_tensor("times", fill(3)), onnx_tensor("w1", wavy(3, 2, 2)), onnx_tensor("w2", 1 .- wavy(3, 2, 2) ./ 3)];
+        precision="float64"
+    )
+    model = as_flux_model(plain)
+    convolutions(graph) = count(node -> node.operator == "Conv", graph.nodes[1].attributes["body"].nodes)
+    @test convolutions(plain.graph) == 5
+    @test convolutions(model.graph) == 4
+    x = Float64.(wavy(5, 2, 3)) ./ 4
+    @test model(x) ≈ plain(x) rtol = 1e-12
+    loss(m) = sum(abs2, m(x))
+    (found,) = Flux.gradient(loss, model)
+    for (name, values) in pairs(model.parameters), k in eachindex(values)
+        shifted(by) = (values[k] += by; result = loss(model); values[k] -= by; result)
+        @test found.parameters[name][k] ≈ (shifted(1e-5) - shifted(-1e-5)) / 2e-5 rtol = 1e-5 atol = 1e-7
     end
 end
