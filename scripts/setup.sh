@@ -48,6 +48,9 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   say "installing the Python packages of requirements.lock"
   # torch is named in the call itself: a bare dependency on it would take the newest build there is.
   .venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -r requirements.lock
+  # It asks for torchvision, which does not load beside every build of torch and which its runtime does without.
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps onnx2torch==1.5.15 ||
+    say "onnx2torch could not be installed; python/onnx2torch will be 'unavailable'"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
   printf '%s\n' "$wanted" > "$stamp"
   if .venv/bin/python -m pip list 2>/dev/null | grep -qi '^nvidia-'; then

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compare.copies import copies
 from harness.compare.parameter_rows import distance, extra_row, same_values, sentence, what_changed
 from harness.compare.records import Finding, ParameterComparison, ParameterRow, Verdict
 from harness.compare.ulp import bits
@@ -18,11 +19,16 @@ Array = NDArray[Any]
 def compare_held(reference: Mapping[str, Array], target: Mapping[str, Array]) -> ParameterComparison:
     """Tensors of one file as the reference and a target hold them, bit for bit.
 
-    Here equal names do prove something: both loaded the same bytes, and nobody exported in between. ``identical`` where
-    all tensors are equal, else ``divergent``.
+    Here equal names do prove something: both loaded the same bytes, and nobody exported in between. Copies that the target
+    holds beyond them are none too many. ``identical`` where all tensors are equal, else ``divergent``.
     """
     rows = [_row(name, value, target.get(name)) for name, value in sorted(reference.items())]
-    rows += [extra_row(name, target[name], used=True) for name in sorted(target) if name not in reference]
+    again = copies(target, [name for name in target if name not in reference])
+    rows += [
+        extra_row(name, target[name], used=True)
+        for name in sorted(target)
+        if name not in reference and name not in again.names
+    ]
     findings = [
         Finding(comparison="parameters", verdict=Verdict.DIVERGENT, message=sentence(row))
         for row in rows
@@ -34,6 +40,8 @@ def compare_held(reference: Mapping[str, Array], target: Mapping[str, Array]) ->
         source_count=sum(int(value.size) for value in reference.values() if value.dtype.kind == "f"),
         target_count=sum(int(value.size) for value in target.values() if value.dtype.kind == "f"),
         folded=False,
+        copies=again.times,
+        copied_count=sum(target[name].size for name in again.names if target[name].dtype.kind == "f"),
         findings=findings,
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare import gates
+from harness.compare.copies import copies
 from harness.compare.fold import (
     FoldedLayer,
     FoldedPart,
@@ -75,9 +76,18 @@ def compare_parameters(
                 where=spec.model,
             )
     comparer = _Comparer(spec, source)
-    if structure is not None:
+    if structure is None:
+        extra = comparer.by_name(target)
+    else:
         structure = flattened(structure)
-    extra = comparer.by_name(target) if structure is None else comparer.by_role(Graph(structure, target))
+        own = {entry["name"] for entry in structure["initializers"]}
+        floats = {name: value for name, value in target.items() if value.dtype.kind == "f"}
+        again = copies(floats, [name for name in floats if name not in own])
+        extra = comparer.by_role(
+            Graph(structure, {name: value for name, value in target.items() if name not in again.names})
+        )
+        comparer.copies = max(comparer.copies, again.times)
+        comparer.copied += again.scalars
     rows = [comparer.rows[parameter.name] for parameter in spec.parameters]
     used = None if structure is None else {name for node in structure["nodes"] for name in node["inputs"]}
     rows += [extra_row(name, target[name], used is None or name in used) for name in extra]
@@ -129,18 +139,18 @@ class _Comparer:
         """Pair by role; returns stored names of floating-point constants that have no part in the specification."""
         roles = find_roles(graph)
         recurrent = any(layer.kind == "convolutional-lstm" for layer in self.spec.layers)
-        held, copies = roles.linears, list[str]()
+        held, again = roles.linears, list[str]()
         if recurrent:
             gates = str(self.spec.hyperparameters.get("gate_order", "ifog"))
-            held, copies = unrolled(join_gates(graph, held, gates))
+            held, again = unrolled(join_gates(graph, held, gates))
             self.copies = max((linear.copies for linear in held), default=1)
-            self.copied = sum(int(graph.values[name].size) for name in copies if name in graph.values)
+            self.copied = sum(int(graph.values[name].size) for name in again if name in graph.values)
         linears = [layer for layer in self.spec.layers if layer.kind != "batch-normalisation"]
         normalised_by = {layer.normalises: layer for layer in self.spec.layers if layer.normalises is not None}
         pairs = _aligned([self._size(layer) for layer in linears], [_elements(linear) for linear in held])
         # A recurrence begins from zeros, which many an exporter stores.
         zeros = [name for name in roles.others if recurrent and not graph.values[name].any()]
-        extra = [name for name in roles.others if name not in copies and name not in zeros]
+        extra = [name for name in roles.others if name not in again and name not in zeros]
         for layer, index in zip(linears, pairs, strict=True):
             found = held[index] if index is not None else None
             self.linear(layer, normalised_by.get(layer.name), found)

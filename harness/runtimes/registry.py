@@ -79,6 +79,13 @@ RUNTIMES: dict[str, Runtime] = {
             environment=LockedEnvironment("python-onnx2tf", ("onnx2tf==1.29.*",)),
         ),
         Runtime(
+            "python/onnx2torch",
+            host="python",
+            packages=("onnx2torch", "torch", "onnx"),
+            reads=("onnx",),
+            install="pip install torch onnx, and: pip install --no-deps onnx2torch",
+        ),
+        Runtime(
             "r/base",
             host="rscript",
             packages=("jsonlite",),

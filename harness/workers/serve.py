@@ -31,6 +31,7 @@ ENGINES = {
     "python/onnxruntime": "harness.workers.onnx_runtime",
     "python/onnx-reference": "harness.workers.onnx_reference",
     "python/onnx2tf": "harness.workers.onnx_to_tensorflow",
+    "python/onnx2torch": "harness.workers.onnx_to_torch",
 }
 
 _POOLS = (
