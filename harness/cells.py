@@ -23,7 +23,6 @@ from harness.execution import Failure
 from harness.layer_walk import read_layers
 from harness.models.spec import ModelSpec
 from harness.plan import Cell
-from harness.steps import model_file
 
 Array = NDArray[Any]
 
@@ -246,7 +245,7 @@ def with_explanation(
 def export_record(folder: Path) -> dict[str, Any] | None:
     """``export.json`` of an export, without what differs from run to run; None for a route that exports nothing."""
     path = folder / "export.json"
-    if model_file(folder).suffix != ".onnx" or not path.exists():
+    if not path.exists():
         return None
     record: dict[str, Any] = json.loads(path.read_text())
     record.pop("seconds", None)

@@ -89,7 +89,11 @@ class Plan:
 
 def oracle_runtimes(file_format: str) -> tuple[str, ...]:
     """Runtimes that compute the output of a file of a format in float64, the first one preferred."""
-    return tuple(name for name, row in RUNTIMES.items() if row.oracle and file_format in row.reads)
+    return tuple(
+        name
+        for name, row in RUNTIMES.items()
+        if (row.oracle and file_format in row.reads) or file_format in row.oracle_of
+    )
 
 
 def layers_step(identity: str, target: str, samples: int, threads: int, needs: tuple[str, ...]) -> Step:
@@ -112,7 +116,7 @@ def make_plan(scenario: Scenario) -> Plan:
     cells = []
     for route in scenario.routes:
         export = weights.id
-        if route.writes == "onnx":
+        if route.writes != "safetensors":
             export = f"export {route.label}"
             exporter = framework_runtime(route.exporter(scenario.source.framework)).name
             steps.append(Step(export, "export", exporter, {"route": route.model_dump(mode="json")}, (weights.id,)))

@@ -39,6 +39,8 @@ ROUTES: dict[str, Conversion] = {
     "torch-scan": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
     "keras-export": Conversion(("keras-tensorflow", "keras-torch"), "onnx", ("onnx", "onnxscript", "tf2onnx")),
     "tf2onnx": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
+    "keras-to-savedmodel": Conversion(("keras-tensorflow",), "savedmodel"),
+    "keras-backend-swap": Conversion(("keras-tensorflow", "keras-torch"), "keras"),
     "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
 }
 
@@ -149,7 +151,7 @@ class RouteSection(_Section):
     @property
     def label(self) -> str:
         """A name that tells routes of one scenario apart."""
-        if self.route == "safetensors":
+        if self.writes != "onnx":
             return self.route
         return f"{self.route}-opset{self.opset}-{'folded' if self.fold else 'unfolded'}"
 

@@ -66,7 +66,7 @@ def fingerprint(step: Step) -> dict[str, Any]:
         native = row.framework.partition("-")[0]
         code = sources("workers", "models", "compare/metrics.py", f"native:{native}")
     else:
-        code = sources("workers")
+        code = sources("workers", "models")
     if step.kind in ("train", "import", "export"):
         code += sources("stac.py")
     found = {"sources": code, "versions": availability(row).versions}
@@ -129,14 +129,16 @@ def _export(context: Context) -> None:
         opset=route.opset,
         fold=route.fold,
     )
+    if route.writes != "onnx":
+        return
     spec = ModelSpec.from_json((weights / "model.json").read_text(encoding="utf-8"))
     write_item(context.folder, exported_item(context.folder, spec, read_item(weights)))
 
 
 def model_file(export: Path) -> Path:
     """The model file of an export's or training's folder."""
-    onnx = export / "model.onnx"
-    return onnx if onnx.exists() else export / "weights.safetensors"
+    names = ("model.onnx", "model.keras", "savedmodel/saved_model.pb")
+    return next((export / name for name in names if (export / name).exists()), export / "weights.safetensors")
 
 
 def _model(context: Context) -> Path:

@@ -32,7 +32,8 @@ RUNTIMES: dict[str, Runtime] = {
             "python/keras-tensorflow",
             host="python",
             packages=("keras", "tensorflow"),
-            reads=("safetensors",),
+            reads=("safetensors", "keras"),
+            oracle_of=("keras",),
             install="pip install keras tensorflow tf2onnx onnx",
             framework="keras-tensorflow",
             pinned=Pinned(
@@ -45,12 +46,21 @@ RUNTIMES: dict[str, Runtime] = {
             "python/keras-torch",
             host="python",
             packages=("keras", "torch"),
-            reads=("safetensors",),
+            reads=("safetensors", "keras"),
+            oracle_of=("keras",),
             install="pip install keras torch onnx onnxscript",
             framework="keras-torch",
             pinned=Pinned(
                 (("keras", "keras"), ("torch", "torch")), ("3.10", "2.8"), ("numpy", "pydantic", "onnx", "onnxscript")
             ),
+        ),
+        Runtime(
+            "python/tensorflow",
+            host="python",
+            packages=("tensorflow",),
+            reads=("savedmodel",),
+            install="pip install tensorflow",
+            oracle_of=("savedmodel",),
         ),
         Runtime(
             "python/onnxruntime",

@@ -11,7 +11,7 @@ from harness.runtimes.locked_environment import LockedEnvironment
 from harness.versions import split
 
 Language = Literal["python", "r", "julia"]
-FileFormat = Literal["onnx", "safetensors"]
+FileFormat = Literal["onnx", "safetensors", "savedmodel", "keras"]
 Host = Literal["python", "rscript", "rpy2", "julia", "juliacall"]
 
 
@@ -35,7 +35,8 @@ class Runtime:
     ``host`` is how it is reached; a row that says ``rpy2`` (R inside a Python process) can be reached by ``Rscript`` as
     well, one that says ``juliacall`` by a plain ``julia``, see :func:`harness.runtimes.registry.host_of`. ``packages`` are
     the packages of its language it cannot do without; ``reads`` the file formats it loads; ``framework`` names the
-    framework it trains with, where it can train; ``oracle`` marks those that can serve as a route oracle; ``pinned`` says
+    framework it trains with, where it can train; ``oracle`` marks those that can serve as a route oracle of
+    all that they load, ``oracle_of`` names formats of which they can; ``pinned`` says
     what a version in its name means, see :mod:`harness.runtimes.versioned`. ``environment`` is a Python of its own: the one
     that a runtime in a version runs in, or one that R calls by reticulate, used where the harness's own does not fit.
     """
@@ -47,6 +48,7 @@ class Runtime:
     install: str
     framework: str | None = None
     oracle: bool = False
+    oracle_of: tuple[FileFormat, ...] = ()
     pinned: Pinned | None = None
     environment: LockedEnvironment | None = None
 

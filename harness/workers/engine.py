@@ -140,6 +140,8 @@ class Engine(ABC):
     """A framework behind the worker contract. One engine per process; it holds one model at a time."""
 
     runtime: ClassVar[str]
+    #: In which a file can be loaded.
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float64")
 
     @abstractmethod
     def versions(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from harness.workers import keras_archive
 from harness.workers.engine import (
     Array,
     BadInput,
@@ -34,13 +35,19 @@ from harness.workers.training import train
 
 
 class KerasModel(LoadedModel):
-    """A model with canonical parameters from a safetensors file, used by ``predict_on_batch`` as Keras' users use it."""
+    """A model with canonical parameters from a safetensors file, or as a ``.keras`` file holds it.
+
+    It is used by ``predict_on_batch`` as Keras' users use it.
+    """
 
     def __init__(self, path: Path, precision: Precision) -> None:
         self.spec = read_spec(path.with_name("model.json"))
         self.widened = precision == "float64"
-        self.model = build(self.spec, precision)
-        fill(self.model, self.spec, read_tensors(path), str(path))
+        if path.suffix == ".keras":
+            self.model = keras_archive.load(path, self.spec, precision)
+        else:
+            self.model = build(self.spec, precision)
+            fill(self.model, self.spec, read_tensors(path), str(path))
         self.inputs, self.outputs = tensor_infos(self.spec)
         self.metadata = read_metadata(path.with_name("metadata.json"))
 

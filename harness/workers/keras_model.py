@@ -15,7 +15,7 @@ from harness.workers.engine import Array, BadInput, Precision, Unsupported
 from harness.workers.model_files import check_parameters, native_module
 
 #: Numbers that layers hold beside their variables and compute with.
-_SETTINGS = ("epsilon", "negative_slope", "slope")
+SETTINGS = ("epsilon", "negative_slope", "slope")
 
 #: What layers of Keras must know of their inputs when they are made, and the axis whose size it is.
 _FRAME = {"rows": "row", "columns": "column"}
@@ -65,7 +65,7 @@ def build(spec: ModelSpec, precision: Precision = "float32") -> keras.Model:
     if precision == "float64":
         # Activations inside of layers are layers, too.
         for layer in model._flatten_layers():
-            for name in _SETTINGS:
+            for name in SETTINGS:
                 if isinstance(value := getattr(layer, name, None), float):
                     setattr(layer, name, float(np.float32(value)))
     return model

@@ -20,7 +20,7 @@ os.environ |= {
 import tensorflow
 
 from harness.models.spec import ModelSpec
-from harness.workers import keras_routes
+from harness.workers import keras_formats, keras_routes
 from harness.workers.engine import thread_count
 from harness.workers.keras_engine import KerasEngine
 from harness.workers.onnx_export import Routes
@@ -86,6 +86,7 @@ class KerasTensorflow(KerasEngine):
         keras_routes.model,
         {"keras-export": _keras_export, "tf2onnx": _from_keras, "tf2onnx-savedmodel": _from_saved_model},
         ("keras", "tensorflow|tensorflow-cpu", "tf2onnx", "onnx"),
+        {"keras-to-savedmodel": keras_formats.to_saved_model, "keras-backend-swap": keras_formats.to_keras_file},
     )
 
     def pin_threads(self) -> None:

@@ -17,7 +17,7 @@ os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache_folder() / "ker
 import torch
 
 from harness.models.spec import ModelSpec
-from harness.workers import keras_routes
+from harness.workers import keras_formats, keras_routes
 from harness.workers.engine import thread_count
 from harness.workers.keras_engine import KerasEngine
 from harness.workers.onnx_export import Routes
@@ -85,6 +85,7 @@ class KerasTorch(KerasEngine):
         keras_routes.model,
         {"keras-export": _keras_export},
         ("keras", "torch", "onnx", "onnxscript"),
+        {"keras-backend-swap": keras_formats.to_keras_file},
     )
 
     def pin_threads(self) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: ``route(model, spec, opset, fold, path)`` writes an ONNX file and names the exporter that really ran.
 Route = Callable[[Any, ModelSpec, int, bool, Path], str]
+#: ``write(model, spec, folder)`` writes a model in a format of the framework's own and names what wrote it.
+Writer = Callable[[Any, ModelSpec, Path], str]
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,14 @@ class Routes:
     """The routes of one runtime by name.
 
     ``build`` makes its model, in evaluation mode, from a specification, canonical parameters and the name of the file they
-    came from. ``packages`` are those whose versions decide what is written.
+    came from. ``packages`` are those whose versions decide what is written. ``own``: routes to formats of the framework's own.
     """
 
     runtime: str
     build: Callable[[ModelSpec, dict[str, Array], str], Any]
     by_name: Mapping[str, Route]
     packages: tuple[str, ...]
+    own: Mapping[str, Writer] = field(default_factory=dict)
 
     def export(
         self, weights: str, out: str, route: str, opset: int, fold: bool = True, metadata: str | None = None
@@ -62,9 +65,9 @@ class Routes:
         source, folder = existing_file(weights), Path(out)
         if not folder.is_dir():
             raise BadInput(f"out: {out}: no such folder")
-        if route not in self.by_name:
+        if route not in (*self.by_name, *self.own):
             raise Unsupported(
-                f"route '{route}' is not supported by {self.runtime}; there are {', '.join(self.by_name)}"
+                f"route '{route}' is not supported by {self.runtime}; there are {', '.join((*self.by_name, *self.own))}"
             )
         if not isinstance(opset, int) or isinstance(opset, bool) or not isinstance(fold, bool):
             raise BadInput(f"opset must be an integer and fold true or false, not {opset!r} and {fold!r}")
@@ -73,8 +76,34 @@ class Routes:
         described = read_metadata(
             existing_file(metadata) if metadata is not None else source.with_name("metadata.json")
         )
+        if route in self.own:
+            return self._write(model, spec, route, folder, described)
         written, record = self.export_model(model, spec, route, opset, fold, described)
         write_bytes(folder / "model.onnx", written)
+        write_json(folder / "export.json", record)
+        return record
+
+    def _write(self, model: Any, spec: ModelSpec, route: str, folder: Path, metadata: dict[str, str]) -> dict[str, Any]:
+        """A format of the framework's own, with specification and metadata beside it."""
+        started = time.perf_counter()
+        with _caught() as lines:
+            try:
+                exporter = self.own[route](model, spec, folder)
+            except Exception as error:
+                if isinstance(error, MemoryError | OSError | Refusal):
+                    raise
+                raise _refusal(error, route) from error
+        written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        write_bytes(folder / "model.json", (spec.to_json() + "\n").encode())
+        write_json(folder / "metadata.json", metadata)
+        record = {
+            "route": route,
+            "exporter": exporter,
+            "warnings": lines,
+            "bytes": written,
+            "seconds": time.perf_counter() - started,
+            "versions": _versions(self.packages),
+        }
         write_json(folder / "export.json", record)
         return record
 
@@ -128,7 +157,7 @@ class Routes:
         return written, record
 
 
-def _refusal(error: Exception, route: str, opset: int) -> Exception:
+def _refusal(error: Exception, route: str, opset: int | None = None) -> Exception:
     """What an exporter's exception means: its own refusals say so in their names or words."""
     while type(error).__name__ == "ConversionError" and isinstance(error.__cause__, Exception):
         # PyTorch's newer exporter says there at which step it was, and only below what it could not do.
@@ -146,7 +175,8 @@ def _refusal(error: Exception, route: str, opset: int) -> Exception:
         "No ONNX function",
     )
     if any(word in f"{type(error).__name__} {text}" for word in words):
-        return Unsupported(f"{route} refuses opset {opset}: {_without_paths(text)}")
+        where = f" opset {opset}" if opset is not None else ""
+        return Unsupported(f"{route} refuses{where}: {_without_paths(text)}")
     return Failed(f"{route}: {type(error).__name__}: {_without_paths(text)}")
 
 

@@ -249,6 +249,8 @@ class OnnxToTorch(Engine):
     """onnx2torch behind the worker contract."""
 
     runtime: ClassVar[str] = "python/onnx2torch"
+    # Some of its modules compute in float32 whatever they are given.
+    precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
 
     def __init__(self) -> None:
         torch.set_num_threads(thread_count())
@@ -277,7 +279,7 @@ class OnnxToTorch(Engine):
     def load(self, path: Path, precision: Precision) -> BackInTorch:
         """See Engine."""
         if precision == "float64":
-            raise Unsupported("float64 is not supported by python/onnx2torch: some of its modules compute in float32")
+            raise Unsupported("float64 is not supported by python/onnx2torch")
         return BackInTorch(read_model(path, self.runtime))
 
     def structure(self, path: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Requests:
             "versions": {"python": platform.python_version()} | self.engine.versions(),
             "threads": self.engine.threads(),
             "requests": sorted([*self.table(lambda done, total, text: None), "shutdown"]),
-            "precisions": list(get_args(Precision)),
+            "precisions": list(self.engine.precisions),
         }
 
     def load(self, path: str, precision: str = "float32") -> dict[str, Any]:
