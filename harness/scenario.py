@@ -151,7 +151,8 @@ class RouteSection(_Section):
     @property
     def label(self) -> str:
         """A name that tells routes of one scenario apart."""
-        if self.writes != "onnx":
+        # Names are told apart before it is known whether there are such routes.
+        if self.tool in ROUTES and self.writes != "onnx":
             return self.route
         return f"{self.route}-opset{self.opset}-{'folded' if self.fold else 'unfolded'}"
 

@@ -16,6 +16,7 @@ from harness.report.formatting import counted, listed
 from harness.report.results import Results, read_results
 from harness.report.sections.answer import meanings, synthetic_note
 from harness.report.tables.outcomes import cells_table
+from harness.report.tables.swaps import swap_table
 from harness.report.tables.training import training_table
 from harness.store import write_atomically
 
@@ -75,6 +76,9 @@ def build_overview(folder: Path) -> list[CellResult]:
         raise DataError("is missing", where=str(folder / SOURCES), hint="run the scenario again")
     found = {part.framework: read_results(folder / part.folder) for part in sources.sources if part.missing is None}
     tables = {table.name: table for table in (_verdicts(found), _cells(found), _trainings(found))}
+    swaps = swap_table(found.values())
+    if swaps.rows:
+        tables[swaps.name] = swaps
     for name, table in sorted(tables.items()):
         write_atomically(folder / "tables" / f"{name}.csv", table.to_csv())
     document = _document(sources, found, tables)
@@ -109,6 +113,8 @@ def _document(sources: Sources, found: dict[str, Results], tables: dict[str, Tab
     )
     blocks.append(TableBlock(tables["verdicts"]))
     blocks.append(meanings())
+    if "backend_swap" in tables:
+        blocks.append(TableBlock(tables["backend_swap"]))
     reports = tuple(
         (f"Source {part.framework}: its whole report", f"{part.folder}/report.html")
         for part in sources.sources

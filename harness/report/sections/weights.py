@@ -8,6 +8,7 @@ from harness.report.results import Results
 from harness.report.sections.forecast import forecast_section
 from harness.report.sections.layers import layers_section
 from harness.report.tables import graphs, outcomes, parameters, task
+from harness.report.tables.swaps import swap_table
 
 
 def weights_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
@@ -34,9 +35,15 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
                     *(figures[name] for name in ("node_counts", "graphs") if name in figures),
                 ),
             ),
+            *_swaps(results),
             *_task(results, tables, figures),
         ),
     )
+
+
+def _swaps(results: Results) -> tuple[Section, ...]:
+    table = swap_table([results])
+    return (Section("backends", "Backends of Keras", (TableBlock(table),)),) if table.rows else ()
 
 
 def _outputs(results: Results, figures: dict[str, FigureBlock]) -> Section:
