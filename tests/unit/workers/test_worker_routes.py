@@ -195,9 +195,13 @@ def test_what_the_newer_exporter_could_not_do_is_told_and_not_at_which_step_it_w
         pass
 
     cause = RuntimeError("No ONNX function found for <OpOverload(op='aten.convolution', overload='default')>.")
-    step = ConversionError("Failed to convert the exported program. \x1b[96mThis is step 3/3\x1b[0m. Next steps:\n- ...")
+    step = ConversionError(
+        "Failed to convert the exported program. \x1b[96mThis is step 3/3\x1b[0m. Next steps:\n- ..."
+    )
     step.__cause__ = ConversionError("Error when translating node %convolution")
     step.__cause__.__cause__ = cause
     found = _refusal(step, "torch-dynamo", 13)
     assert isinstance(found, Unsupported)
-    assert str(found).startswith("torch-dynamo refuses opset 13: No ONNX function found for <OpOverload(op='aten.convolution'")
+    assert str(found).startswith(
+        "torch-dynamo refuses opset 13: No ONNX function found for <OpOverload(op='aten.convolution'"
+    )
