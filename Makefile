@@ -18,6 +18,7 @@ test: setup lint
 test-slow: setup
 	$(VENV)/python -m pytest -m slow
 	bash scripts/test_julia.sh flux
+	bash scripts/test_julia.sh onnxruntime
 
 lint:
 	$(VENV)/ruff check .

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# The Julia package's own tests, in Julia; with the argument "flux" those of its extension for Flux, which take minutes.
+# The Julia package's own tests, in Julia; with the argument "flux" those of its extension for Flux, which take minutes, with
+# "onnxruntime" those of the one for ONNXRunTime.jl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tests=runtests.jl environment="" wanted="()"
-if [ "${1:-}" = flux ]; then
-  tests=flux/runtests.jl environment="@v#.#:" wanted="('Flux',)"
-fi
+case "${1:-}" in
+  flux) tests=flux/runtests.jl environment="@v#.#:" wanted="('Flux',)" ;;
+  onnxruntime) tests=onnxruntime/runtests.jl environment="@v#.#:" wanted="('ONNXRunTime',)" ;;
+esac
 reason=$(.venv/bin/python -c "from harness.runtimes import julia; print(julia.find_packages($wanted)[1])")
 if [ -n "$reason" ]; then
   echo "Julia package: tests of ${1:-the package} skipped, $reason"

@@ -119,12 +119,11 @@ end
 
 # ONNX Runtime reads rows first. An array with its dimensions reversed is that very memory: nothing is copied on the way in,
 # and what comes out is copied once, out of the session's own memory.
+input_value(session, x::Array) = CAPI.CreateTensorWithDataAsOrtValue(session.api, session.meminfo, vec(x), reverse(size(x)))
+
 function run_session(session, inputs::AbstractDict, names::Vector{String})
     in_words() do
-        tensors = CAPI.OrtValue[
-            CAPI.CreateTensorWithDataAsOrtValue(session.api, session.meminfo, vec(inputs[name]), reverse(size(inputs[name])))
-            for name in session.input_names
-        ]
+        tensors = CAPI.OrtValue[input_value(session, inputs[name]) for name in session.input_names]
         found = GC.@preserve inputs CAPI.Run(session.api, session.session, nothing, session.input_names, tensors, names)
         Any[collect(parent(CAPI.GetTensorMutableData(session.api, value))) for value in found]
     end

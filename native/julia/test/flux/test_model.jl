@@ -119,3 +119,10 @@ end
         () -> Flux.gradient(x -> sum(model(x)), Float64.(x)), :unsupported, "operator LRN (opset 17, node 'lrn_0') has no gradient"
     )
 end
+
+@testset "an array reaches the first layer, and the next, without a copy" begin
+    nodes = [onnx_node("Identity", "x", "h"), onnx_node("Identity", "h", "y")]
+    model = as_flux_model(read_onnx(nodes, [onnx_value("x", "float32", ["n", 3, 7])], [onnx_value("y")]))
+    x = wavy(7, 3, 5)
+    @test pointer(model(x)) == pointer(x)
+end
