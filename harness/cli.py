@@ -237,10 +237,10 @@ def envs_list(as_json: Json = False) -> None:
             ]
         )
         return
-    table = _table("environment", "MB", "packages")
+    table = _table("environment", "MB", "packages", "folder")
     for one in found:
-        packages = ", ".join(f"{package} {version}" for package, version in one.packages.items())
-        table.add_row(one.name, f"{one.bytes / 1e6:.0f}", packages if one.whole else "left by a process that was ended")
+        packages = str(len(one.packages)) if one.whole else "left by a process that was ended, or being made"
+        table.add_row(one.name, f"{one.bytes / 1e6:.0f}", packages, str(one.folder))
     _print_table(table)
 
 

@@ -26,8 +26,8 @@ _QUIETLY = ("--no-input", "--disable-pip-version-check", "--only-binary=:all:", 
 #: Bytes on the disk of packages that take much of it, roughly; others are taken for OTHER each.
 _LARGE = {"torch": 0.9e9, "tensorflow": 1.9e9, "tensorflow-cpu": 1.2e9, "jaxlib": 0.4e9, "scipy": 0.1e9}
 _OTHER = 0.02e9
-#: What PyTorch takes with the libraries of CUDA that its builds for Linux ask for: to fetch, and on the disk.
-_CUDA_FETCHED, _CUDA_ON_DISK = 3.5e9, 7.5e9
+#: What PyTorch takes on the disk with the libraries of CUDA that its builds for Linux ask for (2.8: 6.9 GB).
+_WITH_CUDA = 7.0e9
 
 
 @dataclass(frozen=True)
@@ -131,11 +131,11 @@ def check_size(pins: Sequence[Pin], folder: Path, what: str) -> None:
     cuda = [pin for pin in pins if pin.name.startswith(("nvidia-", "cuda-"))]
     if cuda and os.environ.get(CUDA_VARIABLE) != "1":
         raise UnavailableError(
-            f"{_cannot(f'{what} made')}: its PyTorch comes with CUDA here ({len(cuda)} packages of NVIDIA, about "
-            f"{_CUDA_FETCHED / 1e9:.1f} GB to fetch and {_CUDA_ON_DISK / 1e9:.1f} GB on the disk), and nothing was fetched; "
+            f"{_cannot(f'{what} made')}: its PyTorch comes with CUDA here ({len(cuda)} packages of NVIDIA, "
+            f"gigabytes to fetch and about {_WITH_CUDA / 1e9:.0f} GB on the disk), and nothing of it was installed; "
             f"let PIP_EXTRA_INDEX_URL name an index of CPU builds, or allow it by {CUDA_VARIABLE}=1"
         )
-    needed = (_CUDA_ON_DISK if cuda else 0.0) + sum(_LARGE.get(pin.name, _OTHER) for pin in pins if pin not in cuda)
+    needed = _WITH_CUDA if cuda else sum(_LARGE.get(pin.name, _OTHER) for pin in pins)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UnavailableError(
