@@ -23,8 +23,16 @@ end
 end
 
 @testset "a byte changed anywhere ends in an answer or in one of our errors" begin
-    whole = relu_model()
-    for at in eachindex(whole), byte in (0x00, 0x7f, 0xff)
+    body = onnx_graph(
+        [onnx_node("Add", ["sum", "w"], "more")],
+        [onnx_value("step", "int64", []), onnx_value("keep", "bool", []), onnx_value("sum")],
+        [onnx_value("keep", "bool", []), onnx_value("more")], [onnx_tensor("w", Float32[1, 2])]
+    )
+    loop = onnx_model(
+        [onnx_node("Loop", ["times", "", "x"], "y"; body=body)], [onnx_value("x")], [onnx_value("y")],
+        [onnx_tensor("times", fill(2))]
+    )
+    for whole in (relu_model(), loop), at in eachindex(whole), byte in (0x00, 0x7f, 0xff)
         changed = copy(whole)
         changed[at] = byte
         ended = try

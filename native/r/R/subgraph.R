@@ -33,6 +33,8 @@ lift_initializers <- function(graph) {
   if (!any(vapply(graph$nodes, function(node) length(graph_attributes(node)) > 0L, NA))) return(graph)
   lifted <- list()
   taken <- new.env()
+  # A variable of R has a name that is not empty.
+  key <- function(name) paste0("=", name)
   # The names of a graph's own values among those of all graphs.
   take <- function(graph) {
     outputs <- unlist(lapply(graph$nodes, `[[`, "outputs"))
@@ -40,11 +42,11 @@ lift_initializers <- function(graph) {
     stats::setNames(vapply(own, function(name) {
       unique <- name
       number <- 1
-      while (exists(unique, envir = taken, inherits = FALSE)) {
+      while (exists(key(unique), envir = taken, inherits = FALSE)) {
         number <- number + 1
         unique <- paste0(name, "#", number)
       }
-      assign(unique, TRUE, envir = taken)
+      assign(key(unique), TRUE, envir = taken)
       unique
     }, ""), own)
   }

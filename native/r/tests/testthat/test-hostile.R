@@ -28,14 +28,24 @@ test_that("a file cut anywhere is refused, never half-read", {
 })
 
 test_that("a byte changed anywhere ends in an answer or in one of our errors", {
-  whole <- relu_model()
-  for (at in seq_along(whole)) {
-    for (byte in as.raw(c(0, 127, 255))) {
-      changed <- replace(whole, at, byte)
-      expect_true(tryCatch({
-        read_bytes(changed)
-        TRUE
-      }, onnx_error = function(e) !grepl("\n", conditionMessage(e))))
+  body <- onnx_graph(
+    list(onnx_node("Add", c("sum", "w"), "more")),
+    list(onnx_value("step", "int64", list()), onnx_value("keep", "bool", list()), onnx_value("sum")),
+    list(onnx_value("keep", "bool", list()), onnx_value("more")), list(onnx_tensor("w", c(1, 2)))
+  )
+  loop <- onnx_model(
+    list(onnx_node("Loop", c("times", "", "x"), "y", body = body)), list(onnx_value("x")), list(onnx_value("y")),
+    list(onnx_tensor("times", 2, "int64", scalar = TRUE))
+  )
+  for (whole in list(relu_model(), loop)) {
+    for (at in seq_along(whole)) {
+      for (byte in as.raw(c(0, 127, 255))) {
+        changed <- replace(whole, at, byte)
+        expect_true(tryCatch({
+          read_bytes(changed)
+          TRUE
+        }, onnx_error = function(e) !grepl("\n", conditionMessage(e))))
+      }
     }
   }
 })
