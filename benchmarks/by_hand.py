@@ -18,8 +18,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from harness.models.spec import ModelSpec
 
 BATCH = 256
 THREADS = "1"
@@ -83,6 +87,16 @@ print(json.dumps({"seconds": seconds, "max": found.max_abs, "agree": agree}))
 """
 
 
+def drawn_weights(spec: ModelSpec, random: np.random.Generator) -> dict[str, Any]:
+    """Weights and statistics of a model that was never trained, by canonical name."""
+    weights = {}
+    for parameter in spec.parameters:
+        spread = (1 / np.prod(parameter.shape[1:])) ** 0.5 if parameter.role == "weight" else 0.1
+        values = random.normal(0, spread, parameter.shape)
+        weights[parameter.name] = (abs(values) + 0.5 if parameter.role == "variance" else values).astype(np.float32)
+    return weights
+
+
 def prepare(folder: Path, samples: int) -> None:
     """An untrained TempCNN of the usual size, exported, and random inputs (sample, band, time)."""
     from safetensors.numpy import save_file
@@ -93,12 +107,7 @@ def prepare(folder: Path, samples: int) -> None:
 
     random = np.random.default_rng(0)
     spec = tempcnn.build(bands=13, dates=45, classes=9)
-    weights = {}
-    for parameter in spec.parameters:
-        spread = (1 / np.prod(parameter.shape[1:])) ** 0.5 if parameter.role == "weight" else 0.1
-        values = random.normal(0, spread, parameter.shape)
-        weights[parameter.name] = (abs(values) + 0.5 if parameter.role == "variance" else values).astype(np.float32)
-    save_file(weights, folder / "weights.safetensors")
+    save_file(drawn_weights(spec, random), folder / "weights.safetensors")
     save_file({"x": random.normal(size=(samples, 13, 45)).astype(np.float32)}, folder / "inputs.safetensors")
     (folder / "model.json").write_text(spec.to_json())
     (folder / "metadata.json").write_text("{}")
