@@ -149,7 +149,7 @@ class Execution:
         # One more than the steps: comparing and reporting comes after them.
         self._listener.planned(len(self._plan.steps) + 1)
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            workers = Workers(Path(scratch), self._threads)
+            workers = Workers(Path(scratch), self._threads, memory_limit=self._limits.memory_bytes)
             try:
                 for step in self._plan.steps:
                     started = time.perf_counter()

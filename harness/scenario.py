@@ -245,10 +245,18 @@ def _timing_switch(value: Any) -> Any:
 
 
 class LimitsSection(_Section):
-    """Seconds that one request to a worker may take before its cell is given up."""
+    """What one request to a worker may take, of time and of memory, before its cell is given up."""
 
     request_seconds: float = Field(default=900.0, gt=0)
     training_seconds: float = Field(default=7200.0, gt=0)
+    memory_gb: float | None = Field(
+        default=None, gt=0, description="memory that a worker may hold, in 10^9 bytes; any if left out"
+    )
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """The limit of memory in bytes."""
+        return None if self.memory_gb is None else self.memory_gb * 1e9
 
 
 class PortSection(_Section):

@@ -20,9 +20,10 @@ Progress = Callable[[dict[str, Any]], None]
 class Workers:
     """The running workers of one run, one per runtime, started when first asked for and again after a death."""
 
-    def __init__(self, logs: Path, threads: int) -> None:
+    def __init__(self, logs: Path, threads: int, *, memory_limit: float | None = None) -> None:
         self.logs = logs
         self.threads = threads
+        self.memory_limit = memory_limit
         self.start_seconds: dict[str, float] = {}
         self.busy_seconds: dict[str, float] = {}
         self.starts: dict[str, int] = {}
@@ -49,7 +50,10 @@ class Workers:
             worker.close()
         started = time.perf_counter()
         worker = Worker.start(
-            registry.runtime(runtime), self.logs / f"{runtime.replace('/', '-')}.log", threads=self.threads
+            registry.runtime(runtime),
+            self.logs / f"{runtime.replace('/', '-')}.log",
+            threads=self.threads,
+            memory_limit=self.memory_limit,
         )
         self._running[runtime] = worker
         worker.request("describe", timeout=min(timeout, 300.0))

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import BadInputError, UnavailableError, UnsupportedError, WorkerError
 from harness.runtimes.environments import command, environment
+from harness.runtimes.memory import resident_bytes
 from harness.runtimes.registry import ready
 from harness.runtimes.row import Runtime
 
@@ -24,6 +25,8 @@ MAX_LINE = 1 << 20
 #: Seconds that each step of ending a worker is given before the next, harsher one.
 GRACE = 2.0
 LOG_TAIL_LINES = 12
+#: Seconds between two looks at the memory of a worker that has a limit.
+WATCH = 0.1
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -44,6 +47,8 @@ class Worker:
     def __init__(self, row: Runtime, process: subprocess.Popen[bytes], requests: int, answers: int, log: Path) -> None:
         self.runtime = row
         self.log = log
+        #: Bytes of memory that it may hold while it works on a request, its children included; None: any number.
+        self.memory_limit: float | None = None
         #: Seconds from starting the process to its first answer; None until then.
         self.start_seconds: float | None = None
         self._process = process
@@ -56,8 +61,10 @@ class Worker:
         self._started = time.perf_counter()
 
     @classmethod
-    def start(cls, row: Runtime, log: Path, *, threads: int = 1) -> Worker:
+    def start(cls, row: Runtime, log: Path, *, threads: int = 1, memory_limit: float | None = None) -> Worker:
         """Start a runtime's worker; what its libraries print is appended to ``log``. Makes its environment at first use.
+
+        With ``memory_limit``, in bytes, it is ended where it holds more while a request is under way.
 
         Raises UnavailableError where the runtime is not installed, WorkerError where it cannot be started.
         """
@@ -90,7 +97,9 @@ class Worker:
             os.close(write_answer)
         os.set_blocking(write_request, False)
         os.set_blocking(read_answer, False)
-        return cls(row, process, write_request, read_answer, log)
+        worker = cls(row, process, write_request, read_answer, log)
+        worker.memory_limit = memory_limit
+        return worker
 
     @property
     def alive(self) -> bool:
@@ -192,8 +201,12 @@ class Worker:
             if len(self._buffer) > MAX_LINE:
                 raise self._broken(f"answered '{request}' with a line of over {MAX_LINE} bytes")
             remaining = deadline - time.monotonic()
-            if remaining <= 0 or not poll.poll(remaining * 1000):
-                raise self._broken(f"hung: no answer to '{request}' within its limit; the worker was ended")
+            wait = remaining if self.memory_limit is None else min(remaining, WATCH)
+            if remaining <= 0 or not poll.poll(wait * 1000):
+                if remaining <= wait:
+                    raise self._broken(f"hung: no answer to '{request}' within its limit; the worker was ended")
+                self._check_memory(request)
+                continue
             try:
                 chunk = os.read(self._answers, 1 << 16)
             except BlockingIOError:
@@ -210,6 +223,15 @@ class Worker:
         if not isinstance(answer, dict):
             raise self._broken(f"answered '{request}' with a line that is not a JSON object: {line[:80]!r}")
         return answer
+
+    def _check_memory(self, request: str) -> None:
+        """Raises WorkerError where the worker holds more than it may."""
+        held = resident_bytes(self._process.pid)
+        if self.memory_limit is not None and held > self.memory_limit:
+            raise self._broken(
+                f"held {held / 1e9:.2f} GB of memory while it was asked '{request}', past its limit of "
+                f"{self.memory_limit / 1e9:g} GB (limits.memory_gb); the worker was ended"
+            )
 
     def _result(self, answer: dict[str, Any], request: str) -> dict[str, Any]:
         if answer.get("ok") is True and isinstance(answer.get("result"), dict):

@@ -103,6 +103,27 @@ def test_a_broken_worker_is_one_error_and_then_gone(start: Start, body: str, wor
         worker.request("load")
 
 
+def test_a_worker_past_its_memory_is_ended_and_says_so_while_one_within_it_goes_on(start: Start) -> None:
+    body = "held = b'x' * (400 if i == 2 else 1) * 1_000_000; time.sleep(0.5); answer(id=i, ok=True, result={})"
+    worker = start(body)
+    worker.memory_limit = 0.3e9
+    assert worker.request("load") == {}
+    with pytest.raises(WorkerError) as caught:
+        worker.request("export")
+    assert caught.value.what.endswith(
+        "while it was asked 'export', past its limit of 0.3 GB (limits.memory_gb); the worker was ended"
+    )
+    assert not worker.alive
+
+
+def test_memory_is_that_of_all_the_processes_of_a_worker(start: Start) -> None:
+    child = "import time; held = b'x' * 400_000_000; time.sleep(60)"
+    worker = start(f"subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)")
+    worker.memory_limit = 0.3e9
+    with pytest.raises(WorkerError, match=r"limits\.memory_gb"):
+        worker.request("export", timeout=20.0)
+
+
 def test_the_log_tail_comes_with_the_error(start: Start) -> None:
     worker = start("print('last words', flush=True); sys.exit(7)")
     with pytest.raises(WorkerError) as caught:
