@@ -178,20 +178,36 @@ def _training(results: Results) -> list[tuple[Part, ...]]:
 
 
 def _exports(results: Results) -> list[tuple[Part, ...]]:
-    ways = []
+    by_versions: dict[str, list[str]] = {}
     for label, export in sorted(results.manifest.exports.items()):
         how = str(export.get("exporter") or export.get("route") or label)
         opset = f", opset {export['opset']}" if export.get("opset") is not None else ""
         state = export.get("folded")
         folded = f", batch normalisation {'folded' if state else 'kept'}" if isinstance(state, bool) else ""
-        ways.append(f"{how}{opset}{folded}")
-    if not ways:
+        versions = export.get("versions")
+        known = _versions(versions) if isinstance(versions, dict) else ""
+        by_versions.setdefault(known, []).append(f"{how}{opset}{folded}")
+    if not by_versions:
         return []
-    versions: dict[str, str] = {}
+    begun = f"It was exported to ONNX in {counted(sum(map(len, by_versions.values())), 'way')}"
+    if not _one_set(results):
+        groups = [f"by {known or 'unknown versions'}: {'; '.join(ways)}" for known, ways in by_versions.items()]
+        return [(f"{begun}: {'; '.join(groups)}.",)]
+    versions = {}
     for export in results.manifest.exports.values():
         versions |= export["versions"] if isinstance(export.get("versions"), dict) else {}
     tail = f" ({_versions(versions)})" if versions else ""
-    return [(f"It was exported to ONNX in {counted(len(ways), 'way')}{tail}: {'; '.join(ways)}.",)]
+    return [(f"{begun}{tail}: {'; '.join(way for ways in by_versions.values() for way in ways)}.",)]
+
+
+def _one_set(results: Results) -> bool:
+    """Whether every package of the exporters has one version in all of them."""
+    told: dict[str, str] = {}
+    for export in results.manifest.exports.values():
+        for package, version in (export.get("versions") or {}).items():
+            if told.setdefault(package, version) != version:
+                return False
+    return True
 
 
 def _runtimes(results: Results) -> list[tuple[Part, ...]]:

@@ -169,3 +169,18 @@ def test_the_section_is_in_both_pages(report):
     for page in (report.html.read_text(), report.markdown.read_text()):
         assert "Methods, ready to use" in page
         assert "@article{pelletier2019temporal," in page
+
+
+def test_exporters_of_several_versions_are_told_apart(tmp_path):
+    results = read_results(write_results(tmp_path))
+    labels = sorted(results.manifest.exports)
+    assert len(labels) > 1
+    exports = {
+        label: {**results.manifest.exports[label], "versions": {"torch": version}}
+        for label, version in zip(labels, ["2.8.0"] + ["2.13.0"] * (len(labels) - 1), strict=True)
+    }
+    text = methods(changed(tmp_path, exports=exports)).text()
+    assert "by torch 2.8.0: " in text
+    assert "; by torch 2.13.0: " in text
+    same = {label: {**export, "versions": {"torch": "2.8.0"}} for label, export in exports.items()}
+    assert f"in {len(labels)} ways (torch 2.8.0): " in methods(changed(tmp_path, exports=same)).text()
