@@ -50,8 +50,6 @@ def must_export_onnx(route: str) -> None:
 
 def must_know(opset: int) -> None:
     """Raises Unsupported where no exporter can know an opset: PyTorch's newer one writes another without a word."""
-    import onnx
-
     newest = onnx.defs.onnx_opset_version()
     if opset > newest:
         raise Unsupported(f"opset {opset} is not known to onnx {onnx.__version__}, whose newest is {newest}")
