@@ -25,8 +25,8 @@ CONTROL = LOOPS | {"If"}
 
 
 def bodies(node: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Graphs inside of a node, as the worker contract tells it, by the name of their attribute."""
-    for name, value in (node.get("attributes") or {}).items():
+    """Graphs inside of a node, as the worker contract tells it, in the order of the names of their attributes."""
+    for name, value in sorted((node.get("attributes") or {}).items(), key=lambda attribute: attribute[0]):
         for entry in value if isinstance(value, list) else [value]:
             if isinstance(entry, Mapping) and isinstance(entry.get("graph"), Mapping):
                 yield name, entry["graph"]

@@ -121,8 +121,13 @@ def _with_subgraphs(graph: GraphProto) -> Iterator[GraphProto]:
         yield from _subgraphs(node)
 
 
+def by_name(node: NodeProto) -> list[AttributeProto]:
+    """The attributes of a node by name: their order in a file is whoever's wrote it, and no runtime keeps it."""
+    return sorted(node.attribute, key=lambda attribute: attribute.name)
+
+
 def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    for attribute in node.attribute:
+    for attribute in by_name(node):
         if attribute.type == AttributeProto.GRAPH:
             yield from _with_subgraphs(attribute.g)
         for graph in attribute.graphs:

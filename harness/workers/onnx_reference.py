@@ -25,7 +25,7 @@ from harness.workers.engine import (
 )
 from harness.workers.onnx_cut import Cutter
 from harness.workers.onnx_double import widen
-from harness.workers.onnx_file import inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
+from harness.workers.onnx_file import by_name, inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
 from harness.workers.onnx_reference_operators import OPERATORS
 from harness.workers.onnx_structure import structure
 
@@ -96,7 +96,7 @@ def _evaluators(evaluator: ReferenceEvaluator) -> Iterator[ReferenceEvaluator]:
     """An evaluator and those of the graphs inside of its nodes, in the order of the file."""
     yield evaluator
     for node in evaluator.rt_nodes_:
-        for attribute in node.onnx_node.attribute:
+        for attribute in by_name(node.onnx_node):
             if attribute.type == onnx.AttributeProto.GRAPH:
                 yield from _evaluators(getattr(node, attribute.name))
 

@@ -136,3 +136,24 @@ def passing_through(path: Path) -> Path:
         {"y": (np.float32, ["n", 1000])},
         {"one": np.array([1.0], np.float32)},
     )
+
+
+def weights_in_branches(path: Path) -> Path:
+    """``y = x + w`` where the condition c holds, else ``y = x * w``: each branch of the If has a tensor w of its own."""
+    from onnx import TensorProto, helper
+
+    def branch(operator: str, values: Array) -> Any:
+        weight = TensorProto(name="w", dims=values.shape, raw_data=values.tobytes(), data_type=TensorProto.FLOAT)
+        made = helper.make_tensor_value_info(operator, TensorProto.FLOAT, [6])
+        return helper.make_graph([helper.make_node(operator, ["x", "w"], [operator])], operator, [], [made], [weight])
+
+    branches = {
+        "then_branch": branch("Add", HARD_BITS.view(np.float32)),
+        "else_branch": branch("Mul", np.arange(6, dtype=np.float32)),
+    }
+    return write_model(
+        path,
+        [("If", ["c"], ["y"], branches)],
+        {"c": (np.bool_, []), "x": (np.float32, [6])},
+        {"y": (np.float32, [6])},
+    )

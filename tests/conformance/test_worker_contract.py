@@ -278,6 +278,28 @@ def test_parameters_come_back_bit_for_bit(runtime: str, worker: Worker, tmp_path
 
 
 @onnx_runtimes
+def test_parameters_of_graphs_inside_of_nodes_are_held_too(runtime: str, worker: Worker, tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    path = small_models.weights_in_branches(tmp_path / "model.onnx")
+    try:
+        load(worker, path)
+    except UnsupportedError as error:
+        pytest.skip(f"{runtime} refuses If by name: {error.what}")
+    worker.request("parameters", outputs=str(tmp_path / "parameters.safetensors"), timeout=LIMIT)
+    held = read_tensors(tmp_path / "parameters.safetensors")
+    # By the names of the attributes, else_branch comes first; the second of equal names is told apart.
+    graph_of = {attribute.name: attribute.g for attribute in onnx.load(path).graph.node[0].attribute}
+    for name, attribute in (("w", "else_branch"), ("w#2", "then_branch")):
+        assert held[name].tobytes() == numpy_helper.to_array(graph_of[attribute].initializer[0]).tobytes()
+    assert len(held) == 2
+    x = np.array([1, -2, 3, -4, 5, -6], np.float32)
+    found, _ = predict(worker, tmp_path, {"c": np.array(False), "x": x})
+    assert np.array_equal(found["y"], x * np.arange(6, dtype=np.float32))
+
+
+@onnx_runtimes
 def test_structure_tells_nodes_and_hashes_of_the_file(runtime: str, worker: Worker, tmp_path: Path) -> None:
     path = small_models.hard_bits(tmp_path / "model.onnx")
     worker.request("structure", path=str(path), outputs=str(tmp_path / "structure.json"), timeout=LIMIT)

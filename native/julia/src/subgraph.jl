@@ -18,7 +18,7 @@ with_subgraphs(graph::GraphMessage) = reduce(
 
 The parsed graph with the initializers of its subgraphs among its own; in their place a subgraph has `held`. They keep their names.
 Where several graphs use one and the same, which ONNX allows beside each other, the second and those after it become `name#2`, and
-so on, in the order of the file.
+so on, in the order of the file's nodes and by the names of their attributes.
 """
 function lift_initializers(graph::GraphMessage)
     any(node -> !isempty(subgraphs(node)), graph.nodes) || return graph
@@ -56,7 +56,10 @@ end
 function lift_from_nodes!(lifted, taken, nodes)
     map(nodes) do node
         isempty(subgraphs(node)) && return node
-        attributes = Pair{String,Any}[name => lift_from!(lifted, taken, value) for (name, value) in node.attributes]
+        # By name: their order in a file is whoever's wrote it.
+        attributes = Pair{String,Any}[
+            name => lift_from!(lifted, taken, value) for (name, value) in sort(node.attributes; by=first)
+        ]
         NodeMessage(node.name, node.operator, node.domain, node.inputs, node.outputs, attributes)
     end
 end

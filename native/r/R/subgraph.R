@@ -6,9 +6,10 @@
 # to know nothing of subgraphs. Its initializers become initializers of the main
 # graph, which it captures: they are read once, however often it runs.
 
-# The attributes of a parsed node that are graphs.
+# The attributes of a parsed node that are graphs, by name: their order in a file is whoever's wrote it.
 graph_attributes <- function(node) {
-  names(node$attributes)[vapply(node$attributes, function(a) is.list(a) && !is.null(a$graph), NA)]
+  held <- vapply(node$attributes, function(a) is.list(a) && !is.null(a$graph), NA)
+  sort(as.character(names(node$attributes)[held]), method = "radix")
 }
 
 all_names <- function(graph) {
@@ -25,7 +26,7 @@ all_names <- function(graph) {
 #'
 #' They keep their names. Where several graphs use one and the same, which ONNX
 #' allows beside each other, the second and those after it become `name#2`, and so
-#' on, in the order of the file.
+#' on, in the order of the file's nodes and by the names of their attributes.
 #' @return the parsed graph: `initializers` are those of the whole file, and a
 #'   subgraph has, in their place, `held`: their names here, named by its own.
 #' @noRd
