@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,12 @@ DOCUMENT: dict[str, Any] = {
         "hyperparameters": {"filters": [4, 3], "kernels": [3, 1], "momentum": 0.1},
     },
     "source": {"training": {"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "loss": "bce"}},
-    "routes": ["safetensors", {"route": "torch-script", "opset": 17}],
-    "targets": ["python/pytorch", "python/onnxruntime", "r/base"],
+    "routes": ["safetensors", {"route": "torch-script", "opset": 17}, "torch-scan"],
+    "targets": ["python/pytorch", "python/onnxruntime", "python/onnx2torch", "r/base"],
     "probe": {"samples": 16},
     "evaluate": 20,
     "layers": False,
+    "expect": {"default": "equivalent", "python/onnx2torch": "unsupported"},
 }
 
 
@@ -63,6 +65,36 @@ def test_every_cell_that_can_run_is_as_expected(nowcast: Workplace) -> None:
     assert found["head"] == "sigmoid"
 
 
+def test_time_that_is_kept_is_one_scan_per_layer_with_the_sources_parameters(nowcast: Workplace) -> None:
+    cells = {(cell["route"], cell["target"]): cell for cell in read(nowcast, "cells.json")}
+    found = cells["torch-scan", "python/onnxruntime"]
+    assert found["verdict"] in ("identical", "equivalent")
+    assert {row["relation"] for row in found["parameters"]["rows"]} == {"equal"}
+    assert (found["structure"]["loops"], found["structure"]["steps"]) == ({"Scan": 2}, 1)
+    unrolled = cells["torch-script", "python/onnxruntime"]["structure"]
+    assert (unrolled["loops"], unrolled["steps"]) == ({}, 2)
+    with (nowcast.results / "tables" / "structure.csv").open() as file:
+        rows = {row["route"]: row for row in csv.DictReader(file)}
+    assert rows["torch-scan-opset18-folded"]["time"] == "2 × Scan"
+    assert rows["torch-script-opset17-folded"]["time"] == "unrolled, 2 steps"
+    assert {row["frozen"] for row in rows.values() if row["nodes"]} == {"none"}
+    assert (nowcast.results / "figures" / "node_counts.svg").exists()
+
+
+@pytest.mark.skipif(find_spec("onnx2torch") is None, reason="the package onnx2torch is not installed")
+def test_back_in_pytorch_every_step_has_weights_of_its_own(nowcast: Workplace) -> None:
+    cells = {(cell["route"], cell["target"]): cell for cell in read(nowcast, "cells.json")}
+    found = cells["torch-script", "python/onnx2torch"]
+    assert found["verdict"] in ("identical", "equivalent")
+    held = found["parameters"]
+    assert (held["verdict"], held["copies"]) == ("identical", 2)
+    assert held["target_count"] - held["copied_count"] == held["source_count"]
+    assert f"{held['source_count']:,} parameters in 2 copies" in (nowcast.results / "report.md").read_text()
+    refused = cells["torch-scan", "python/onnx2torch"]
+    assert refused["verdict"] == "unsupported"
+    assert refused["error"] == "python/onnx2torch: onnx2torch has no converter for Scan 16"
+
+
 @needs_r
 def test_plain_r_gives_the_same_forecast(nowcast: Workplace) -> None:
     cells = read(nowcast, "cells.json")
@@ -70,6 +102,10 @@ def test_plain_r_gives_the_same_forecast(nowcast: Workplace) -> None:
     assert found["verdict"] == "equivalent"
     assert found["runtime_comparison"]["rms_ratio"] <= 1.5
     assert found["route_comparison"]["oracle_agreement"] < 1e-10
+    # It is the second implementation of Scan too.
+    scanned = next(cell for cell in cells if (cell["route"], cell["target"]) == ("torch-scan", "r/base"))
+    assert scanned["verdict"] == "equivalent"
+    assert scanned["route_comparison"]["oracle_agreement"] < 1e-10
 
 
 def test_errors_by_step_are_told_with_persistence_beside_them(nowcast: Workplace) -> None:

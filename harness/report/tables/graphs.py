@@ -10,7 +10,7 @@ from typing import Any
 from harness.compare.loops import in_words
 from harness.models.spec import ModelSpec
 from harness.report.document import Column, Table
-from harness.report.formatting import integer, listed
+from harness.report.formatting import integer
 from harness.report.results import Results
 
 
@@ -103,13 +103,15 @@ def copies_note(results: Results) -> str:
         if cell.parameters is not None and cell.parameters.copies > 1
     }
     parts = [
-        f"via {label}: {integer(found.target_count - found.copied_count)} parameters in {found.copies} copies, "
+        f"{label} has {integer(found.target_count - found.copied_count)} parameters in {found.copies} copies, "
         f"{integer(found.target_count)} scalars in all"
         for label, found in sorted(said.items())
     ]
     if not parts:
         return ""
-    return f"Weights are held once for every step of an unrolled loop {listed(parts)}. Copies are told by their bits."
+    return (
+        f"Weights are held once for every step of an unrolled loop: {'; '.join(parts)}. Copies are told by their bits."
+    )
 
 
 def _tensors(tensors: Any) -> str | None:
