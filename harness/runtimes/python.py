@@ -8,6 +8,7 @@ import importlib.util
 import sys
 
 from harness.runtimes.locked_environment import LOCK_NAME, LockedEnvironment
+from harness.runtimes.resolution import CUDA_VARIABLE
 from harness.runtimes.row import Availability, Runtime
 
 #: Distributions that bring a module under other names than its own.
@@ -42,7 +43,9 @@ def availability(row: Runtime) -> Availability:
 def _in_environment(row: Runtime, environment: LockedEnvironment) -> Availability:
     if not environment.made:
         not_yet = "its environment is not made yet, which the first run that names it does"
-        return Availability(False, {}, environment.not_made or not_yet, row.install)
+        consent = f"python -m harness prepare --allow-cuda {row.name}"
+        install = consent if CUDA_VARIABLE in environment.not_made else row.install
+        return Availability(False, {}, environment.not_made or not_yet, install)
     held = environment.packages
     versions = {"python": ".".join(str(part) for part in sys.version_info[:3])}
     for package in row.packages:

@@ -131,7 +131,7 @@ def check_size(pins: Sequence[Pin], folder: Path, what: str) -> None:
     cuda = [pin for pin in pins if pin.name.startswith(("nvidia-", "cuda-"))]
     if cuda and os.environ.get(CUDA_VARIABLE) != "1":
         raise UnavailableError(
-            f"{_cannot(f'{what} made')}: its PyTorch comes with CUDA here ({len(cuda)} packages of NVIDIA, "
+            f"{_cannot(f'{what} made')}: its PyTorch comes with CUDA here (packages of NVIDIA: {len(cuda)}; "
             f"gigabytes to fetch and about {_WITH_CUDA / 1e9:.0f} GB on the disk), and nothing of it was installed; "
             f"let PIP_EXTRA_INDEX_URL name an index of CPU builds, or allow it by {CUDA_VARIABLE}=1"
         )

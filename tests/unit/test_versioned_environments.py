@@ -182,6 +182,23 @@ def test_cuda_is_fetched_only_where_somebody_allows_it(tmp_path: Path, monkeypat
         check_size(pins, tmp_path, "the environment x")
 
 
+def test_who_was_not_allowed_cuda_is_told_how_to_allow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_wheel(tmp_path / "wheels", "tinyengine", "2.0.0", ("nvidia-tiny",))
+    write_wheel(tmp_path / "wheels", "nvidia-tiny", "12.1")
+    monkeypatch.delenv(resolution.CUDA_VARIABLE, raising=False)
+    row, own = in_version("2.0")
+    here = ready(row)
+    assert (here.installed, own.made) == (False, False)
+    assert "packages of NVIDIA: 1" in here.reason
+    assert here.install == "python -m harness prepare --allow-cuda python/tiny@2.0"
+    monkeypatch.setattr(locked_environment, "_NOT_MADE", {})
+    monkeypatch.setenv(resolution.CUDA_VARIABLE, "1")
+    usage = resolution.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(resolution.shutil, "disk_usage", lambda path: usage._replace(free=10**11))
+    assert ready(row).installed
+    assert own.packages["nvidia-tiny"] == "12.1"
+
+
 def test_one_that_was_killed_while_it_made_one_leaves_nothing_that_is_taken_for_whole(cache: Path) -> None:
     own = in_version("1.0")[1]
     code = (
