@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.models.spec import ModelSpec
 from harness.workers.engine import BadInput, Precision
-from harness.workers.keras_model import SETTINGS
+from harness.workers.keras_model import round_settings
 from harness.workers.model_files import native_module
 
 
@@ -36,10 +36,7 @@ def load(path: Path, spec: ModelSpec, precision: Precision) -> keras.Model:
             for weight, target in zip(model.weights, wide.weights, strict=True)
         ]
     )
-    for layer in wide.layers:
-        for name in SETTINGS:
-            if isinstance(value := getattr(layer, name, None), float):
-                setattr(layer, name, float(np.float32(value)))
+    round_settings(wide)
     return wide
 
 

@@ -15,7 +15,7 @@ from harness.workers.engine import Array, BadInput, Precision, Unsupported
 from harness.workers.model_files import check_parameters, native_module
 
 #: Numbers that layers hold beside their variables and compute with.
-SETTINGS = ("epsilon", "negative_slope", "slope")
+_SETTINGS = ("epsilon", "negative_slope", "slope")
 
 #: What layers of Keras must know of their inputs when they are made, and the axis whose size it is.
 _FRAME = {"rows": "row", "columns": "column"}
@@ -63,12 +63,17 @@ def build(spec: ModelSpec, precision: Precision = "float32") -> keras.Model:
         keras.config.set_floatx(before[0])
         keras.config.set_dtype_policy(before[1])
     if precision == "float64":
-        # Activations inside of layers are layers, too.
-        for layer in model._flatten_layers():
-            for name in SETTINGS:
-                if isinstance(value := getattr(layer, name, None), float):
-                    setattr(layer, name, float(np.float32(value)))
+        round_settings(model)
     return model
+
+
+def round_settings(model: keras.Model) -> None:
+    """Numbers that layers hold beside their variables, rounded to float32: in float32 they act as such."""
+    # Activations inside of layers are layers, too.
+    for layer in model._flatten_layers():
+        for name in _SETTINGS:
+            if isinstance(value := getattr(layer, name, None), float):
+                setattr(layer, name, float(np.float32(value)))
 
 
 def fill(model: keras.Model, spec: ModelSpec, arrays: dict[str, Array], where: str) -> None:

@@ -28,9 +28,10 @@ X = np.random.default_rng(1).standard_normal((9, 3, 8)).astype(np.float32)
 TENSORFLOW, TORCH = "python/keras-tensorflow", "python/keras-torch"
 
 
-@pytest.fixture(params=["tempcnn", "convlstm"])
+@pytest.fixture(params=["tempcnn", "thesis-keras", "demetrakopoulos"])
 def spec(request: pytest.FixtureRequest, small_spec: ModelSpec) -> ModelSpec:
-    return small_spec if request.param == "tempcnn" else small("thesis-keras", slope=0.3)
+    """``demetrakopoulos`` has activations inside of its recurrent layers, with slopes of their own."""
+    return small_spec if request.param == "tempcnn" else small(request.param, slope=0.3)
 
 
 def written(worker: Worker, spec: ModelSpec, folder: Path, route: str) -> dict[str, Any]:
