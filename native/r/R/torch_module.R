@@ -106,6 +106,7 @@ torch_nodes <- function(nodes) {
     }
     node[c("run", "plain")] <- row[c("run", "plain")]
     node$numbers <- row$numbers
+    node$either <- row$either
     for (attribute in node$graphs) {
       node$attributes[[attribute]]$nodes <- torch_nodes(node$attributes[[attribute]]$nodes)
     }
@@ -234,11 +235,14 @@ run_torch_node <- function(node, arguments, training) {
         node$training <- training
         node$run(arguments, node)
       } else if (!any(torch_arguments) && length(arguments) && !node$operator %in% c("ConstantOfShape", "Range")) {
-        node$plain(arguments, node)
+        lapply(as_list_of_tensors(node$plain(arguments, node)), plain_number, node$precision)
       } else {
         number <- seq_along(arguments) %in% node$numbers
         arguments[number] <- lapply(arguments[number], as_plain)
-        if (!is_made_plainly(node)) arguments[!number] <- lapply(arguments[!number], as_torch, node$precision)
+        if (!is_made_plainly(node)) {
+          number[node$either] <- TRUE
+          arguments[!number] <- lapply(arguments[!number], as_torch, node$precision)
+        }
         node$training <- training
         node$run(arguments, node)
       }
@@ -248,12 +252,25 @@ run_torch_node <- function(node, arguments, training) {
       stop_kind(kind, one_line(node_title(node), ": ", substr(conditionMessage(e), 1L, 600L)))
     }
   )
-  if (is_torch(results) || !is.null(results$dtype)) results <- list(results)
+  results <- as_list_of_tensors(results)
   if (length(results) < max(0L, which(nzchar(node$outputs)))) {
     stop_unsupported(node_title(node), ": output number ", length(results) + 1L, " is not supported by r/torch")
   }
-  # Only integers and booleans stay plain.
-  lapply(results, function(x) if (is_torch(x) || !is_floating(x$dtype)) x else as_torch(x, node$precision))
+  # Only integers, booleans and what plain_number() lets through stay plain.
+  lapply(results, function(x) {
+    if (is_torch(x) || !is_floating(x$dtype) || isTRUE(x$single)) x else as_torch(x, node$precision)
+  })
+}
+
+as_list_of_tensors <- function(results) if (is_torch(results) || !is.null(results$dtype)) list(results) else results
+
+# A single number computed from integers, such as how far a loop has come, stays plain too, rounded as torch would hold it.
+plain_number <- function(x, precision) {
+  if (length(x$data) == 1L && x$dtype %in% c("float32", "float64")) {
+    if (precision == "float32") x$data <- round_to_dtype(x$data, x$dtype)
+    x$single <- TRUE
+  }
+  x
 }
 
 is_made_plainly <- function(node) node$operator %in% c("Shape", "Size", "EyeLike", "ConstantOfShape", "Range")

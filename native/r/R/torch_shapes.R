@@ -97,6 +97,11 @@ torch_op_gather <- function(inputs, node) {
   x <- inputs[[1L]]
   indices <- inputs[[2L]]
   axis <- resolve_axis(node$attributes$axis, length(x$shape))
+  if (!is_torch(indices)) {
+    # One step of a sequence, as a Loop reads it, needs no copy.
+    if (length(indices$shape) == 0L) return(x$select(axis + 1, checked_index(indices$data, x$shape[axis + 1]) + 1))
+    indices <- as_torch(indices)
+  }
   picked <- torch::torch_index_select(x, axis + 1, torch_index(indices, x$shape[axis + 1])$reshape(-1))
   picked$reshape(c(x$shape[seq_len(axis)], indices$shape, x$shape[seq_along(x$shape) > axis + 1]))
 }

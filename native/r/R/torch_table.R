@@ -9,6 +9,9 @@ torch_number_inputs <- list(
   ReduceSumSquare = 2
 )
 
+# Inputs that stay as they are, tensors of torch or plain ones.
+torch_either_inputs <- list(Gather = 2)
+
 # The table: operator name to row, see operator_table(). `plain` is the operator on plain arrays.
 torch_operator_table <- function() {
   if (is.null(table_cache$torch)) {
@@ -18,6 +21,7 @@ torch_operator_table <- function() {
       row$plain <- row$run
       row$run <- run
       row$numbers <- torch_number_inputs[[name]]
+      row$either <- torch_either_inputs[[name]]
       if (name == "Cast") row$refuse <- torch_refuse_cast
       row
     }, operator_table()[names(runs)], runs, names(runs))
