@@ -1,12 +1,12 @@
 # From a caller's arrays to the graph and back: names, types and shapes checked, batches along the samples.
 
 """
-    check_inputs(graph, inputs)
+    check_inputs(graph, inputs; samples=nothing)
 
 Refuse inputs (a `Dict` of tensors) whose names, ranks or sizes are not those that the model declares; one name of an axis is
-one size throughout.
+one size throughout. `samples` is how many of the inputs' samples are computed at once, where that is not all of them.
 """
-function check_inputs(graph, inputs::AbstractDict)
+function check_inputs(graph, inputs::AbstractDict; samples=nothing)
     expected = [info.name for info in graph.inputs]
     for name in keys(inputs)
         name in expected || name in graph.optional_inputs ||
@@ -19,6 +19,9 @@ function check_inputs(graph, inputs::AbstractDict)
     for info in graph.inputs
         info.shape === nothing && continue
         shape = onnx_shape(inputs[info.name])
+        if samples !== nothing && !isempty(shape)
+            shape = (samples, shape[2:end]...)
+        end
         fits = length(shape) == length(info.shape) && all(zip(info.shape, shape)) do (axis, size)
             axis isa Int ? axis == size : axis isa String && !isempty(axis) ? get!(sizes, axis, size) == size : true
         end
@@ -49,7 +52,7 @@ run_batches(graph::Graph, inputs::AbstractDict, batch_size=nothing) =
     run_batches(part -> run_graph(graph, part), graph, inputs, batch_size)
 
 function run_batches(run_part, graph, inputs::AbstractDict, batch_size=nothing)
-    check_inputs(graph, inputs)
+    foreach(samples -> check_inputs(graph, inputs; samples), batch_lengths(inputs, batch_size))
     run(part) = map(x -> in_precision(x, graph.precision), run_part(part))
     names = [info.name for info in graph.outputs]
     batch_size === nothing && return map(=>, names, run(inputs))
@@ -68,6 +71,15 @@ function run_batches(run_part, graph, inputs::AbstractDict, batch_size=nothing)
         results
     end
     [name => joined([part[k] for part in parts], samples, name) for (k, name) in enumerate(names)]
+end
+
+# The different numbers of samples of the batches that inputs are computed in; `nothing` for inputs that are computed at once.
+function batch_lengths(inputs, batch_size)
+    (batch_size isa Integer && batch_size >= 1) || return [nothing]
+    counts = unique(ndims(x) > 0 ? size(x, ndims(x)) : -1 for x in values(inputs))
+    (length(counts) == 1 && counts[1] > batch_size) || return [nothing]
+    left = counts[1] % batch_size
+    left == 0 ? [batch_size] : [batch_size, left]
 end
 
 # Samples lie one after another in memory.

@@ -110,8 +110,9 @@ tensors_from_user <- function(newdata, model) {
   tensors
 }
 
-# Names, ranks and sizes as the model declares them; one name is one size throughout.
-check_inputs <- function(graph, inputs) {
+# Names, ranks and sizes as the model declares them; one name is one size throughout. `samples`: how many of the inputs'
+# samples are computed at once, where that is not all of them.
+check_inputs <- function(graph, inputs, samples = NULL) {
   infos <- graph$inputs
   expected <- vapply(infos, `[[`, "", "name")
   if (length(inputs) && (is.null(names(inputs)) || anyDuplicated(names(inputs)))) {
@@ -131,17 +132,28 @@ check_inputs <- function(graph, inputs) {
                      shape_of_info(info))
     }
     if (length(x$shape) != length(info$shape)) wrong()
+    shape <- x$shape
+    if (length(shape) && !is.null(samples)) shape[1L] <- samples
     for (k in seq_along(info$shape)) {
       axis <- info$shape[[k]]
       if (is.na(axis)) next
       if (is.character(axis)) {
         if (!nzchar(axis)) next
-        if (is.null(sizes[[axis]])) sizes[[axis]] <- x$shape[k] else if (sizes[[axis]] != x$shape[k]) wrong()
-      } else if (axis != x$shape[k]) {
+        if (is.null(sizes[[axis]])) sizes[[axis]] <- shape[k] else if (sizes[[axis]] != shape[k]) wrong()
+      } else if (axis != shape[k]) {
         wrong()
       }
     }
   }
+}
+
+# The different numbers of samples of the batches that inputs are computed in; NULL for inputs that are computed at once.
+batch_lengths <- function(inputs, batch_size) {
+  if (!is.numeric(batch_size) || length(batch_size) != 1L || is.na(batch_size) || batch_size < 1) return(list(NULL))
+  samples <- unique(vapply(inputs, function(x) if (length(x$shape)) x$shape[1L] else NA_real_, 0))
+  if (length(samples) != 1L || is.na(samples) || samples <= batch_size) return(list(NULL))
+  left <- samples %% batch_size
+  c(list(batch_size), if (left > 0) list(left))
 }
 
 #' Run a graph in batches along axis 0
@@ -149,7 +161,7 @@ check_inputs <- function(graph, inputs) {
 #' @return named list of tensors, rounded to the dtype in which they leave the graph.
 #' @noRd
 run_batches <- function(graph, inputs, batch_size = NULL) {
-  check_inputs(graph, inputs)
+  for (samples in batch_lengths(inputs, batch_size)) check_inputs(graph, inputs, samples)
   finish <- function(results) lapply(results, round_output, graph$precision)
   if (is.null(batch_size)) return(finish(run_graph(graph, inputs)))
   if (!is.numeric(batch_size) || length(batch_size) != 1L || is.na(batch_size) || batch_size < 1) {
