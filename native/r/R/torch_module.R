@@ -110,6 +110,7 @@ torch_nodes <- function(nodes) {
     for (attribute in node$graphs) {
       node$attributes[[attribute]]$nodes <- torch_nodes(node$attributes[[attribute]]$nodes)
     }
+    if (node$operator %in% c("Loop", "Scan")) node$attributes$body <- join_convolutions(node)
     node
   })
 }

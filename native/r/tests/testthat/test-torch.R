@@ -252,3 +252,46 @@ test_that("weights inside of a body are parameters of the module, and the branch
   expect_equal(as.numeric(module$parameters$up$grad), c(1, 2))
   expect_equal(as.numeric(module$parameters$down$grad), c(-3, -4))
 })
+
+test_that("convolutions of one input in a body are joined, and compute what they did", {
+  skip_without_torch()
+  conv <- function(weight, from, to, ...) onnx_node("Conv", c(from, weight), to, name = to, ...)
+  body <- onnx_graph(
+    list(
+      conv("w1", "s", "a", pads = ints(1, 1)), conv("w2", "s", "b", pads = ints(1, 1)), onnx_node("Add", c("a", "b"), "t"),
+      # Another padding, another input, and a weight that changes: these stay by themselves.
+      conv("w1", "s", "c", pads = ints(2, 0)), conv("w1", "t", "d", pads = ints(1, 1)), conv("u", "s", "e", pads = ints(1, 1)),
+      onnx_node("Sum", c("c", "d", "e", "t"), "all"), onnx_node("Tanh", "all", "next"), onnx_node("Neg", "u", "v")
+    ),
+    list(onnx_value("step", "int64", list()), onnx_value("keep", "bool", list()), onnx_value("s"), onnx_value("u")),
+    list(onnx_value("keep", "bool", list()), onnx_value("next"), onnx_value("v"))
+  )
+  plain <- onnx_read(write_model(onnx_model(
+    list(onnx_node("Loop", c("times", "", "x", "w2"), c("y", "turned"), body = body)),
+    list(onnx_value("x", "float32", list("n", 2, 5))), list(onnx_value("y")),
+    list(onnx_tensor("times", 3, "int64", scalar = TRUE), onnx_tensor("w1", wavy(2, 2, 3)),
+         onnx_tensor("w2", 1 - wavy(2, 2, 3) / 3))
+  )), "float64")
+  module <- as_nn_module(plain)
+  convolutions <- function(graph) {
+    sum(vapply(graph$nodes[[1]]$attributes$body$nodes, function(node) node$operator == "Conv", NA))
+  }
+  expect_equal(c(convolutions(plain$graph), convolutions(module$graph)), c(5, 4))
+  x <- as_torch_input(wavy(3, 2, 5) / 4, TRUE)
+  expect_equal(as.array(module(x)), unname(predict(plain, as.array(x))), tolerance = 1e-13)
+  loss <- function() module(x)$pow(2)$sum()
+  loss()$backward()
+  for (name in c("w1", "w2")) {
+    values <- module$parameters[[name]]
+    flat <- values$detach()$view(-1)
+    for (k in seq_len(flat$shape)) {
+      shifted <- function(by) {
+        torch::with_no_grad(flat[k]$add_(by))
+        on.exit(torch::with_no_grad(flat[k]$sub_(by)))
+        loss()$item()
+      }
+      central <- (shifted(1e-5) - shifted(-1e-5)) / 2e-5
+      expect_lt(abs(values$grad$reshape(-1)[k]$item() - central), 1e-7 + 1e-5 * abs(central), label = paste(name, k))
+    }
+  }
+})
