@@ -150,7 +150,7 @@ check_inputs <- function(graph, inputs, samples = NULL) {
 # The different numbers of samples of the batches that inputs are computed in; NULL for inputs that are computed at once.
 batch_lengths <- function(inputs, batch_size) {
   if (!is.numeric(batch_size) || length(batch_size) != 1L || is.na(batch_size) || batch_size < 1) return(list(NULL))
-  samples <- unique(vapply(inputs, function(x) if (length(x$shape)) x$shape[1L] else NA_real_, 0))
+  samples <- unique(vapply(inputs, function(x) if (length(x$shape)) as.double(x$shape[1L]) else NA_real_, 0))
   if (length(samples) != 1L || is.na(samples) || samples <= batch_size) return(list(NULL))
   left <- samples %% batch_size
   c(list(batch_size), if (left > 0) list(left))

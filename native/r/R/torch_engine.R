@@ -34,12 +34,12 @@ torch_parameters <- function(model) {
   stats::setNames(stored, graph$held)
 }
 
-torch_inputs <- function(model, path) {
-  checked_torch_inputs(model$module$graph, lapply(read_stored_tensors(path), stored_to_torch))
+torch_inputs <- function(model, path, batch_size = NULL) {
+  checked_torch_inputs(model$module$graph, lapply(read_stored_tensors(path), stored_to_torch), batch_size)
 }
 
 torch_predict <- function(model, path, batch_size) {
-  inputs <- torch_inputs(model, path)
+  inputs <- torch_inputs(model, path, batch_size)
   batches <- torch_batches(inputs, batch_size)
   torch::local_no_grad()
   began <- proc.time()
