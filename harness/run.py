@@ -20,7 +20,7 @@ from harness.results import Outcome, write_results
 from harness.runtimes.registry import framework_runtime, ready
 from harness.scenario import Scenario
 from harness.several_sources import apart, write_overview
-from harness.store import Store, content_hash, exclusive
+from harness.store import Store, content_hash, exclusive, explained
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def run(
     """
     folder = output / scenario.scenario
     if not scenario.source.frameworks:
-        (folder / SOURCES).unlink(missing_ok=True)
+        with explained(folder):
+            (folder / SOURCES).unlink(missing_ok=True)
         return _run_source(scenario, path, folder, store=store, listener=listener, pdf=pdf)
     results: list[RunResult] = []
     missing: dict[str, MissingPart] = {}
