@@ -16,7 +16,8 @@ test: setup lint
 	bash scripts/test_julia.sh
 
 test-slow: setup
-	$(VENV)/python -m pytest -m slow
+	$(VENV)/python -m pytest -m slow tests/conformance
+	$(VENV)/python -m pytest -m slow -n 2 --dist loadfile tests/unit tests/integration
 	bash scripts/test_julia.sh flux
 	bash scripts/test_julia.sh onnxruntime
 
