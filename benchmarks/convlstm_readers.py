@@ -11,10 +11,8 @@ machine tell more.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,16 +20,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.by_hand import drawn_weights
-from benchmarks.in_turn import pairs
+from benchmarks.in_turn import answered, pairs
 from harness.models import convlstm
-from harness.runtimes.environments import environment
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES
 
 SIDE = 64
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Directory to the runtime whose exporter writes it, and the route.
+#: By folder: the runtime whose exporter writes it, the route, and the opset asked for.
 EXPORTS = {"scan": ("python/pytorch", "torch-scan", 18), "loop": ("python/keras-tensorflow", "keras-export", 15)}
 
 IN_R = """
@@ -116,18 +113,9 @@ def prepare(folder: Path, steps: int, filters: int) -> None:
 
 def measured(folder: Path, runtime: str, rounds: int) -> dict[str, Any]:
     """Seconds of every call in one process, and the largest difference of the outputs from those of the model by hand."""
-    program, name, start, by_hand = PROGRAMS[runtime]
-    (folder / name).write_text(program, encoding="utf-8")
-    done = subprocess.run(
-        [*start, str(folder / name), str(ROOT / "native" / by_hand), str(folder), str(rounds)],
-        env=environment(RUNTIMES[runtime], 1),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    program, name, command, by_hand = PROGRAMS[runtime]
+    arguments = [str(ROOT / "native" / by_hand), str(folder), str(rounds)]
+    return answered(program, folder / name, command, arguments, runtime)
 
 
 def main() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.by_hand import prepare
+from harness.runtimes.environments import environment
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 
@@ -113,6 +117,21 @@ def print_hosts(costs_by_host: dict[str, dict[str, float]]) -> None:
         (first, ours), (second, theirs) = costs_by_host.items()
         for what in ("start", "call", "megabyte"):
             print(f"   {first} / {second}, {what}: {ours[what] / theirs[what]:.2f}")
+
+
+def answered(program: str, script: Path, command: list[str], arguments: list[str], runtime: str) -> dict[str, Any]:
+    """What a program in R or Julia prints as the JSON of its last line; it is written to ``script`` and run by ``command``.
+
+    In the environment of a runtime's worker with one thread. Ends with what the program said where it failed.
+    """
+    script.write_text(program, encoding="utf-8")
+    done = subprocess.run(
+        [*command, str(script), *arguments], env=environment(RUNTIMES[runtime], 1), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def pairs(above: list[float], below: list[float]) -> float:

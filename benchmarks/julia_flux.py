@@ -17,16 +17,13 @@ Four questions, each answered by pairs taken in turn in one run:
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.by_hand import export_unfolded, prepare
-from benchmarks.in_turn import hosts_in_turn, pairs, print_hosts, workers_in_turn
-from harness.runtimes.environments import environment
+from benchmarks.in_turn import answered, hosts_in_turn, pairs, print_hosts, workers_in_turn
 from harness.runtimes.julia import HOST_VARIABLE
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
@@ -54,19 +51,9 @@ println(PlainONNX.json_text((by_hand=column(1), unfolded=column(2), folded=colum
 
 def graph_against_chain(folder: Path, rounds: int) -> dict[str, Any]:
     """Seconds of every call in one Julia process, and the largest difference of the outputs."""
-    script = folder / "in_one_process.jl"
-    script.write_text(IN_ONE_PROCESS, encoding="utf-8")
-    chain = ROOT / "native" / "flux" / "tempcnn.jl"
-    done = subprocess.run(
-        ["julia", "--startup-file=no", str(script), str(chain), str(folder), str(rounds)],
-        env=environment(RUNTIMES["julia/flux"], 1),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    arguments = [str(ROOT / "native" / "flux" / "tempcnn.jl"), str(folder), str(rounds)]
+    command = ["julia", "--startup-file=no"]
+    return answered(IN_ONE_PROCESS, folder / "in_one_process.jl", command, arguments, "julia/flux")
 
 
 def copies(folder: Path) -> float:

@@ -14,18 +14,14 @@ Three questions, each answered by pairs taken in turn in one run:
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.by_hand import export_unfolded, prepare
-from benchmarks.in_turn import hosts_in_turn, pairs, print_hosts, workers_in_turn
-from harness.runtimes.environments import environment
+from benchmarks.in_turn import answered, hosts_in_turn, pairs, print_hosts, workers_in_turn
 from harness.runtimes.r import HOST_VARIABLE
-from harness.runtimes.registry import RUNTIMES
 
 SAMPLES = 64
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,19 +55,9 @@ cat(jsonlite::toJSON(list(by_hand = times[1, ], unfolded = times[2, ], folded = 
 
 def graph_against_module(folder: Path, rounds: int) -> dict[str, Any]:
     """Seconds of every call in one R process, and the largest difference of the outputs."""
-    script = folder / "in_one_process.R"
-    script.write_text(IN_ONE_PROCESS, encoding="utf-8")
     module = ROOT / "native" / "rtorch" / "tempcnn.R"
-    done = subprocess.run(
-        ["Rscript", "--vanilla", str(script), str(module), str(folder), str(rounds)],
-        env=environment(RUNTIMES["r/torch"], 1),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    arguments = [str(module), str(folder), str(rounds)]
+    return answered(IN_ONE_PROCESS, folder / "in_one_process.R", ["Rscript", "--vanilla"], arguments, "r/torch")
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.arrays import Array, load_arrays
 from harness.compare.decisions import compare_decisions
 from harness.compare.layers import compare_layers, explanation
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
@@ -23,8 +24,6 @@ from harness.execution import Failure
 from harness.layer_walk import read_layers
 from harness.models.spec import ModelSpec
 from harness.plan import Cell
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -105,14 +104,6 @@ class Source:
     def floor(self) -> Floor:
         """The noise floor of the source."""
         return noise_floor(self.probe32, self.probe64)
-
-
-def load_arrays(path: Path) -> dict[str, Array]:
-    """All tensors of a safetensors file by name."""
-    from safetensors.numpy import load_file
-
-    arrays: dict[str, Array] = load_file(path)
-    return arrays
 
 
 def only_output(path: Path, name: str, first: str | None = None) -> Array:

@@ -15,7 +15,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.cells import Probe, Source, evaluate, layers_of, load_arrays, with_explanation
+from harness.arrays import load_arrays
+from harness.cells import Probe, Source, evaluate, layers_of, with_explanation
 from harness.compare.decisions import compare_decisions
 from harness.compare.held import compare_held
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor

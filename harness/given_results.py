@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.cells import Array, load_arrays
+from harness.arrays import Array, load_arrays
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.execution import Execution, Finished, Listener, availabilities, phase, step_keys

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from harness.arrays import stored_arrays
 from harness.compare.forecast import AGGREGATIONS, exceedance, persistence, skill, step_errors
 from harness.compare.metrics import predict, probabilities
 from harness.compare.port import PortComparison
@@ -101,7 +102,7 @@ def publish(
     write_atomically(folder / "seconds.json", to_json(seconds))
     write_atomically(folder / "workers.json", to_json(workers))
     if frames is not None:
-        write_atomically(folder / "frames.safetensors", _stored(frames))
+        write_atomically(folder / "frames.safetensors", stored_arrays(frames.tensors()))
     if port is not None:
         write_atomically(folder / "port.json", to_json(port.model_dump(mode="json")))
     if timings is not None:
@@ -110,14 +111,6 @@ def publish(
     write_atomically(folder / "manifest.json", to_json({**whole, "identity": "being written"}))
     build_report(folder, pdf=pdf)
     write_atomically(folder / "manifest.json", to_json(whole))
-
-
-def _stored(frames: ExampleFrames) -> bytes:
-    from safetensors.numpy import save
-
-    # The library writes the memory of an array whatever its order of axes.
-    content: bytes = save({name: np.ascontiguousarray(array) for name, array in frames.tensors().items()})
-    return content
 
 
 def as_csv(rows: Rows) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.cells import Array, Probe, Source, evaluate, export_record, load_arrays, only_output
+from harness.arrays import Array, load_arrays
+from harness.cells import Probe, Source, evaluate, export_record, only_output
 from harness.compare.example import seen_apart, wettest
 from harness.compare.forecast import AGGREGATIONS, step_errors
 from harness.compare.port import Metric, PortComparison
@@ -181,12 +182,13 @@ def _predictions(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterato
 
 @dataclass(frozen=True)
 class _Forecasts:
-    """What was seen, what followed it, where that was measured, and the files of those who forecast it.
+    """What was seen and what followed it, where both were measured, and the files of those who forecast it.
 
     Arrays are (sample, band, time or step, row, column); ``ids`` (sample,) in seconds since 1970 UTC.
     """
 
     inputs: Array
+    seen_mask: Array
     truth: Array
     mask: Array
     ids: Array
@@ -228,6 +230,7 @@ class _Forecasts:
         index = wettest(self.truth, self.mask)
         return ExampleFrames(
             seen=self.inputs[index, 0],
+            seen_measured=self.seen_mask[index, 0],
             truth=self.truth[index, 0],
             measured=self.mask[index, 0],
             forecasts=seen_apart(
@@ -249,6 +252,7 @@ def _forecasts(outcome: Outcome, source: Source, forecast: Forecast, cells: list
     whos = [("source", source.predictions)] + [(cell.label, outcome.folders[cell.step]) for cell in cells]
     return _Forecasts(
         inputs=inputs_of(test["frames"], starts, forecast.history),
+        seen_mask=inputs_of(test["valid"], starts, forecast.history),
         truth=truth,
         mask=mask,
         ids=test["ids"][indices],

@@ -55,7 +55,11 @@ def fingerprint(step: Step) -> dict[str, Any]:
         own, other = (
             fingerprint(Step(step.id, "target", name)) for name in (step.runtime, step.parameters["source_runtime"])
         )
-        return {"sources": sources("port_step.py", "models", "compare"), "port": own, "source": other}
+        return {
+            "sources": sources("port_step.py", "port_training.py", "models", "compare"),
+            "port": own,
+            "source": other,
+        }
     row = runtime(step.runtime or "")
     if row.language == "r":
         code = sources("native:r", "workers/rpy2_host.py")

@@ -26,11 +26,11 @@ def copies(held: Mapping[str, Array], beyond: Iterable[str]) -> Copies:
     times: Counter[tuple[Any, ...]] = Counter()
     for name, value in held.items():
         if name not in names:
-            times[_bits(value)] = 1
+            times[bits_of(value)] = 1
     found: set[str] = set()
     scalars = 0
     for name in sorted(names):
-        key = _bits(held[name])
+        key = bits_of(held[name])
         if key in times:
             times[key] += 1
             found.add(name)
@@ -38,5 +38,6 @@ def copies(held: Mapping[str, Array], beyond: Iterable[str]) -> Copies:
     return Copies(frozenset(found), max(times.values(), default=1), scalars)
 
 
-def _bits(value: Array) -> tuple[Any, ...]:
+def bits_of(value: Array) -> tuple[Any, ...]:
+    """What two tensors share that are equal bit for bit, and no others: shape, dtype and bytes."""
     return value.shape, value.dtype.str, np.ascontiguousarray(value).tobytes()

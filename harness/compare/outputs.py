@@ -44,6 +44,23 @@ def relative_scale(reference: Array) -> float:
     return rms or 1.0
 
 
+def relative_rms(candidate: Array, reference: Array) -> float | None:
+    """rms(candidate - reference) / `relative_scale` (reference), in float64.
+
+    None where shapes differ, there are no elements, or an element is not finite on either side.
+    """
+    if candidate.shape != reference.shape or not candidate.size:
+        return None
+    difference = np.asarray(candidate, np.float64) - np.asarray(reference, np.float64)
+    if not np.isfinite(difference).all():
+        return None
+    return _rms(difference) / relative_scale(reference)
+
+
+def _rms(values: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
 def error_statistics(candidate: Array, reference: Array) -> ErrorStatistics:
     """How far ``candidate`` lies from ``reference``; both of one shape, any floating-point dtype, any axes.
 
@@ -62,7 +79,7 @@ def error_statistics(candidate: Array, reference: Array) -> ErrorStatistics:
         return _no_errors(int(first.size), non_finite, second)
     difference = first - second
     magnitude = np.abs(difference)
-    rms = float(np.sqrt(np.mean(np.square(difference))))
+    rms = _rms(difference)
     with np.errstate(over="ignore"):
         ulp = max_ulp(first.astype(np.float32), second.astype(np.float32))
     return ErrorStatistics(

@@ -5,7 +5,7 @@ What is found here, is found from numbers: outputs and layers in float64, and wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from harness.compare import gates
-from harness.compare.outputs import relative_scale
+from harness.compare.outputs import relative_rms
 
 Array = NDArray[Any]
 
@@ -121,22 +121,12 @@ def is_same(gap: float | None) -> bool:
     return gap is not None and gap <= SAME_FUNCTION
 
 
-def relative_gap(candidate: Array, reference: Array) -> float | None:
-    """RMS of the difference over the spread of the reference; None where shapes differ or a value is not finite."""
-    if candidate.shape != reference.shape or not candidate.size:
-        return None
-    difference = np.asarray(candidate, np.float64) - np.asarray(reference, np.float64)
-    if not np.isfinite(difference).all():
-        return None
-    return float(np.sqrt(np.mean(np.square(difference)))) / relative_scale(reference)
-
-
 def first_to_part(
     kinds: Mapping[str, str], candidate: Mapping[str, Array], reference: Mapping[str, Array]
 ) -> str | None:
     """The first layer, in the order of ``kinds``, whose outputs are not the same; None where all are."""
     for name in kinds:
-        if not is_same(relative_gap(candidate[name], reference[name])):
+        if not is_same(relative_rms(candidate[name], reference[name])):
             return name
     return None
 
@@ -158,9 +148,3 @@ def taken_from_divisor(once: Array, twice: Array, count: int) -> float:
     ratio = float(np.median(np.asarray(once, np.float64) / np.asarray(twice, np.float64)))
     # (2 n - d) / (2 (n - d)) = ratio
     return 2.0 * count * (ratio - 1.0) / (2.0 * ratio - 1.0)
-
-
-def root_mean_square(values: Sequence[Array]) -> float:
-    """RMS over all elements of some arrays."""
-    flat = np.concatenate([np.asarray(value, np.float64).ravel() for value in values])
-    return float(np.sqrt(np.mean(np.square(flat))))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.compare.copies import bits_of
 from harness.compare.graph import LAYOUT_OPERATORS, Graph, Node
 from harness.compare.roles import Affine, Held, Linear
 
@@ -57,7 +58,7 @@ def _bits(held: Held | None, number: int) -> tuple[Any, ...] | None:
         return None
     if held.value is None:
         return (held.name or number,)
-    return (held.value.shape, held.value.dtype.str, np.ascontiguousarray(held.value).tobytes())
+    return bits_of(held.value)
 
 
 def join_gates(graph: Graph, linears: list[Linear], order: str) -> list[Linear]:

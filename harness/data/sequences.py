@@ -18,7 +18,10 @@ Kind = TypeVar("Kind", bound=np.generic)
 def inputs_of(
     frames: NDArray[np.float32], starts: NDArray[np.int64] | Sequence[int], history: int
 ) -> NDArray[np.float32]:
-    """What a model sees: float32 (sample, band, time, row, column) of frames (frame, row, column), 0 where no-data."""
+    """What a model sees: float32 (sample, band, time, row, column) of frames (frame, row, column), 0 where no-data.
+
+    Of ``valid`` instead of frames it is, in the same shape, where that was measured.
+    """
     return _cut(frames, starts, 0, history)
 
 

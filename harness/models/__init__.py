@@ -1,7 +1,8 @@
 """Reference models. Each file offers NAME, TITLE (its name in the literature), PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
 
 ``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for;
-``MINIMUM_PROBE`` samples are the fewest on which an error says something.
+``MINIMUM_PROBE`` samples are the fewest on which an error says something. A model whose implementations leave something open
+offers ``HYPOTHESES`` about it, and ``AXES``, which axis each of ``SIZES`` is that of; see `harness.models.hypotheses`.
 """
 
 from __future__ import annotations

@@ -23,11 +23,13 @@ _AGAIN = "run the scenario again"
 class ExampleFrames:
     """One test sequence, scaled to 0..1.
 
-    ``seen`` float32 (time, row, column); ``truth`` float32 and ``measured`` bool (step, row, column); ``forecasts`` by who
-    made them, float32 (step, row, column), the source's first; ``last_seen`` in seconds since 1970 UTC.
+    ``seen`` float32 and ``seen_measured`` bool (time, row, column); ``truth`` float32 and ``measured`` bool (step, row,
+    column); ``forecasts`` by who made them, float32 (step, row, column), the source's first; ``last_seen`` in seconds since
+    1970 UTC.
     """
 
     seen: Array
+    seen_measured: Array
     truth: Array
     measured: Array
     forecasts: dict[str, Array]
@@ -37,6 +39,7 @@ class ExampleFrames:
         """What the file holds, by name."""
         return {
             "seen": self.seen,
+            "seen_measured": self.seen_measured,
             "truth": self.truth,
             "measured": self.measured,
             "last_seen": np.asarray([self.last_seen], dtype=np.int64),
@@ -59,7 +62,7 @@ def read_frames(path: Path) -> ExampleFrames | None:
         return None
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise DataError("is cut short or damaged", where=str(path), hint=_AGAIN) from error
-    missing = [name for name in ("seen", "truth", "measured", "last_seen") if name not in arrays]
+    missing = [name for name in ("seen", "seen_measured", "truth", "measured", "last_seen") if name not in arrays]
     if missing:
         raise DataError(f"has no array '{missing[0]}'", where=str(path), hint=_AGAIN)
     forecasts = {
@@ -68,9 +71,15 @@ def read_frames(path: Path) -> ExampleFrames | None:
         if name.startswith(FORECAST)
     }
     found = ExampleFrames(
-        arrays["seen"], arrays["truth"], arrays["measured"], forecasts, int(arrays["last_seen"].ravel()[0])
+        arrays["seen"],
+        arrays["seen_measured"],
+        arrays["truth"],
+        arrays["measured"],
+        forecasts,
+        int(arrays["last_seen"].ravel()[0]),
     )
     steps = {found.truth.shape, found.measured.shape, *(array.shape for array in forecasts.values())}
-    if len(steps) != 1 or found.truth.ndim != 3 or found.seen.shape[1:] != found.truth.shape[1:]:
+    same = found.seen.shape == found.seen_measured.shape
+    if not same or len(steps) != 1 or found.truth.ndim != 3 or found.seen.shape[1:] != found.truth.shape[1:]:
         raise DataError("holds frames of several sizes", where=str(path), hint=_AGAIN)
     return found

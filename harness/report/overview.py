@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.compare.records import CellResult, Verdict
+from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.report import facts, pages
 from harness.report.document import Block, Column, Document, Kind, Links, Note, Paragraph, Section, Table, TableBlock
 from harness.report.formatting import counted, listed
 from harness.report.results import Results, read_results
 from harness.report.sections.answer import meanings, synthetic_note
-from harness.report.tables.outcomes import cells_table
+from harness.report.tables.outcomes import cells_table, verdict_counts
 from harness.report.tables.swaps import swap_table
 from harness.report.tables.training import training_table
 from harness.store import write_atomically
@@ -91,11 +91,7 @@ def _document(sources: Sources, found: dict[str, Results], tables: dict[str, Tab
     first = next(iter(found.values()), None)
     names = [part.framework for part in sources.sources]
     cells = [cell for results in found.values() for cell in results.cells]
-    counts = [
-        f"{sum(cell.verdict is verdict for cell in cells)} {verdict.value}"
-        for verdict in Verdict
-        if any(cell.verdict is verdict for cell in cells)
-    ]
+    counts = [f"{count} {verdict.value}" for verdict, count in verdict_counts(cells).items()]
     blocks: list[Block] = []
     if first is not None and first.manifest.data.synthetic:
         blocks.append(synthetic_note(first))

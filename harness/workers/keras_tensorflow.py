@@ -20,8 +20,7 @@ os.environ |= {
 import tensorflow
 
 from harness.models.spec import ModelSpec
-from harness.workers import keras_formats, keras_routes
-from harness.workers.engine import thread_count
+from harness.workers import keras_formats, keras_routes, tensorflow_threads
 from harness.workers.keras_engine import KerasEngine
 from harness.workers.onnx_export import Routes
 
@@ -91,19 +90,12 @@ class KerasTensorflow(KerasEngine):
 
     def pin_threads(self) -> None:
         """See KerasEngine; only deterministic operations from here on."""
-        threading = tensorflow.config.threading
-        if threading.get_intra_op_parallelism_threads() != thread_count():
-            threading.set_intra_op_parallelism_threads(thread_count())
-        if threading.get_inter_op_parallelism_threads() != thread_count():
-            threading.set_inter_op_parallelism_threads(thread_count())
+        tensorflow_threads.pin()
         tensorflow.config.experimental.enable_op_determinism()
 
     def backend_threads(self) -> dict[str, int]:
         """See KerasEngine."""
-        return {
-            "tensorflow intra-op": tensorflow.config.threading.get_intra_op_parallelism_threads(),
-            "tensorflow inter-op": tensorflow.config.threading.get_inter_op_parallelism_threads(),
-        }
+        return tensorflow_threads.sizes()
 
     def backend_versions(self) -> dict[str, str]:
         """See KerasEngine."""

@@ -17,8 +17,7 @@ os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache_folder() / "ker
 import torch
 
 from harness.models.spec import ModelSpec
-from harness.workers import keras_formats, keras_routes
-from harness.workers.engine import thread_count
+from harness.workers import keras_formats, keras_routes, torch_threads
 from harness.workers.keras_engine import KerasEngine
 from harness.workers.onnx_export import Routes
 
@@ -90,18 +89,12 @@ class KerasTorch(KerasEngine):
 
     def pin_threads(self) -> None:
         """See KerasEngine; only deterministic operations from here on."""
-        torch.set_num_threads(thread_count())
-        # PyTorch lets this pool be sized once per process.
-        if torch.get_num_interop_threads() != thread_count():
-            torch.set_num_interop_threads(thread_count())
+        torch_threads.pin()
         torch.use_deterministic_algorithms(True)
 
     def backend_threads(self) -> dict[str, int]:
         """See KerasEngine."""
-        return {
-            "torch intra-op": torch.get_num_threads(),
-            "torch inter-op": torch.get_num_interop_threads(),
-        }
+        return torch_threads.sizes()
 
     def backend_versions(self) -> dict[str, str]:
         """See KerasEngine."""

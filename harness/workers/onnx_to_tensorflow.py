@@ -26,6 +26,7 @@ import onnx2tf.onnx2tf as converter
 import tensorflow
 from onnx import ModelProto
 
+from harness.workers import tensorflow_threads
 from harness.workers.engine import (
     Array,
     Engine,
@@ -35,7 +36,6 @@ from harness.workers.engine import (
     TensorInfo,
     Unsupported,
     environment_threads,
-    thread_count,
 )
 from harness.workers.onnx_file import inputs_of, metadata_of, outputs_of, read_model
 from harness.workers.onnx_structure import structure
@@ -197,8 +197,7 @@ class OnnxToTensorflow(Engine):
     runtime: ClassVar[str] = "python/onnx2tf"
 
     def __init__(self) -> None:
-        tensorflow.config.threading.set_intra_op_parallelism_threads(thread_count())
-        tensorflow.config.threading.set_inter_op_parallelism_threads(thread_count())
+        tensorflow_threads.pin()
 
     def versions(self) -> dict[str, str]:
         """See Engine."""
@@ -211,10 +210,7 @@ class OnnxToTensorflow(Engine):
 
     def threads(self) -> dict[str, int]:
         """See Engine."""
-        return {
-            "tensorflow intra-op": tensorflow.config.threading.get_intra_op_parallelism_threads(),
-            "tensorflow inter-op": tensorflow.config.threading.get_inter_op_parallelism_threads(),
-        } | environment_threads()
+        return tensorflow_threads.sizes() | environment_threads()
 
     def load(self, path: Path, precision: Precision) -> BackInTensorflow:
         """See Engine."""

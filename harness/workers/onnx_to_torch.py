@@ -18,6 +18,7 @@ import onnx
 import torch
 from onnx import ModelProto, NodeProto
 
+from harness.workers import torch_threads
 from harness.workers.engine import (
     Array,
     BadInput,
@@ -28,7 +29,6 @@ from harness.workers.engine import (
     TensorInfo,
     Unsupported,
     environment_threads,
-    thread_count,
 )
 from harness.workers.onnx_file import inputs_of, metadata_of, outputs_of, read_model
 from harness.workers.onnx_structure import structure
@@ -253,10 +253,7 @@ class OnnxToTorch(Engine):
     precisions: ClassVar[tuple[Precision, ...]] = ("float32",)
 
     def __init__(self) -> None:
-        torch.set_num_threads(thread_count())
-        # PyTorch lets this pool be sized once per process.
-        if torch.get_num_interop_threads() != thread_count():
-            torch.set_num_interop_threads(thread_count())
+        torch_threads.pin()
 
     def versions(self) -> dict[str, str]:
         """See Engine."""
@@ -271,10 +268,7 @@ class OnnxToTorch(Engine):
 
     def threads(self) -> dict[str, int]:
         """See Engine."""
-        return {
-            "torch intra-op": torch.get_num_threads(),
-            "torch inter-op": torch.get_num_interop_threads(),
-        } | environment_threads()
+        return torch_threads.sizes() | environment_threads()
 
     def load(self, path: Path, precision: Precision) -> BackInTorch:
         """See Engine."""

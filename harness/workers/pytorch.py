@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from harness.workers import torch_threads
 from harness.workers.engine import (
     Array,
     BadInput,
@@ -19,7 +20,6 @@ from harness.workers.engine import (
     Progress,
     Stopwatch,
     environment_threads,
-    thread_count,
 )
 from harness.workers.importing import Importer
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
@@ -91,10 +91,7 @@ class Pytorch(Engine):
     runtime: ClassVar[str] = "python/pytorch"
 
     def __init__(self) -> None:
-        torch.set_num_threads(thread_count())
-        # PyTorch lets this pool be sized once per process.
-        if torch.get_num_interop_threads() != thread_count():
-            torch.set_num_interop_threads(thread_count())
+        torch_threads.pin()
 
     def versions(self) -> dict[str, str]:
         """See Engine."""
@@ -102,10 +99,7 @@ class Pytorch(Engine):
 
     def threads(self) -> dict[str, int]:
         """See Engine."""
-        return {
-            "torch intra-op": torch.get_num_threads(),
-            "torch inter-op": torch.get_num_interop_threads(),
-        } | environment_threads()
+        return torch_threads.sizes() | environment_threads()
 
     def load(self, path: Path, precision: Precision) -> PytorchModel:
         """See Engine; ``path`` is the safetensors file, beside which ``model.json`` lies."""

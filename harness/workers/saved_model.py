@@ -25,6 +25,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from harness.errors import ModelError
 from harness.models.keras_layout import from_keras
+from harness.workers import tensorflow_threads
 from harness.workers.engine import (
     Array,
     BadInput,
@@ -34,7 +35,6 @@ from harness.workers.engine import (
     Stopwatch,
     Unsupported,
     environment_threads,
-    thread_count,
 )
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
 
@@ -217,11 +217,7 @@ class Tensorflow(Engine):
     runtime: ClassVar[str] = "python/tensorflow"
 
     def __init__(self) -> None:
-        threading = tensorflow.config.threading
-        if threading.get_intra_op_parallelism_threads() != thread_count():
-            threading.set_intra_op_parallelism_threads(thread_count())
-        if threading.get_inter_op_parallelism_threads() != thread_count():
-            threading.set_inter_op_parallelism_threads(thread_count())
+        tensorflow_threads.pin()
         tensorflow.config.experimental.enable_op_determinism()
 
     def versions(self) -> dict[str, str]:
@@ -230,10 +226,7 @@ class Tensorflow(Engine):
 
     def threads(self) -> dict[str, int]:
         """See Engine."""
-        return {
-            "tensorflow intra-op": tensorflow.config.threading.get_intra_op_parallelism_threads(),
-            "tensorflow inter-op": tensorflow.config.threading.get_inter_op_parallelism_threads(),
-        } | environment_threads()
+        return tensorflow_threads.sizes() | environment_threads()
 
     def load(self, path: Path, precision: Precision) -> SavedModel:
         """See Engine; ``path`` is ``saved_model.pb``, and ``model.json`` lies beside its folder."""

@@ -7,8 +7,7 @@ fails here until its entry is gone too.
 Two variants of a case whose operators have the same schemas differ by the number of the opset alone. The quick part
 runs every case once per distinct set of schemas, and in every other opset one case per set of operators; the part
 marked ``slow`` runs all the rest. A runtime without an operator table of its own dispatches by ONNX's schemas, not by
-this project's code, and has no rest. Flux compiles for every type and rank of tensor that it meets, which takes minutes:
-all of it is slow.
+this project's code, and has no rest. All cases of some runtimes are slow, see SLOW.
 """
 
 from __future__ import annotations
@@ -30,6 +29,14 @@ DEVIATIONS = HERE / "known_deviations.yaml"
 #: As many failures of one opset as a reader can use.
 SHOWN = 25
 
+#: Flux compiles for every type and rank of tensor that it meets, which takes minutes. The others hand the file to an engine of
+#: somebody else's, which the worker contract asks for whole models in the quick part: onnxruntime behind R and Julia is the one
+#: that python/onnxruntime runs case by case.
+SLOW = ("julia/flux", "julia/onnxruntime", "python/onnx2torch", "r/onnxruntime")
+
+case_by_case = pytest.mark.parametrize(
+    "runtime", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ONNX_RUNTIMES]
+)
 runtimes = pytest.mark.parametrize("runtime", ONNX_RUNTIMES)
 opsets = pytest.mark.parametrize("opset", OPSETS)
 
@@ -81,10 +88,7 @@ def refusal(bench: Bench, pack: Pack, record: dict[str, Any]) -> Ending:
 
 
 @opsets
-@pytest.mark.parametrize(
-    "runtime",
-    [pytest.param(name, marks=pytest.mark.slow) if name == "julia/flux" else name for name in ONNX_RUNTIMES],
-)
+@case_by_case
 @pytest.mark.node_cases(select=quick, act=run)
 def test_claimed_operators_compute_what_the_standard_says(
     runtime: str, opset: int, bench: Bench, done: Done, tallies: dict[str, Tally]
@@ -123,7 +127,7 @@ def judge(runtime: str, opset: int, operators: Table, done: Done, tally: Tally) 
     assert not complaints, summary(f"{runtime}, opset {opset}", complaints)
 
 
-@runtimes
+@case_by_case
 @pytest.mark.node_cases(select=not_claimed, act=refusal)
 def test_operators_that_are_not_claimed_are_refused_by_name(
     runtime: str, bench: Bench, done: Done, tallies: dict[str, Tally]

@@ -23,7 +23,7 @@ LAYERS = (
     ("harness.execution",),
     ("harness.steps",),
     ("harness.source_steps", "harness.port_step"),
-    ("harness.step_context",),
+    ("harness.step_context", "harness.port_training"),
     ("harness.layer_walk",),
     ("harness.plan",),
     ("harness.scenario_file",),
@@ -35,7 +35,7 @@ LAYERS = (
     ("harness.runtimes",),
     ("harness.data", "harness.compare"),
     ("harness.models",),
-    ("harness.native", "harness.store", "harness.versions"),
+    ("harness.arrays", "harness.native", "harness.store", "harness.versions"),
     ("harness.errors",),
     ("harness",),
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from PIL.Image import Image
 
-#: Most frames side by side, and most forecasts under each other; the tables hold all.
+#: Most frames side by side, and most forecasts under each other; the result file holds all.
 MOST_FRAMES, MOST_FORECASTS = 6, 3
 
 #: Names of matplotlib's colour maps.
@@ -61,7 +61,7 @@ def draw(results: Results) -> style.Drawing | None:
     interval = known.interval / 60
     before = [_minutes((index + 1 - known.history) * interval) for index in past]
     after = [_minutes((index + 1) * interval) for index in steps]
-    rain = _row(panels[0], "Seen", [_physical(known, example.seen[index]) for index in past], before, scales)
+    rain = _row(panels[0], "Seen", [_seen(known, example, index) for index in past], before, scales)
     _row(panels[1], "Truth", [_truth(known, example, index) for index in steps], after, scales)
     gap: AxesImage | None = None
     for place, (who, array) in enumerate(shown):
@@ -126,7 +126,7 @@ def animation(results: Results) -> bytes | None:
     pictures = []
     for step in range(-known.history, known.horizon):
         if step < 0:
-            frames = [_physical(known, example.seen[known.history + step]), blank, blank]
+            frames = [_seen(known, example, known.history + step), blank, blank]
         else:
             truth, ahead = _truth(known, example, step), _physical(known, forecast[step])
             frames = [truth, ahead, ahead - truth]
@@ -142,8 +142,9 @@ def animation(results: Results) -> bytes | None:
 
 def _scales(example: ExampleFrames, known: ForecastPart) -> _Scales:
     """Colours as far as the sequence goes, so that light rain is seen too; the same for all its pictures."""
+    seen = np.where(example.seen_measured, example.seen, np.nan)
     truth = np.where(example.measured, example.truth, np.nan)
-    finite = [array[np.isfinite(array)] for array in (example.seen, truth, *example.forecasts.values())]
+    finite = [array[np.isfinite(array)] for array in (seen, truth, *example.forecasts.values())]
     top = max((float(array.max()) for array in finite if array.size), default=1.0)
     gaps = [np.abs(array - truth) for array in example.forecasts.values()]
     reach = max((float(gap[np.isfinite(gap)].max()) for gap in gaps if np.isfinite(gap).any()), default=1.0)
@@ -170,6 +171,11 @@ def _physical(known: ForecastPart, frame: Array) -> Array:
     return np.where(np.isfinite(frame), _scaled(known, frame), np.nan)
 
 
+def _seen(known: ForecastPart, example: ExampleFrames, index: int) -> Array:
+    """A frame of what was seen in the physical unit, NaN where nothing was measured; the model sees 0 there."""
+    return np.where(example.seen_measured[index], _scaled(known, example.seen[index]), np.nan)
+
+
 def _truth(known: ForecastPart, example: ExampleFrames, step: int) -> Array:
     """A frame of the truth in the physical unit, NaN where nothing was measured."""
     return np.where(example.measured[step], _scaled(known, example.truth[step]), np.nan)
@@ -180,7 +186,6 @@ def _row(
 ) -> AxesImage:
     """A row of maps; panels that are left over are taken away. Returns the last one's image, for its colour bar."""
     image: AxesImage | None = None
-    # Frames seen and forecast end on the right, where the present is.
     for axes in panels[len(frames) :]:
         axes.set_axis_off()
     for axes, frame in zip(panels, frames, strict=False):

@@ -39,14 +39,14 @@ def draw(results: Results) -> style.Drawing | None:
                 colour, _, mark = style.series(index + 1)
                 shift = _APART * ((index + 0.5) / len(lines) - 0.5)
                 points = [
-                    (versions.index(where.version) + shift, part.seconds)
+                    (where.version, part.seconds)
                     for where, label in found
                     if (where.software, where.line) == (software, line)
                     for part in summaries[label]
                     if part.batch_size == size
                 ]
                 handles[names[index]] = axes.errorbar(
-                    [x for x, _ in points],
+                    [versions.index(version) + shift for version, _ in points],
                     [interval.value for _, interval in points],
                     yerr=[
                         [interval.value - interval.low for _, interval in points],
@@ -62,14 +62,7 @@ def draw(results: Results) -> style.Drawing | None:
                     elinewidth=1.0,
                     capsize=2.5,
                 )
-                told = ", ".join(
-                    f"{version} {seconds(interval.value)}"
-                    for version, (_, interval) in zip(
-                        [where.version for where, _ in found if (where.software, where.line) == (software, line)],
-                        points,
-                        strict=False,
-                    )
-                )
+                told = ", ".join(f"{version} {seconds(interval.value)}" for version, interval in points)
                 said.append(f"{software} {line} at {size:,}: {told}")
             axes.set_ylim(bottom=0)
             axes.set_xlim(-0.6, len(versions) - 0.4)

@@ -31,7 +31,7 @@ def answer_section(results: Results) -> Section:
     if results.manifest.source == "weights":
         given = f"with weights given as {results.manifest.imported.get('file', 'a file')} and run in {listed(sources)}"
         trained = f", {given}," if results.manifest.probe_given else f", {given} on {data.name},"
-    counts = [f"{count} {verdict.value}" for verdict, count in verdict_counts(results).items()]
+    counts = [f"{count} {verdict.value}" for verdict, count in verdict_counts(results.cells).items()]
     blocks: list[Note | Paragraph | Answers] = []
     if data.synthetic:
         blocks.append(synthetic_note(results))

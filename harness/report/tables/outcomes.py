@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from harness.compare.decisions import LISTED_FLIPS
@@ -371,9 +372,9 @@ def outputs_per_class_table(results: Results) -> Table:
     )
 
 
-def verdict_counts(results: Results) -> dict[Verdict, int]:
+def verdict_counts(cells: Iterable[CellResult]) -> dict[Verdict, int]:
     """How many cells came out with each verdict, best first; verdicts that no cell has are left out."""
     counts = dict.fromkeys(Verdict, 0)
-    for cell in results.cells:
+    for cell in cells:
         counts[cell.verdict] += 1
     return {verdict: count for verdict, count in counts.items() if count}

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.compare.outputs import relative_rms
 from harness.compare.port import (
     LayerGap,
     PortComparison,
     Tried,
     first_to_part,
-    relative_gap,
     taken_from_divisor,
     weight_of_new,
 )
@@ -22,10 +22,10 @@ RANDOM = np.random.default_rng(4)
 
 def test_a_gap_is_relative_to_the_spread_and_none_where_it_cannot_be_told() -> None:
     reference = np.array([0.0, 2.0])
-    assert relative_gap(reference + 0.5, reference) == pytest.approx(0.5)
-    assert relative_gap(reference, reference) == 0.0
-    assert relative_gap(np.array([0.0, np.nan]), reference) is None
-    assert relative_gap(reference[:1], reference) is None
+    assert relative_rms(reference + 0.5, reference) == pytest.approx(0.5)
+    assert relative_rms(reference, reference) == 0.0
+    assert relative_rms(np.array([0.0, np.nan]), reference) is None
+    assert relative_rms(reference[:1], reference) is None
 
 
 @given(

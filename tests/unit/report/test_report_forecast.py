@@ -39,6 +39,7 @@ RANDOM = np.random.default_rng(2)
 INPUTS = RANDOM.random((7, 1, 2, 6, 5)).astype(np.float32)
 TRUTH = RANDOM.random((7, 1, 3, 6, 5)).astype(np.float32)
 MASK = RANDOM.random(TRUTH.shape) < 0.8
+SEEN = RANDOM.random(INPUTS.shape) < 0.8
 SAME = (TRUTH * np.float32(0.9)).astype(np.float32)
 
 
@@ -78,7 +79,9 @@ def example(**changed: object) -> ExampleFrames:
     """The wettest sequence; one target forecasts more than the source, one the same."""
     index = wettest(TRUTH, MASK)
     forecasts = [(SOURCE, SAME[index, 0]), ("same", SAME[index, 0]), ("more", SAME[index, 0] * np.float32(1.1))]
-    whole = ExampleFrames(INPUTS[index, 0], TRUTH[index, 0], MASK[index, 0], seen_apart(forecasts), 1_720_526_400)
+    whole = ExampleFrames(
+        INPUTS[index, 0], SEEN[index, 0], TRUTH[index, 0], MASK[index, 0], seen_apart(forecasts), 1_720_526_400
+    )
     return dataclasses.replace(whole, **changed)  # type: ignore[arg-type]
 
 

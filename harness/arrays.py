@@ -1,0 +1,33 @@
+"""Named arrays in safetensors files, for the harness's own process; the library is imported when there is something to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """All tensors of a safetensors file by name."""
+    from safetensors.numpy import load_file
+
+    arrays: dict[str, Array] = load_file(path)
+    return arrays
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Write named arrays, row-major: the library writes the memory of an array whatever its order of axes."""
+    path.write_bytes(stored_arrays(arrays))
+
+
+def stored_arrays(arrays: Mapping[str, Array]) -> bytes:
+    """The bytes of such a file; equal arrays give equal bytes."""
+    from safetensors.numpy import save
+
+    content: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    return content
