@@ -1,4 +1,4 @@
-"""The packages of ``native/r`` and ``native/julia`` are twins: what one of them can do, the other can."""
+"""The packages of ``native/r`` and ``native/julia`` are twins: what one of them can do, the other can, in every engine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from tests.conformance.conftest import bench_of
 from tests.conformance.running import Bench
 
 
-def test_both_have_the_same_operator_table(benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("runtime", ["julia/base", "r/torch", pytest.param("julia/flux", marks=pytest.mark.slow)])
+def test_all_have_the_operator_table_of_plain_r(
+    runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     tables = []
-    for runtime in ("r/base", "julia/base"):
-        here = ready(RUNTIMES[runtime])
+    for name in ("r/base", runtime):
+        here = ready(RUNTIMES[name])
         if not here.installed:
-            pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
-        tables.append(bench_of(runtime, benches, tmp_path_factory).operators)
-    in_r, in_julia = tables
-    assert in_r
-    assert in_r == in_julia
+            pytest.skip(f"{name}: {here.reason}; install it with: {here.install}")
+        tables.append(bench_of(name, benches, tmp_path_factory).operators)
+    plain, other = tables
+    assert plain
+    assert other == plain

@@ -73,6 +73,11 @@ op_gather_elements <- function(inputs, node) {
   tensor(x$data[element_places(x, inputs[[2L]], axis)], inputs[[2L]]$shape, x$dtype)
 }
 
+refuse_scatter <- function(node) {
+  reduction <- node$attributes$reduction
+  if (!reduction %in% c("none", "add", "mul", "max", "min")) paste0("reduction '", reduction, "'")
+}
+
 op_scatter_elements <- function(inputs, node) {
   x <- inputs[[1L]]
   axis <- resolve_axis(node$attributes$axis, length(x$shape))
@@ -87,10 +92,7 @@ place_values <- function(x, places, values, reduction) {
     x$data[places] <- values
     return(x)
   }
-  combine <- switch(reduction,
-    add = `+`, mul = `*`, max = pmax.int, min = pmin.int,
-    stop_unsupported("reduction '", reduction, "' is not supported")
-  )
+  combine <- switch(reduction, add = `+`, mul = `*`, max = pmax.int, min = pmin.int)
   # In rounds in which every place occurs once.
   round <- stats::ave(places, places, FUN = seq_along)
   for (turn in seq_len(max(c(round, 0)))) {
@@ -157,6 +159,6 @@ op_non_zero <- function(inputs, node) {
   found <- which(as.logical(x$data)) - 1
   if (length(x$shape) == 0L) return(tensor(double(), c(0, length(found)), "int64"))
   strides <- rev(cumprod(c(1, rev(x$shape)[-length(x$shape)])))
-  places <- mapply(function(stride, length) found %/% stride %% length, strides, x$shape)
-  tensor(as.vector(places), c(length(x$shape), length(found)), "int64")
+  places <- Map(function(stride, length) found %/% stride %% length, strides, x$shape)
+  tensor(as.double(unlist(places)), c(length(x$shape), length(found)), "int64")
 }

@@ -22,8 +22,27 @@ refuse_resize <- function(node) {
 
 op_resize <- function(inputs, node) {
   x <- inputs[[1L]]
+  plan <- plan_resize(x$shape, inputs, node)
+  for (step in plan$steps) x <- interpolate_axis(x, step, plan$attributes)
+  if (any(unlist(plan$outside))) {
+    beyond <- 0
+    for (axis in rev(plan$outside)) beyond <- as.vector(outer(beyond, axis, `+`))
+    x$data[beyond > 0] <- plan$attributes$extrapolation_value
+  }
+  if (is_integer(x$dtype)) x$data <- wrap_integer(trunc(x$data), x$dtype)
+  x
+}
+
+#' What Resize does, axis by axis
+#'
+#' @param shape of the first of the `inputs`; the others hold numbers.
+#' @return list(steps, attributes, outside): a step is list(axis, at, scale), `at` the
+#'   place in the input that every place of the output stands for; `attributes` are those
+#'   in force; `outside` tells by axis which places of the output are extrapolated.
+#' @noRd
+plan_resize <- function(shape, inputs, node) {
   attributes <- node$attributes
-  rank <- length(x$shape)
+  rank <- length(shape)
   # Opset 10 has (X, scales); later ones (X, roi, scales, sizes).
   input <- function(position) {
     given <- if (length(inputs) >= position) inputs[[position]]
@@ -39,33 +58,30 @@ op_resize <- function(inputs, node) {
   if (length(c(scales, sizes)) != length(axes)) stop_bad_input("scales or sizes do not fit ", length(axes), " axes")
   if (any(!(scales > 0))) stop_bad_input("a scale is not positive")
   if (!is.null(sizes)) {
-    scales <- sizes / x$shape[axes + 1]
+    scales <- sizes / shape[axes + 1]
     policy <- attributes$keep_aspect_ratio_policy
     if (policy != "stretch") {
       scales[] <- if (policy == "not_larger") min(scales) else max(scales)
-      sizes <- floor(scales * x$shape[axes + 1] + 0.5)
+      sizes <- floor(scales * shape[axes + 1] + 0.5)
     }
   } else {
-    sizes <- floor(x$shape[axes + 1] * scales)
+    sizes <- floor(shape[axes + 1] * scales)
   }
-  element_count(replace(x$shape, axes + 1, sizes), "the resized tensor")
+  element_count(replace(shape, axes + 1, sizes), "the resized tensor")
   transformation <- attributes$coordinate_transformation_mode
-  outside <- lapply(x$shape, function(length) logical(length))
+  cropped <- transformation == "tf_crop_and_resize"
+  result <- replace(shape, axes + 1, sizes)
+  outside <- lapply(result, logical)
+  steps <- list()
   for (k in seq_along(axes)) {
-    length <- x$shape[axes[k] + 1]
+    length <- shape[axes[k] + 1]
     crop <- if (!is.null(region)) region[c(k, length(axes) + k)] else c(0, 1)
-    if (scales[k] == 1 && sizes[k] == length && transformation != "tf_crop_and_resize") next
+    if (scales[k] == 1 && sizes[k] == length && !cropped) next
     at <- original_coordinate(transformation, sizes[k], length, scales[k], crop)
-    outside[[axes[k] + 1]] <- at < 0 | at > length - 1
-    x <- interpolate_axis(x, axes[k], at, scales[k], attributes)
+    if (cropped) outside[[axes[k] + 1]] <- at < 0 | at > length - 1
+    steps <- c(steps, list(list(axis = axes[k], at = at, scale = scales[k])))
   }
-  if (transformation == "tf_crop_and_resize" && any(unlist(outside))) {
-    beyond <- 0
-    for (axis in rev(outside)) beyond <- as.vector(outer(beyond, axis, `+`))
-    x$data[beyond > 0] <- attributes$extrapolation_value
-  }
-  if (is_integer(x$dtype)) x$data <- wrap_integer(trunc(x$data), x$dtype)
-  x
+  list(steps = steps, attributes = attributes, outside = outside)
 }
 
 # The place in the input that every place of the output stands for.
@@ -91,30 +107,33 @@ original_coordinate <- function(mode, size, length, scale, crop) {
   )
 }
 
-# Replaces one axis by weighted sums of its values.
-interpolate_axis <- function(x, axis, at, scale, attributes) {
-  length <- x$shape[axis + 1]
-  view <- axis_view(x$shape, axis)
+# Replaces one axis by weighted sums of its values; `step` see plan_resize().
+interpolate_axis <- function(x, step, attributes) {
+  length <- x$shape[step$axis + 1]
+  view <- axis_view(x$shape, step$axis)
   values <- x$data
   dim(values) <- view
-  shape <- replace(x$shape, axis + 1, length(at))
+  shape <- replace(x$shape, step$axis + 1, length(step$at))
   if (attributes$mode == "nearest") {
-    place <- switch(attributes$nearest_mode,
-      round_prefer_floor = ceiling(at - 0.5),
-      round_prefer_ceil = floor(at + 0.5),
-      floor = floor(at),
-      ceil = ceiling(at)
-    )
-    place <- pmin(pmax(place, 0), length - 1)
-    return(tensor(as.vector(values[, place + 1, ]), shape, x$dtype))
+    return(tensor(as.vector(values[, nearest_places(step$at, length, attributes) + 1, ]), shape, x$dtype))
   }
-  taps <- interpolation_taps(at, length, scale, attributes)
+  taps <- interpolation_taps(step$at, length, step$scale, attributes)
   result <- 0
   for (k in seq_along(taps$places)) {
     weight <- rep(taps$weights[[k]], each = view[["after"]])
     result <- result + as.vector(values[, taps$places[[k]] + 1, ]) * weight
   }
   tensor(result, shape, x$dtype)
+}
+
+nearest_places <- function(at, length, attributes) {
+  place <- switch(attributes$nearest_mode,
+    round_prefer_floor = ceiling(at - 0.5),
+    round_prefer_ceil = floor(at + 0.5),
+    floor = floor(at),
+    ceil = ceiling(at)
+  )
+  pmin(pmax(place, 0), length - 1)
 }
 
 # For every output place: which input places count, and how much.
@@ -129,8 +148,9 @@ interpolation_taps <- function(at, length, scale, attributes) {
   # With antialias a smaller picture takes in more of the larger one.
   stretch <- if (attributes$antialias == 1 && scale < 1) scale else 1
   reach <- (if (cubic) 2 else 1) / stretch
-  first <- ceiling(at - reach)
-  count <- ceiling(2 * reach) + 1
+  # Places nearer than the reach, where the kernel is nought.
+  first <- floor(at - reach) + 1
+  count <- ceiling(2 * reach)
   places <- lapply(seq_len(count) - 1, function(k) first + k)
   weights <- lapply(places, function(place) kernel((place - at) * stretch))
   if (attributes$exclude_outside == 1) {
@@ -149,21 +169,30 @@ cubic_kernel <- function(distance, a) {
   ifelse(distance <= 1, near, ifelse(distance < 2, far, 0))
 }
 
+refuse_upsample <- function(node) {
+  mode <- node$attributes$mode
+  if (!mode %in% c("nearest", "linear", "bilinear")) paste0("mode '", mode, "'")
+}
+
 #' Upsample, the older form of Resize
 #' @noRd
 op_upsample <- function(inputs, node) {
   x <- inputs[[1L]]
-  scales <- if (length(inputs) > 1L) inputs[[2L]]$data else node$attributes$scales
-  if (length(scales) != length(x$shape)) stop_bad_input("scales does not fit a tensor of rank ", length(x$shape))
-  if (any(!(scales > 0))) stop_bad_input("a scale is not positive")
-  mode <- node$attributes$mode
-  if (mode %in% c("linear", "bilinear")) mode <- "linear"
-  if (!mode %in% c("nearest", "linear")) stop_unsupported("mode '", mode, "' is not supported")
-  attributes <- list(mode = mode, nearest_mode = "floor", exclude_outside = 0, antialias = 0)
-  element_count(floor(x$shape * scales), "the resized tensor")
-  for (axis in which(scales != 1) - 1) {
-    at <- (seq_len(floor(x$shape[axis + 1] * scales[axis + 1])) - 1) / scales[axis + 1]
-    x <- interpolate_axis(x, axis, at, scales[axis + 1], attributes)
-  }
+  plan <- plan_upsample(x$shape, inputs, node)
+  for (step in plan$steps) x <- interpolate_axis(x, step, plan$attributes)
   x
+}
+
+# What Upsample does, as plan_resize() tells it.
+plan_upsample <- function(shape, inputs, node) {
+  scales <- if (length(inputs) > 1L) inputs[[2L]]$data else node$attributes$scales
+  if (length(scales) != length(shape)) stop_bad_input("scales does not fit a tensor of rank ", length(shape))
+  if (any(!(scales > 0))) stop_bad_input("a scale is not positive")
+  mode <- if (node$attributes$mode == "nearest") "nearest" else "linear"
+  element_count(floor(shape * scales), "the resized tensor")
+  steps <- lapply(which(scales != 1) - 1, function(axis) {
+    scale <- scales[axis + 1]
+    list(axis = axis, at = (seq_len(floor(shape[axis + 1] * scale)) - 1) / scale, scale = scale)
+  })
+  list(steps = steps, attributes = list(mode = mode, nearest_mode = "floor", exclude_outside = 0, antialias = 0))
 }

@@ -202,8 +202,9 @@ build_operator_table <- function() {
     Gather = operator(op_gather, c(1, 11, 13), 2, list(axis = 0)),
     GatherElements = operator(op_gather_elements, c(11, 13), 2, list(axis = 0)),
     GatherND = operator(op_gather_nd, c(11, 12, 13), 2, list(batch_dims = 0)),
-    ScatterElements = operator(op_scatter_elements, c(11, 13, 16, 18), 3, list(axis = 0, reduction = "none")),
-    ScatterND = operator(op_scatter_nd, c(11, 13, 16, 18), 3, list(reduction = "none")),
+    ScatterElements = operator(op_scatter_elements, c(11, 13, 16, 18), 3, list(axis = 0, reduction = "none"),
+      refuse = refuse_scatter),
+    ScatterND = operator(op_scatter_nd, c(11, 13, 16, 18), 3, list(reduction = "none"), refuse = refuse_scatter),
     Concat = operator(op_concat, c(4, 11, 13), c(1, Inf), list(axis = needed("number"))),
     Split = operator(op_split, c(2, 11, 13, 18), c(1, 2), list(split = none("numbers"), axis = 0,
       num_outputs = none("number"))),
@@ -263,6 +264,6 @@ build_operator_table <- function() {
       coordinate_transformation_mode = "half_pixel", cubic_coeff_a = -0.75,
       keep_aspect_ratio_policy = "stretch", axes = none("numbers"), antialias = 0), refuse = refuse_resize),
     Upsample = operator(op_upsample, c(7, 9), c(1, 2), list(mode = "nearest", scales = none("numbers")),
-      until = 9)
+      until = 9, refuse = refuse_upsample)
   )
 }

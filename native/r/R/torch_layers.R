@@ -129,6 +129,25 @@ torch_op_mean_variance_normalization <- function(inputs, node) {
   centred / (torch::torch_sqrt(torch::torch_mean(centred * centred, dim = dims, keepdim = TRUE)) + 1e-9)
 }
 
+#' LRN: each value over a power of the mean square of its neighbours across channels
+#' @noRd
+torch_op_local_response_normalization <- function(inputs, node) {
+  attributes <- node$attributes
+  x <- torch_stashed(inputs[[1L]])
+  size <- attributes$size
+  # One picture for each sample, of channels by places.
+  squares <- x$pow(2)$reshape(c(x$shape[1L], 1, x$shape[2L], prod(x$shape[-(1:2)])))
+  before <- floor((size - 1) / 2)
+  padded <- pad_spatial(squares, c(before, 0), c(size - 1 - before, 0))
+  neighbours <- torch::nnf_avg_pool2d(padded, c(size, 1), stride = 1)$reshape(x$shape)
+  (x / (neighbours * attributes$alpha + attributes$bias)$pow(attributes$beta))$to(dtype = inputs[[1L]]$dtype)
+}
+
+# One at the first maximum, zero elsewhere.
+torch_hardmax <- function(x, dim) {
+  torch::torch_zeros_like(x)$scatter(dim, torch::torch_argmax(x, dim, keepdim = TRUE), 1)
+}
+
 # A table entry: before opset 13 the input is seen as two axes, split at `axis`.
 torch_along_axis <- function(f) {
   force(f)
@@ -152,7 +171,8 @@ torch_layer_table <- function() {
     LayerNormalization = torch_op_layer_normalization, InstanceNormalization = torch_op_instance_normalization,
     GroupNormalization = torch_op_group_normalization, RMSNormalization = torch_op_rms_normalization,
     LpNormalization = torch_op_lp_normalization,
-    MeanVarianceNormalization = torch_op_mean_variance_normalization, Dropout = torch_op_dropout,
-    Softmax = torch_along_axis(torch::nnf_softmax), LogSoftmax = torch_along_axis(torch::nnf_log_softmax)
+    MeanVarianceNormalization = torch_op_mean_variance_normalization, LRN = torch_op_local_response_normalization,
+    Dropout = torch_op_dropout, Softmax = torch_along_axis(torch::nnf_softmax),
+    LogSoftmax = torch_along_axis(torch::nnf_log_softmax), Hardmax = torch_along_axis(torch_hardmax)
   )
 }

@@ -12,8 +12,8 @@
 #' is how a new module starts, the module computes what the file says.
 #'
 #' With `onnx_read(path, "float32")` everything is computed in single precision,
-#' with `"float64"` in double. Operators that R torch does not offer are refused
-#' here, by name.
+#' with `"float64"` in double. What R torch has not, such as unsigned integers
+#' wider than eight bits, is refused here, by name.
 #'
 #' @param model a model read by [onnx_read()].
 #' @return An `nn_module` of class `onnx_module`. Its `forward()` takes torch
@@ -96,10 +96,6 @@ torch_nodes <- function(nodes) {
   table <- torch_operator_table()
   lapply(nodes, function(node) {
     row <- table[[node$operator, exact = TRUE]]
-    if (is.null(row)) {
-      stop_unsupported("operator ", node$operator, " (opset ", node$opset, ", node ", node$label,
-                       ") is not supported by r/torch")
-    }
     reason <- if (!is.null(row$refuse)) row$refuse(node)
     if (!is.null(reason)) {
       stop_unsupported("operator ", node$operator, " (node ", node$label, "): ", reason, " is not supported by r/torch")

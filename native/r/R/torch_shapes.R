@@ -1,4 +1,4 @@
-# Shapes, indices and reductions on torch tensors. Where only a shape is to be
+# Shapes and reductions on torch tensors. Where only a shape is to be
 # found, the operator of plain arrays finds it.
 
 # A table entry: `op` is an operator of plain arrays that gives another shape to the same values.
@@ -54,62 +54,6 @@ torch_op_split <- function(inputs, node) {
   }
   ends <- cumsum(sizes)
   Map(function(end, size) x$narrow(axis + 1, if (size) end - size + 1 else 1, size), ends, sizes)
-}
-
-# Values at places (counted from 0) along one dimension (counted from 1).
-torch_take <- function(x, dim, places) {
-  count <- length(places)
-  if (count == 0L) return(x$narrow(dim, 1, 0))
-  if (all(diff(places) == 1)) return(x$narrow(dim, places[1L] + 1, count))
-  torch::torch_index_select(x, dim, torch::torch_tensor(as.integer(places + 1), dtype = torch::torch_long(),
-                                                        device = x$device))
-}
-
-torch_op_slice <- function(inputs, node) {
-  x <- inputs[[1L]]
-  part <- function(position, name) {
-    if (length(inputs) >= position && !is.null(inputs[[position]])) inputs[[position]]$data else node$attributes[[name]]
-  }
-  starts <- part(2L, "starts")
-  ends <- part(3L, "ends")
-  axes <- part(4L, "axes")
-  steps <- part(5L, "steps")
-  axes <- if (is.null(axes)) seq_along(starts) - 1 else resolve_axis(axes, length(x$shape))
-  if (is.null(steps)) steps <- rep(1, length(starts))
-  if (any(lengths(list(starts, ends, axes)) != length(steps))) {
-    stop_bad_input("starts, ends, axes and steps differ in length")
-  }
-  if (any(steps == 0)) stop_bad_input("a step of 0")
-  sizes <- x$shape
-  for (k in seq_along(axes)) {
-    x <- torch_take(x, axes[k] + 1, slice_places(starts[k], ends[k], steps[k], sizes[axes[k] + 1]))
-  }
-  x
-}
-
-# Indices counted from 0, negative ones from the end, to torch's from 1.
-torch_index <- function(indices, length) {
-  indices <- indices$to(dtype = torch::torch_long())
-  torch::torch_where(indices < 0, indices + length, indices) + 1L
-}
-
-torch_op_gather <- function(inputs, node) {
-  x <- inputs[[1L]]
-  indices <- inputs[[2L]]
-  axis <- resolve_axis(node$attributes$axis, length(x$shape))
-  if (!is_torch(indices)) {
-    # One step of a sequence, as a Loop reads it, needs no copy.
-    if (length(indices$shape) == 0L) return(x$select(axis + 1, checked_index(indices$data, x$shape[axis + 1]) + 1))
-    indices <- as_torch(indices)
-  }
-  picked <- torch::torch_index_select(x, axis + 1, torch_index(indices, x$shape[axis + 1])$reshape(-1))
-  picked$reshape(c(x$shape[seq_len(axis)], indices$shape, x$shape[seq_along(x$shape) > axis + 1]))
-}
-
-torch_op_gather_elements <- function(inputs, node) {
-  x <- inputs[[1L]]
-  dim <- torch_dims(node$attributes$axis, length(x$shape))
-  torch::torch_gather(x, dim, torch_index(inputs[[2L]], x$shape[dim]))
 }
 
 torch_op_pad <- function(inputs, node) {
@@ -219,16 +163,20 @@ torch_arg_extreme <- function(f) {
   }
 }
 
-torch_op_cumsum <- function(inputs, node) {
-  x <- inputs[[1L]]
-  dim <- torch_dims(inputs[[2L]]$data, length(x$shape))
-  if (node$attributes$reverse == 1) x <- torch::torch_flip(x, dim)
-  y <- torch::torch_cumsum(x, dim, dtype = x$dtype)
-  if (node$attributes$exclusive == 1) {
-    first <- torch::torch_zeros_like(x$narrow(dim, 1, 1))
-    y <- torch::torch_cat(list(first, y$narrow(dim, 1, x$shape[dim] - 1)), dim = dim)
+# A table entry: f is torch's own cumulative function, `neutral` makes what an exclusive one begins with.
+torch_cumulative <- function(f, neutral) {
+  force(f)
+  force(neutral)
+  function(inputs, node) {
+    x <- inputs[[1L]]
+    dim <- torch_dims(inputs[[2L]]$data, length(x$shape))
+    if (node$attributes$reverse == 1) x <- torch::torch_flip(x, dim)
+    y <- f(x, dim, dtype = x$dtype)
+    if (node$attributes$exclusive == 1) {
+      y <- torch::torch_cat(list(neutral(x$narrow(dim, 1, 1)), y$narrow(dim, 1, x$shape[dim] - 1)), dim = dim)
+    }
+    if (node$attributes$reverse == 1) torch::torch_flip(y, dim) else y
   }
-  if (node$attributes$reverse == 1) torch::torch_flip(y, dim) else y
 }
 
 torch_shape_table <- function() {
@@ -239,9 +187,10 @@ torch_shape_table <- function() {
     Constant = torch_made_plainly(op_constant), ConstantOfShape = torch_made_plainly(op_constant_of_shape),
     Range = torch_made_plainly(op_range), EyeLike = torch_made_plainly(op_eye_like),
     Identity = torch_op_identity, Transpose = torch_op_transpose, Expand = torch_op_expand, Tile = torch_op_tile,
-    Concat = torch_op_concat, Split = torch_op_split, Slice = torch_op_slice, Gather = torch_op_gather,
-    GatherElements = torch_op_gather_elements, Pad = torch_op_pad, Trilu = torch_op_trilu,
-    DepthToSpace = torch_op_depth_to_space, SpaceToDepth = torch_op_space_to_depth, CumSum = torch_op_cumsum,
+    Concat = torch_op_concat, Split = torch_op_split, Pad = torch_op_pad, Trilu = torch_op_trilu,
+    DepthToSpace = torch_op_depth_to_space, SpaceToDepth = torch_op_space_to_depth,
+    CumSum = torch_cumulative(torch::torch_cumsum, torch::torch_zeros_like),
+    CumProd = torch_cumulative(torch::torch_cumprod, torch::torch_ones_like),
     ReduceSum = torch_reduction(reduce_sum), ReduceMean = torch_reduction(reduce_mean),
     ReduceMax = torch_reduction(function(x, dims) torch::torch_amax(x, dims, keepdim = TRUE), lowest_of),
     ReduceMin = torch_reduction(function(x, dims) torch::torch_amin(x, dims, keepdim = TRUE), highest_of),

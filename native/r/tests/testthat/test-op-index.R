@@ -33,6 +33,7 @@ test_that("OneHot, NonZero, Trilu and EyeLike", {
   hot <- run_operator("OneHot", list(c(1, -1), scalar(3), c(0, 5)), dtypes = c("int64", "int64", "float32"))
   expect_equal(hot, rbind(c(0, 5, 0), c(0, 0, 5)))
   expect_equal(run_operator("NonZero", list(rbind(c(0, 1), c(2, 0))), out_dtypes = "int64"), rbind(c(0, 1), c(1, 0)))
+  expect_equal(dim(run_operator("NonZero", list(matrix(0, 2, 2)), out_dtypes = "int64")), c(2L, 0L))
   expect_equal(run_operator("Trilu", list(matrix(1, 2, 3))), rbind(c(1, 1, 1), c(0, 1, 1)))
   expect_equal(run_operator("EyeLike", list(matrix(0, 2, 3)), k = 1L), rbind(c(0, 1, 0), c(0, 0, 1)))
 })
