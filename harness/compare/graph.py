@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,15 @@ Array = NDArray[Any]
 
 #: Operators that hand their first input on, at most in another layout or dtype.
 LAYOUT_OPERATORS = frozenset({"Identity", "Cast", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten"})
+
+#: Operators by which constants are computed from constants.
+_ARITHMETIC: dict[str, Callable[..., Array]] = {
+    **{"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide},
+    **{"Neg": np.negative, "Sqrt": np.sqrt, "Reciprocal": np.reciprocal},
+}
+
+#: Most operations one behind the other by which a constant is computed; a batch normalisation takes ten.
+_MOST_OPERATIONS = 16
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,19 @@ class Node:
 
 @dataclass(frozen=True)
 class Constant:
-    """A tensor that does not depend on the graph's inputs: its value and the name it is stored under in the file."""
+    """A tensor that does not depend on the graph's inputs: its value and the name it is stored under in the file.
+
+    ``computed_from``: names of the stored tensors where the graph computes it from them whenever it runs.
+    """
 
     name: str
     value: Array
+    computed_from: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stored tensors that it is made of."""
+        return self.computed_from or (self.name,)
 
 
 class Graph:
@@ -83,6 +101,7 @@ class Graph:
                 if name and node not in self.consumers[name]:
                     self.consumers[name].append(node)
         self.nodes = tuple(_in_order_of_flow(raw, self.producer))
+        self._computed: dict[str, Constant | None] = {}
         self._flowing = set(self.inputs)
         for node in self.nodes:
             if any(name in self._flowing for name in node.inputs):
@@ -113,6 +132,42 @@ class Graph:
             return Constant(origin.name, self._laid_out(node, origin.value))
         except ValueError:
             return None
+
+    def computed(self, name: str, operations: int = 0) -> Constant | None:
+        """As :meth:`constant`, and of what the graph computes from constants: that in float64.
+
+        Exporters that fold no constants write batch normalisation so, from the four tensors of the layer. ``operations`` stand
+        behind it.
+        """
+        found = self.constant(name)
+        if found is not None or not name or self.flows(name) or operations > _MOST_OPERATIONS:
+            return found
+        if name not in self._computed:
+            self._computed[name] = self._from_constants(name, operations)
+        return self._computed[name]
+
+    def _from_constants(self, name: str, operations: int) -> Constant | None:
+        node = self.producer.get(name)
+        if node is None or node.operator not in (*LAYOUT_OPERATORS, *_ARITHMETIC):
+            return None
+        taken = node.inputs[:1] if node.operator in LAYOUT_OPERATORS else node.inputs
+        parts = [
+            part for other in taken if (part := self.computed(other, operations + 1)) and part.value.dtype.kind == "f"
+        ]
+        if len(parts) != len(taken):
+            return None
+        values = [part.value.astype(np.float64) for part in parts]
+        try:
+            with np.errstate(all="ignore"):
+                value = (
+                    _ARITHMETIC[node.operator](*values)
+                    if node.operator in _ARITHMETIC
+                    else self._laid_out(node, *values)
+                )
+        except (ValueError, TypeError):
+            return None
+        names = tuple(dict.fromkeys(stored for part in parts for stored in part.names))
+        return Constant(", ".join(names), value, names)
 
     def stored_name(self, name: str) -> str:
         """The name under which a constant is stored: that at the root of its Identity, Transpose, ... chain."""

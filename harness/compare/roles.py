@@ -213,14 +213,15 @@ def _follow(graph: Graph, linear: Linear, taken: set[str]) -> set[int]:
         constant = _operand(graph, node, name)
         if constant is None or constant.value.size not in (1, channels) or constant.value.dtype.kind != "f":
             break
-        if node.operator == "Add" and linear.bias is None and affine is None and constant.value.size == channels:
+        is_bias = linear.bias is None and affine is None and constant.value.size == channels
+        if node.operator == "Add" and is_bias and not constant.computed_from:
             linear.bias = Held(constant.name, constant.value.reshape(-1), f"added by node '{node.label}'")
         else:
             affine = _compose(affine, node, name, constant)
             if affine is None:
                 break
             linear.affine = affine
-            taken.add(constant.name)
+            taken.update(constant.names)
         followed.add(id(node))
         name = node.outputs[0]
     return followed
@@ -231,7 +232,7 @@ def _compose(affine: Affine | None, node: Node, name: str, constant: Constant) -
     value = constant.value.reshape(-1).astype(np.float64)
     first = node.input(0) == name
     scale, offset = (affine.scale, affine.offset) if affine else (np.ones(1), np.zeros(1))
-    names = [*(affine.names if affine else []), constant.name]
+    names = list(dict.fromkeys([*(affine.names if affine else []), *constant.names]))
     if node.operator == "Add":
         return Affine(scale, offset + value, names)
     if node.operator == "Sub":
@@ -246,7 +247,7 @@ def _operand(graph: Graph, node: Node, name: str) -> Constant | None:
     if node.operator not in _ARITHMETIC:
         return None
     others = [other for other in node.inputs if other != name]
-    return graph.constant(others[0]) if len(others) == 1 else None
+    return graph.computed(others[0]) if len(others) == 1 else None
 
 
 def _normaliser(graph: Graph, node: Node) -> Normaliser:

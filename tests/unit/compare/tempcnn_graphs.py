@@ -96,8 +96,9 @@ def export(
     """A graph of TempCNN: (structure, values).
 
     ``style``: ``kept`` (batch normalisation nodes, canonical names), ``folded`` (names kept, values folded), ``renamed``
-    (folded and renamed), ``matmul`` (MatMul, Add and arithmetic for batch normalisation), ``channels-last`` (flattened
-    time-major). ``fold`` names the layers that are folded, by default all.
+    (folded and renamed), ``matmul`` (MatMul, Add and arithmetic for batch normalisation), ``computed`` (as ``matmul``, scale and
+    offset computed in the graph from the layer's four tensors), ``channels-last`` (flattened time-major). ``fold`` names the
+    layers that are folded, by default all.
     """
     graph = GraphBuilder()
     name = "x"
@@ -115,7 +116,7 @@ def export(
                 name = graph.node("Transpose", name, perm=[0, 2, 1])
                 weight = weight.reshape(len(weight), 6, DATES).transpose(0, 2, 1).reshape(weight.shape)
             name = graph.node("Flatten", name, axis=1)
-        if style == "matmul" and layer.kind == "dense":
+        if style in ("matmul", "computed") and layer.kind == "dense":
             name = graph.node("MatMul", name, graph.constant(f"{known}.kernel", weight.T))
             name = graph.node("Add", name, graph.constant(f"{known}.offset", bias))
         elif layer.kind == "dense":
@@ -126,7 +127,19 @@ def export(
             name = graph.node("Conv", name, *inputs, kernel_shape=[weight.shape[-1]])
         if norm is not None and not folds:
             parts = [parameters[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
-            if style == "matmul":
+            if style == "computed":
+                shape = graph.constant(f"{norm}.shape", np.array([-1, 1] if layer.kind == "convolution" else [-1]))
+                words = ("weight", "bias", "running_mean", "running_var")
+                gamma, beta, mean, variance = (
+                    graph.node("Reshape", graph.constant(f"{norm}.{word}", part), shape)
+                    for word, part in zip(words, parts, strict=True)
+                )
+                variance = graph.node("Add", variance, graph.constant(f"{norm}.epsilon", np.float32(epsilon)))
+                root = graph.node("Div", graph.constant(f"{norm}.one", np.float32(1)), graph.node("Sqrt", variance))
+                scale = graph.node("Mul", root, gamma)
+                offset = graph.node("Add", graph.node("Mul", graph.node("Neg", mean), scale), beta)
+                name = graph.node("Add", graph.node("Mul", name, scale), offset)
+            elif style == "matmul":
                 scale = (parts[0] / np.sqrt(parts[3] + np.float32(epsilon))).astype(np.float32)
                 shape = (-1, 1) if layer.kind == "convolution" else (-1,)
                 name = graph.node("Mul", name, graph.constant(f"{norm}.scale", scale.reshape(shape)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tempcnn_graphs import DATES, Arrays, draw_parameters, export, specification
+from tempcnn_graphs import CLASSES, DATES, Arrays, draw_parameters, export, specification
 
 from harness.compare.parameters import compare_parameters
 from harness.compare.records import ParameterComparison, Verdict
@@ -48,7 +48,7 @@ def test_clean_unfolded_export_is_identical(style: str) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), style=st.sampled_from(["folded", "renamed", "matmul"]))
+@given(seed=st.integers(0, 2**32 - 1), style=st.sampled_from(["folded", "renamed", "matmul", "computed"]))
 def test_clean_folds_raise_no_alarm(seed: int, style: str) -> None:
     source = draw_parameters(SPEC, seed)
     result = compare(*export(SPEC, source, style=style), source)
@@ -183,10 +183,39 @@ def test_epsilon_of_another_framework_in_a_node_is_noted() -> None:
     assert "epsilon 0.001 in the graph, 1e-05 in the source" in row.note
 
 
-def test_epsilon_of_another_framework_in_arithmetic() -> None:
-    result = compare(*export(SPEC, SOURCE, style="matmul", epsilon=1e-3))
+@pytest.mark.parametrize("style", ["matmul", "computed"])
+def test_epsilon_of_another_framework_in_arithmetic(style: str) -> None:
+    result = compare(*export(SPEC, SOURCE, style=style, epsilon=1e-3))
     assert result.verdict is Verdict.DIVERGENT
     assert relations(result)["norm1.weight"] == "unequal"
+
+
+@pytest.mark.parametrize("part", ["weight", "bias", "running_mean", "running_var"])
+def test_a_tensor_that_arithmetic_is_computed_from_is_another(part: str) -> None:
+    structure, held = export(SPEC, SOURCE, style="computed")
+    held[f"dense_norm.{part}"] = held[f"dense_norm.{part}"].copy()
+    held[f"dense_norm.{part}"][3] *= np.float32(1 + 1e-4)
+    result = compare(structure, held)
+    assert result.verdict is Verdict.DIVERGENT
+    assert {name for name, relation in relations(result).items() if relation == "unequal"} == {
+        f"dense_norm.{word}" for word in ("weight", "bias", "running_mean", "running_var")
+    }
+    assert not extras(result)
+
+
+def test_arithmetic_that_grows_without_end_is_left_alone() -> None:
+    """Every sum takes the last one twice: walked without care, there are 2^200 of them."""
+    structure, held = export(SPEC, SOURCE, style="kept")
+    held["grown.0"] = np.ones(CLASSES, np.float32)
+    grown = [
+        {"name": "", "operator": "Add", "inputs": [f"grown.{index}"] * 2, "outputs": [f"grown.{index + 1}"]}
+        for index in range(200)
+    ]
+    last = {"name": "", "operator": "Mul", "inputs": [structure["outputs"][0]["name"], "grown.200"], "outputs": ["end"]}
+    structure["nodes"] += [*grown, last]
+    structure["outputs"][0]["name"] = "end"
+    structure["initializers"].append({"name": "grown.0", "dtype": "float32", "shape": [CLASSES], "sha256": ""})
+    assert extras(compare(structure, held)).keys() == {"grown.0"}
 
 
 @pytest.mark.parametrize("style", ["kept", "folded", "renamed"])
