@@ -110,7 +110,8 @@ def compare(
     framework: Annotated[
         str,
         typer.Option(
-            "--framework", help="With --from: what runs the weights: pytorch, keras-tensorflow or keras-torch."
+            "--framework",
+            help="With --from: what runs the weights: pytorch, keras-tensorflow, keras-torch or keras-jax.",
         ),
     ] = "pytorch",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,

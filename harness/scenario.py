@@ -37,15 +37,17 @@ ROUTES: dict[str, Conversion] = {
     "torch-dynamo": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
     "torch-script": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
     "torch-scan": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
-    "keras-export": Conversion(("keras-tensorflow", "keras-torch"), "onnx", ("onnx", "onnxscript", "tf2onnx")),
+    "keras-export": Conversion(
+        ("keras-tensorflow", "keras-torch", "keras-jax"), "onnx", ("onnx", "onnxscript", "tf2onnx")
+    ),
     "tf2onnx": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
     "keras-to-savedmodel": Conversion(("keras-tensorflow",), "savedmodel"),
-    "keras-backend-swap": Conversion(("keras-tensorflow", "keras-torch"), "keras"),
+    "keras-backend-swap": Conversion(("keras-tensorflow", "keras-torch", "keras-jax"), "keras"),
     "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
 }
 
 #: Frameworks that weights given as a file can be run in.
-IMPORTING = ("pytorch", "keras-tensorflow", "keras-torch")
+IMPORTING = ("pytorch", "keras-tensorflow", "keras-torch", "keras-jax")
 
 #: Verdicts a scenario may expect: those of a comparison, and that a runtime refuses by name.
 Expectation = Literal["identical", "equivalent", "drifted", "divergent", "unsupported"]

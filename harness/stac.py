@@ -50,6 +50,7 @@ _FRAMEWORKS = {
     "pytorch": ("PyTorch", "torch"),
     "keras-tensorflow": ("Keras", "keras"),
     "keras-torch": ("Keras", "keras"),
+    "keras-jax": ("Keras", "keras"),
 }
 
 #: What ``training.json`` says that is the same in every equal run.

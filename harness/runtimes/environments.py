@@ -95,14 +95,19 @@ def julia_package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
     return julia.package(source_hash(native_folder() / "julia"), extended)
 
 
+def interpreter(row: Runtime) -> str:
+    """The Python that hosts a runtime's worker: that of its environment, where Python hosts it and there is one."""
+    return sys.executable if row.language != "python" or row.environment is None else str(row.environment.python)
+
+
 def command(row: Runtime) -> list[str]:
     """The command that starts a runtime's worker."""
     host = host_of(row)
     if host == "python" and row.environment is not None:
         # -P: what lies in the current folder is not the environment's.
-        return [str(row.environment.python), "-P", "-m", "harness.workers.serve", row.base]
+        return [interpreter(row), "-P", "-m", "harness.workers.serve", row.base]
     if host == "python":
-        return [sys.executable, "-m", "harness.workers.serve", row.name]
+        return [interpreter(row), "-m", "harness.workers.serve", row.name]
     if host == "rpy2":
         return [sys.executable, "-m", "harness.workers.rpy2_host", row.name]
     if host == "julia":

@@ -55,6 +55,19 @@ RUNTIMES: dict[str, Runtime] = {
             ),
         ),
         Runtime(
+            "python/keras-jax",
+            host="python",
+            packages=("keras", "jax"),
+            reads=("safetensors", "keras"),
+            oracle_of=("keras",),
+            install="python -m harness prepare python/keras-jax",
+            framework="keras-jax",
+            # Most of it is what jax2onnx asks for, by which Keras exports on JAX; nobody else should have to install it.
+            environment=LockedEnvironment(
+                "python-keras-jax", ("keras==3.15.*", "jax==0.10.*", "jax2onnx==0.17.*", "numpy", "pydantic", "onnx")
+            ),
+        ),
+        Runtime(
             "python/tensorflow",
             host="python",
             packages=("tensorflow",),

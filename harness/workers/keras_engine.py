@@ -43,11 +43,12 @@ class KerasModel(LoadedModel):
     def __init__(self, path: Path, precision: Precision) -> None:
         self.spec = read_spec(path.with_name("model.json"))
         self.widened = precision == "float64"
-        if path.suffix == ".keras":
-            self.model = keras_archive.load(path, self.spec, precision)
-        else:
-            self.model = build(self.spec, precision)
-            fill(self.model, self.spec, read_tensors(path), str(path))
+        with self._arithmetic():
+            if path.suffix == ".keras":
+                self.model = keras_archive.load(path, self.spec, precision)
+            else:
+                self.model = build(self.spec, precision)
+                fill(self.model, self.spec, read_tensors(path), str(path))
         self.inputs, self.outputs = tensor_infos(self.spec)
         self.metadata = read_metadata(path.with_name("metadata.json"))
 
@@ -74,7 +75,8 @@ class KerasModel(LoadedModel):
         return in_double() if self.widened else contextlib.nullcontext()
 
     def _given(self, feeds: dict[str, Array]) -> Any:
-        tensors = [keras.ops.convert_to_tensor(feeds[info.name]) for info in self.inputs]
+        with self._arithmetic():
+            tensors = [keras.ops.convert_to_tensor(feeds[info.name]) for info in self.inputs]
         return tensors[0] if len(tensors) == 1 else tensors
 
     def parameters(self) -> dict[str, Array]:

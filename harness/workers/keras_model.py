@@ -23,7 +23,7 @@ _FRAME = {"rows": "row", "columns": "column"}
 
 @contextlib.contextmanager
 def in_double() -> Iterator[None]:
-    """Keras' own rules of promotion let float64 be, within the block.
+    """Keras' own rules of promotion let float64 be, within the block, and JAX has it there.
 
     On PyTorch and JAX they turn float64 into float32 inside of layers, batch normalisation among them, so that a float64 model
     is none. Raises Unsupported where this version of Keras cannot be told otherwise.
@@ -38,9 +38,21 @@ def in_double() -> Iterator[None]:
     try:
         if keras.backend.result_type("float64", "float32") != "float64":
             raise Unsupported(f"Keras {keras.__version__} on {keras.backend.backend()} computes float64 in float32")
-        yield
+        with _arrays_in_double():
+            yield
     finally:
         narrowed.update(before)
+
+
+def _arrays_in_double() -> contextlib.AbstractContextManager[object]:
+    """JAX alone makes float32 of every float64 array unless it is told otherwise."""
+    if keras.backend.backend() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    # Not for all of a process: float32 models draw other random numbers then.
+    double: contextlib.AbstractContextManager[object] = jax.enable_x64(True)
+    return double
 
 
 def build(spec: ModelSpec, precision: Precision = "float32") -> keras.Model:

@@ -52,8 +52,9 @@ class KerasLearner(Learner):
         self.model = build(spec)
         self.optimiser = PenalisedAdam(settings.learning_rate, settings.weight_decay)
         self.optimiser.build(self.model.trainable_variables)
-        # No XLA: it would compile anew for every size of batch.
-        self.model.compile(optimizer=self.optimiser, loss=loss_of(loss, spec.head), jit_compile=False)
+        # XLA compiles anew for every size of batch; without it JAX would go from operation to operation.
+        compiled = keras.backend.backend() == "jax"
+        self.model.compile(optimizer=self.optimiser, loss=loss_of(loss, spec.head), jit_compile=compiled)
 
     def fill(self, parameters: dict[str, Array], where: str) -> None:
         """See Learner."""

@@ -28,6 +28,7 @@ ENGINES = {
     "python/pytorch": "harness.workers.pytorch",
     "python/keras-tensorflow": "harness.workers.keras_tensorflow",
     "python/keras-torch": "harness.workers.keras_torch",
+    "python/keras-jax": "harness.workers.keras_jax",
     "python/tensorflow": "harness.workers.saved_model",
     "python/onnxruntime": "harness.workers.onnx_runtime",
     "python/onnx-reference": "harness.workers.onnx_reference",

@@ -29,6 +29,8 @@ GENERATORS = ("cases.py", "draft.py", "legality.py", "older_opsets.py", "pack.py
 #: Held to whole models instead (tests/integration/test_onnx2tf.py): it converts every case anew, for seconds, and computes one in
 #: sixteen of ONNX's own wrongly without saying so.
 NOT_CASE_BY_CASE = ("python/onnx2tf",)
+#: Their environments take a gigabyte and more: they are tested where these are made already.
+LARGE = ("python/onnx2tf", "python/keras-jax")
 #: Runtimes that load ONNX files; a new row of the registry is picked up by itself.
 ONNX_RUNTIMES = [name for name, row in RUNTIMES.items() if "onnx" in row.reads and name not in NOT_CASE_BY_CASE]
 #: From 7 to the newest of the installed onnx package; one that stands for all where there is none.
@@ -107,8 +109,8 @@ def bench(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.Temp
 
 
 def state(runtime: str) -> Availability:
-    """Whether a runtime is installed; environments are made for the tests, but those that take gigabytes."""
-    return availability(RUNTIMES[runtime]) if runtime in NOT_CASE_BY_CASE else ready(RUNTIMES[runtime])
+    """Whether a runtime is installed; environments are made for the tests, but the large ones."""
+    return availability(RUNTIMES[runtime]) if runtime in LARGE else ready(RUNTIMES[runtime])
 
 
 def bench_of(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.TempPathFactory) -> Bench:

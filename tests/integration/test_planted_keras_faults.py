@@ -57,8 +57,9 @@ def source() -> Source:
         ("python/keras-tensorflow", "keras-export"),
         ("python/keras-tensorflow", "tf2onnx"),
         ("python/keras-torch", "keras-export"),
+        ("python/keras-jax", "keras-export"),
     ],
-    ids=["export-on-tensorflow", "tf2onnx", "export-on-torch"],
+    ids=["export-on-tensorflow", "tf2onnx", "export-on-torch", "export-on-jax"],
 )
 def convert(
     request: pytest.FixtureRequest, source: Source, tmp_path_factory: pytest.TempPathFactory

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,21 @@ from harness.compare.records import Verdict
 from harness.errors import BadInputError, UnsupportedError, WorkerError
 from harness.models import tempcnn
 from harness.models.spec import ModelSpec
+from harness.runtimes.environments import environment, interpreter
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKENDS = ["python/keras-tensorflow", "python/keras-torch"]
+BACKENDS = ["python/keras-tensorflow", "python/keras-torch", "python/keras-jax"]
 ROUTES = [
     ("python/keras-tensorflow", "keras-export"),
     ("python/keras-tensorflow", "tf2onnx"),
     ("python/keras-tensorflow", "tf2onnx-savedmodel"),
     ("python/keras-torch", "keras-export"),
+    ("python/keras-jax", "keras-export"),
 ]
+EXPORTERS = {"python/keras-torch": "torch.onnx (TorchScript)", "python/keras-jax": "jax2onnx"}
 TRAINING = {"epochs": 3, "batch_size": 16, "seed": 11, "learning_rate": 0.01}
 X = np.random.default_rng(1).standard_normal((70, 3, 8)).astype(np.float32)
 
@@ -137,7 +139,7 @@ def test_exports_hold_the_parameters_and_say_what_ran(
     model = onnx.load(str(source / "a" / "model.onnx"))
     onnx.checker.check_model(model, full_check=True)
     assert (record["opset"], record["asked"]) == (17, {"opset": 17, "fold": True})
-    assert ("torch.onnx (TorchScript)" if runtime == "python/keras-torch" else "tf2onnx") in record["exporter"]
+    assert EXPORTERS.get(runtime, "tf2onnx") in record["exporter"]
     assert record["folded"] is True
     assert record["batch_normalisations"] == {"model": 3, "file": 0}
     assert any("was renamed 'logits'" in line for line in record["warnings"])
@@ -289,7 +291,12 @@ def test_steps_are_those_of_pytorch(source: Path, runtime: str, head: Any, small
     labels = np.arange(len(X)) % 4
     write_tensors(source / "data", {"x": X, "y": labels})
     done = subprocess.run(
-        [sys.executable, "-c", STEPS, runtime, str(source)], capture_output=True, text=True, cwd=ROOT, check=True
+        [interpreter(RUNTIMES[runtime]), "-c", STEPS, runtime, str(source)],
+        env=environment(RUNTIMES[runtime], 1),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     )
     # What Keras saves of the model is read without Keras, as the same canonical parameters.
     _, layers = read_keras_file(source / "model.keras")

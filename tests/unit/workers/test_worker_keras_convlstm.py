@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ from harness.compare.parameters import compare_parameters
 from harness.compare.records import Verdict
 from harness.models import convlstm
 from harness.models.spec import ModelSpec
+from harness.runtimes.environments import environment, interpreter
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKENDS = ["python/keras-tensorflow", "python/keras-torch"]
+BACKENDS = ["python/keras-tensorflow", "python/keras-torch", "python/keras-jax"]
 
 
 def stored(folder: Path, spec: ModelSpec) -> Path:
@@ -198,7 +198,11 @@ def test_steps_are_those_of_pytorch(tmp_path: Path, runtime: str) -> None:
     for name, spec in cases.items():
         stored(tmp_path / name, spec)
     done = subprocess.run(
-        [sys.executable, "-c", STEPS, runtime, str(tmp_path)], capture_output=True, text=True, cwd=ROOT
+        [interpreter(RUNTIMES[runtime]), "-c", STEPS, runtime, str(tmp_path)],
+        env=environment(RUNTIMES[runtime], 1),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr
     losses = json.loads(done.stdout)

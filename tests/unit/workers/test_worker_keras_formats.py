@@ -1,4 +1,4 @@
-"""Keras' own formats as routes: a SavedModel for TensorFlow alone, a .keras file for the other backend."""
+"""Keras' own formats as routes: a SavedModel for TensorFlow alone, a .keras file for the other backends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.unit.workers.small_convlstm import X as FRAMES
 from tests.unit.workers.small_convlstm import small
 
 X = np.random.default_rng(1).standard_normal((9, 3, 8)).astype(np.float32)
-TENSORFLOW, TORCH = "python/keras-tensorflow", "python/keras-torch"
+TENSORFLOW, TORCH, JAX = "python/keras-tensorflow", "python/keras-torch", "python/keras-jax"
 
 
 @pytest.fixture(params=["tempcnn", "thesis-keras", "demetrakopoulos"])
@@ -77,8 +77,10 @@ def test_a_saved_model_is_run_by_tensorflow_in_both_precisions(
         same_parameters(tensorflow, spec, tmp_path)
 
 
-@pytest.mark.parametrize(("first", "second"), [(TENSORFLOW, TORCH), (TORCH, TENSORFLOW)])
-def test_a_keras_file_opens_on_the_other_backend(
+@pytest.mark.parametrize(
+    ("first", "second"), [(TENSORFLOW, TORCH), (TORCH, TENSORFLOW), (TENSORFLOW, JAX), (JAX, TENSORFLOW), (JAX, TORCH)]
+)
+def test_a_keras_file_opens_on_the_other_backends(
     workers: Callable[[str], Worker], spec: ModelSpec, tmp_path: Path, first: str, second: str
 ) -> None:
     writer, reader = workers(first), workers(second)
