@@ -97,6 +97,16 @@ def stored(model: ModelProto) -> dict[str, TensorProto]:
     return {names[tensor.name]: tensor for graph, names in scopes(model) for tensor in graph.initializer}
 
 
+def known_before(graph: GraphProto) -> dict[str, TensorProto]:
+    """Tensors of a graph by name that nothing a caller gives can change: initializers and the values of Constant nodes."""
+    given = {info.name for info in graph.input}
+    known = {tensor.name: tensor for tensor in graph.initializer if tensor.name not in given}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.domain in _STANDARD and node.attribute[0].name == "value":
+            known[node.output[0]] = node.attribute[0].t
+    return known
+
+
 def tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Every tensor stored in a model: initializers and tensor attributes, sparse ones by their parts."""
     for graph in graphs(model):

@@ -30,7 +30,7 @@ from harness.workers.engine import (
     Unsupported,
     environment_threads,
 )
-from harness.workers.onnx_file import inputs_of, metadata_of, outputs_of, read_model
+from harness.workers.onnx_file import inputs_of, known_before, metadata_of, outputs_of, read_model
 from harness.workers.onnx_structure import structure
 from harness.workers.tensors import dtype_of
 
@@ -192,10 +192,35 @@ def _check(model: ModelProto, ends: list[TensorInfo]) -> None:
             )
         if node.op_type in _ONE_OUTPUT and any(node.output[1:]):
             raise Unsupported(f"onnx2torch drops outputs of {node.op_type} (node '{node.name}') but the first")
+    _check_dropouts(model)
     made = {name for node in model.graph.node for name in node.output}
     for info in ends[-len(model.graph.output) :]:
         if info.name not in made:
             raise Unsupported(f"onnx2torch does not convert it: output '{info.name}' is the result of no node")
+
+
+def _check_dropouts(model: ModelProto) -> None:
+    """Refuse a Dropout that is switched on, or may be: onnx2torch never asks. Raises Unsupported."""
+    known = {
+        name: onnx.numpy_helper.to_array(tensor)
+        for name, tensor in known_before(model.graph).items()
+        if not tensor.dims
+    }
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    for place, node in enumerate(model.graph.node, start=1):
+        if node.op_type != "Dropout" or len(node.input) < 3 or not node.input[2]:
+            continue
+        label = f"'{node.name}'" if node.name else f"number {place}"
+        what = f"operator Dropout (opset {opset}, node {label}): "
+        mode, ratio = known.get(node.input[2]), known.get(node.input[1])
+        if ratio is not None and not ratio > 0:
+            continue
+        if mode is None:
+            raise Unsupported(f"{what}a training mode that comes with the inputs is not supported by python/onnx2torch")
+        if mode:
+            raise Unsupported(
+                f"{what}training mode, which draws at random, is not supported; export the model in evaluation mode"
+            )
 
 
 def _converted(model: ModelProto) -> Any:

@@ -53,7 +53,7 @@ every_route = pytest.mark.parametrize("route", ROUTES)
 #: What objects beside the comparison that finds a fault of its own accord.
 CONSEQUENCES = {"end-to-end", "decisions"}
 #: Engines that refuse by name to drop anything; the others draw, each its own numbers.
-REFUSE_DROPOUT = ("r/base", "julia/base", "julia/flux")
+REFUSE_DROPOUT = ("r/base", "r/torch", "julia/base", "julia/flux")
 
 Fault = Callable[[Any], None]
 Planted = Callable[[Source, Fault, dict[str, Any]], Exported]

@@ -47,6 +47,9 @@ function build_graph(
     refuse_twice(given, "inputs")
     resolved = resolve_nodes(graph, unique(vcat(held, given)), name -> false, context)
     tensors = Any[in_precision(tensor.value, precision) for tensor in graph.initializers]
+    # A caller may give other values for an initializer that is an input as well.
+    constant = Any[name in given ? nothing : value for (name, value) in zip(held, tensors)]
+    refuse_drawing(resolved.nodes, copyto!(Vector{Any}(nothing, length(resolved.names)), constant))
     Graph(
         filter(info -> !(info.name in held), graph.inputs), given, graph.outputs, resolved.output_slots, resolved.names,
         resolved.slots, graph.initializers, tensors, resolved.nodes, context.opset, precision,
@@ -123,6 +126,36 @@ end
 names_half_precision((name, value)::Pair) =
     value isa NamedTensor ? value.value isa Array{<:Narrow} :
     name in ("to", "dtype") && value isa Integer && value in (10, 16)
+
+"""
+    refuse_drawing(nodes, known)
+
+Refuse a Dropout that is switched on: it would draw other numbers in every runtime. `known` holds by slot what no input changes: a
+tensor, the Constant node that makes it, or `nothing`. Where an input switches it on, the operator refuses it.
+"""
+function refuse_drawing(nodes, known::Vector{Any})
+    for node in nodes
+        node.operator == "Constant" && node.output_slots[1] > 0 && (known[node.output_slots[1]] = node)
+        node.operator == "Dropout" && draws(node, known) &&
+            unsupported("operator Dropout (opset ", node.opset, ", node ", node.label, "): ", drawing_words)
+        for (_, body) in subgraphs(node)
+            inner = Vector{Any}(nothing, length(body.names))
+            inner[body.captured_slots] = known[node.input_slots[body.captured_at]]
+            refuse_drawing(body.nodes, inner)
+        end
+    end
+end
+
+function draws(node::Node, known)
+    slot(position) = position <= length(node.inputs) ? node.input_slots[position] : 0
+    value(position) = slot(position) > 0 ? tensor_of(known[slot(position)]) : nothing
+    mode, ratio = value(3), value(2)
+    mode isa Array{Bool} && length(mode) == 1 && only(mode) || return false
+    slot(2) == 0 || (ratio isa Array && length(ratio) == 1 && only(ratio) > 0)
+end
+
+tensor_of(known) = known
+tensor_of(node::Node) = op_constant(Any[], node)
 
 function refuse_twice(names, what)
     seen = Set{String}()

@@ -52,11 +52,32 @@ end
     @test apply_operator("EyeLike", zeros(Float32, 3, 2); k=1) == Float32[0 0; 1 0; 0 1]
 end
 
-@testset "Dropout is off at inference and refused in training" begin
+@testset "Dropout is off at inference, and one that an input switches on is refused" begin
     x = Float32[1, 2]
     @test apply_operator("Dropout", x) == x
     @test apply_operator("Dropout", x, scalar(0.5f0), scalar(false); outputs=2) == (x, [true, true])
     @test apply_operator("Dropout", x; opset=7, outputs=2) == (x, Float32[1, 1])
     @test apply_operator("Dropout", x, scalar(0.0f0), scalar(true)) == x
-    @test refuses(() -> apply_operator("Dropout", x, scalar(0.5f0), scalar(true)), :unsupported, "training")
+    @test refuses(() -> apply_operator("Dropout", x, scalar(0.5f0), scalar(true)), :unsupported, "training mode, which draws at random")
+end
+
+@testset "a Dropout that the graph itself switches on is refused when the file is read" begin
+    half, none, on = onnx_tensor("ratio", fill(0.5f0)), onnx_tensor("ratio", fill(0.0f0)), onnx_tensor("on", fill(true))
+    drop = onnx_node("Dropout", ["x", "ratio", "on"], "y"; name="drop")
+    read(nodes, initializers; inputs=[]) =
+        read_onnx(nodes, [onnx_value("x", "float32", [5]), inputs...], [onnx_value("y")], initializers)
+    refused(nodes, initializers; keywords...) = refuses(
+        () -> read(nodes, initializers; keywords...), :unsupported,
+        r"^operator Dropout \(opset 17, node 'drop'\): training mode, which draws at random, is not supported; export"
+    )
+    @test refused([drop], [half, on])
+    @test refused([onnx_node("Constant", [], "on"; value=(fill(true),)), drop], [half])
+    # In a branch, by what is known around it.
+    branch(operator, inputs) =
+        onnx_graph([onnx_node(operator, inputs, "z"; name="drop")], [], [onnx_value("z")])
+    choice = onnx_node("If", "c", "y"; then_branch=branch("Dropout", ["x", "", "on"]), else_branch=branch("Neg", "x"))
+    @test refused([choice], [on]; inputs=[onnx_value("c", "bool", [])])
+    @test read([drop], [none, on])(Float32[1, 2, 3, 4, 5]) == 1:5
+    # What a caller may replace is not known.
+    @test read([drop], [half, on]; inputs=[onnx_value("on", "bool", [])]) isa ONNXModel
 end

@@ -30,6 +30,7 @@ build_graph <- function(model, precision, table = operator_table(), runtime = "r
     nodes = resolved$nodes, opset = context$opset, precision = precision
   )
   check_large_integers(graph)
+  refuse_drawing(graph, constants_of(graph, intersect(held, input_names)))
   graph$release <- release_plan(graph)
   graph
 }
@@ -253,6 +254,46 @@ follow_large_integers <- function(graph, slot, name) {
     }
   }
 }
+
+# What is known by slot before anything is computed: tensors, or the Constant nodes that make them. A caller may give
+# other values for the initializers named in `replaceable`.
+constants_of <- function(graph, replaceable) {
+  known <- vector("list", length(graph$names))
+  known[seq_along(graph$tensors)] <- graph$tensors
+  known[match(replaceable, graph$names)] <- list(NULL)
+  known
+}
+
+#' Refuse a Dropout that is switched on
+#'
+#' It would draw other numbers in every runtime. Where a graph says so the file is refused; where the
+#' inputs do, the operator refuses it.
+#' @param graph a graph or a body; `known` see constants_of(), by the slots of `graph`.
+#' @noRd
+refuse_drawing <- function(graph, known) {
+  for (node in graph$nodes) {
+    if (node$operator == "Constant" && node$output_slots[1L] > 0L) known[[node$output_slots[1L]]] <- node
+    if (node$operator == "Dropout" && draws(node, known)) {
+      stop_unsupported("operator Dropout (opset ", node$opset, ", node ", node$label, "): ", drawing_words)
+    }
+    for (body in node$attributes[node$graphs]) {
+      inner <- vector("list", length(body$names))
+      inner[body$captured_slots] <- known[node$input_slots[body$captured_at]]
+      refuse_drawing(body, inner)
+    }
+  }
+}
+
+draws <- function(node, known) {
+  switched <- length(node$inputs) > 2L && node$input_slots[3L] > 0L
+  mode <- if (switched) known_tensor(known[[node$input_slots[3L]]])
+  if (!isTRUE(mode$data)) return(FALSE)
+  if (node$input_slots[2L] == 0L) return(TRUE)
+  ratio <- known_tensor(known[[node$input_slots[2L]]])
+  isTRUE(ratio$data > 0)
+}
+
+known_tensor <- function(known) if (is.null(known$operator)) known else op_constant(list(), known)
 
 # For each node the slots that nothing reads after it.
 release_plan <- function(graph) {

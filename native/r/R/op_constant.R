@@ -81,13 +81,16 @@ op_eye_like <- function(inputs, node) {
   tensor(as_stored(columns - rows == node$attributes$k, dtype), x$shape, dtype)
 }
 
+# What is wrong with a Dropout that is switched on.
+drawing_words <- "training mode, which draws at random, is not supported; export the model in evaluation mode"
+
 #' Dropout at inference: the input, and a mask of what was kept, which is all
 #' @noRd
 op_dropout <- function(inputs, node) {
   x <- inputs[[1L]]
   input <- function(position) if (length(inputs) >= position) inputs[[position]]
   ratio <- if (is.null(input(2L))) 0.5 else input(2L)$data
-  if (isTRUE(input(3L)$data) && ratio > 0) stop_unsupported("dropout in training mode is not supported")
+  if (isTRUE(input(3L)$data) && ratio > 0) stop_unsupported(drawing_words)
   mask_dtype <- if (node$since < 10) x$dtype else "bool"
   list(x, tensor(rep(as_stored(1, mask_dtype), length(x$data)), x$shape, mask_dtype))
 }

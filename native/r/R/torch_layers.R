@@ -43,7 +43,7 @@ torch_op_batch_normalization <- function(inputs, node) {
                         momentum = 1 - momentum, eps = epsilon)
 }
 
-#' Dropout: active while the module trains, or where the node itself asks for it
+#' Dropout: active while the module trains; what switches it on itself is refused, as in plain R
 #' @noRd
 torch_op_dropout <- function(inputs, node) {
   x <- inputs[[1L]]
@@ -51,7 +51,8 @@ torch_op_dropout <- function(inputs, node) {
   ratio <- given(2L)
   if (is.null(ratio)) ratio <- if (node$since < 12) node$attributes$ratio else 0.5
   mask_dtype <- if (node$since < 10) x$dtype else torch::torch_bool()
-  if (!(node$training || isTRUE(given(3L))) || ratio == 0) {
+  if (isTRUE(given(3L)) && ratio > 0 && !node$training) stop_unsupported(drawing_words)
+  if (!node$training || ratio == 0) {
     return(list(x, torch::torch_ones_like(x, dtype = mask_dtype)))
   }
   keep <- torch::torch_rand_like(x) >= ratio

@@ -76,13 +76,16 @@ function op_eye_like(inputs, node)
     T[T(column - row == node.attributes["k"]) for column in 1:size(x, 1), row in 1:size(x, 2)]
 end
 
+# What is wrong with a Dropout that is switched on.
+const drawing_words = "training mode, which draws at random, is not supported; export the model in evaluation mode"
+
 # At inference: the input, and a mask of what was kept, which is all.
 function op_dropout(inputs, node)
     x = inputs[1]
     ratio = input(inputs, 2)
     training = input(inputs, 3)
     if training !== nothing && only_value(training, "training_mode") && (ratio === nothing || only_value(ratio, "ratio") > 0)
-        unsupported("dropout in training mode is not supported")
+        unsupported(drawing_words)
     end
     has_output(node, 2) || return x
     (x, node.since < 10 ? fill(one(eltype(x)), size(x)) : fill(true, size(x)))

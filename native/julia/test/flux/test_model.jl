@@ -120,6 +120,16 @@ end
     )
 end
 
+@testset "a Dropout that an input switches on is refused, unless the model trains" begin
+    x, on = ones(200), fill(true)
+    model = one_node("Dropout", x, nothing, on)
+    Flux.testmode!(model)
+    @test refuses(() -> model(x, on), :unsupported, "training mode, which draws at random")
+    @test model(x, fill(false)) == x
+    Flux.trainmode!(model)
+    @test sort(unique(model(x, on))) == [0, 2]
+end
+
 @testset "an array reaches the first layer, and the next, without a copy" begin
     nodes = [onnx_node("Identity", "x", "h"), onnx_node("Identity", "h", "y")]
     model = as_flux_model(read_onnx(nodes, [onnx_value("x", "float32", ["n", 3, 7])], [onnx_value("y")]))

@@ -35,11 +35,45 @@ test_that("constants and ranges", {
   expect_equal(as.vector(run_operator("Range", list(scalar(1), scalar(10), scalar(4)))), c(1, 5, 9))
 })
 
-test_that("Dropout is off at inference and refused in training", {
+# A Dropout of ratio and switch as they are given: nodes, inputs and initializers beside it.
+dropout_model <- function(nodes = list(), initializers = list(), inputs = list()) {
+  write_model(onnx_model(
+    c(nodes, list(onnx_node("Dropout", c("x", "ratio", "on"), "y", name = "drop"))),
+    c(list(onnx_value("x", "float32", list(5))), inputs), list(onnx_value("y")), initializers
+  ))
+}
+
+test_that("Dropout is off at inference, and one that an input switches on is refused", {
   x <- wavy(5)
   expect_equal(run_operator("Dropout", list(x, scalar(0.5))), x)
-  expect_error(
-    run_operator("Dropout", list(x, scalar(0.5), scalar(TRUE)), dtypes = c("float32", "float32", "bool")), "training",
-    class = "onnx_unsupported"
-  )
+  switched <- function(ratio, on) {
+    run_operator("Dropout", list(x, scalar(ratio), scalar(on)), dtypes = c("float32", "float32", "bool"))
+  }
+  expect_equal(switched(0.5, FALSE), x)
+  expect_equal(switched(0, TRUE), x)
+  expect_error(switched(0.5, TRUE), "training mode, which draws at random", class = "onnx_unsupported")
+})
+
+test_that("a Dropout that the graph itself switches on is refused when the file is read", {
+  half <- onnx_tensor("ratio", 0.5, scalar = TRUE)
+  on <- onnx_tensor("on", TRUE, "bool", scalar = TRUE)
+  refused <- "^operator Dropout \\(opset 17, node 'drop'\\): training mode, which draws at random, is not supported; export"
+  expect_error(onnx_read(dropout_model(initializers = list(half, on))), refused, class = "onnx_unsupported")
+  constant <- onnx_node("Constant", character(), "on", value = on)
+  expect_error(onnx_read(dropout_model(list(constant), list(half))), refused, class = "onnx_unsupported")
+  # In a branch, by what is known around it.
+  branch <- function(operator, ...) {
+    onnx_graph(list(onnx_node(operator, ..., name = "drop")), list(), list(onnx_value("z")))
+  }
+  inside <- write_model(onnx_model(
+    list(onnx_node("If", "c", "y", then_branch = branch("Dropout", c("x", "", "on"), "z"),
+                   else_branch = branch("Neg", "x", "z"))),
+    list(onnx_value("x", "float32", list(5)), onnx_value("c", "bool", list())), list(onnx_value("y")), list(on)
+  ))
+  expect_error(onnx_read(inside), refused, class = "onnx_unsupported")
+  none <- onnx_tensor("ratio", 0, scalar = TRUE)
+  expect_equal(as.vector(predict(onnx_read(dropout_model(initializers = list(none, on))), 1:5)), 1:5)
+  # What a caller may replace is not known.
+  replaceable <- dropout_model(initializers = list(half, on), inputs = list(onnx_value("on", "bool", list())))
+  expect_s3_class(onnx_read(replaceable), "onnx_model")
 })

@@ -136,6 +136,21 @@ test_that("a cast to the type of another tensor is refused where a double hides 
   expect_error(as_nn_module(onnx_read(casting("float16"), "float64")), "CastLike.*half precision", class = "onnx_unsupported")
 })
 
+test_that("a Dropout that an input switches on is refused, unless the module trains", {
+  skip_without_torch()
+  path <- write_model(onnx_model(
+    list(onnx_node("Dropout", c("x", "", "on"), "y")), list(onnx_value("x", "float32", list(200)), onnx_value("on", "bool", list())),
+    list(onnx_value("y"))
+  ))
+  module <- as_nn_module(onnx_read(path))
+  x <- torch::torch_ones(200)
+  on <- torch::torch_tensor(TRUE)$reshape(integer())
+  expect_error(module(x, on), "training mode, which draws at random", class = "onnx_unsupported")
+  expect_true(torch::torch_equal(module(x, torch::torch_logical_not(on)), x))
+  module$train()
+  expect_setequal(unique(as.numeric(module(x, on))), c(0, 2))
+})
+
 test_that("the serve loop answers for r/torch, parameters bit for bit", {
   skip_without_torch()
   ask <- function(...) {
