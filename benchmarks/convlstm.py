@@ -2,7 +2,7 @@
 
     python -m benchmarks.convlstm [--rounds 5] [--rows 64] [--columns 64] [--history 18] [--filters 64] [--memory]
 
-PyTorch, Keras on TensorFlow, Keras on PyTorch, R torch and Flux hold the same weights, each in a process of its own, and are
+PyTorch, Keras on TensorFlow, on PyTorch and on JAX, R torch and Flux hold the same weights, each in a process of its own, and are
 asked in turn, so that what else the machine does falls on all of them alike. Prints medians, the ratio to PyTorch pair by
 pair, the largest difference of the forecasts from PyTorch's, and the peak of resident memory. ``--memory`` adds the peak of one
 forecast of 18 frames of 344 x 315, one framework after another in fresh processes: minutes, and some gigabytes each. Frameworks
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.in_turn import pairs
-from harness.runtimes.environments import environment
+from harness.runtimes.environments import environment, interpreter
 from harness.runtimes.registry import RUNTIMES, availability
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -134,6 +134,7 @@ FRAMEWORKS: dict[str, tuple[str, list[str], str]] = {
     "pytorch": ("python/pytorch", [sys.executable], PYTHON),
     "keras-tensorflow": ("python/keras-tensorflow", [sys.executable], PYTHON),
     "keras-torch": ("python/keras-torch", [sys.executable], PYTHON),
+    "keras-jax": ("python/keras-jax", [interpreter(RUNTIMES["python/keras-jax"])], PYTHON),
     "rtorch": ("r/torch", ["Rscript", "--vanilla"], R),
     "flux": ("julia/flux", ["julia", "--startup-file=no"], JULIA),
 }
