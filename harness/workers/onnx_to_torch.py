@@ -231,6 +231,10 @@ def _converted(model: ModelProto) -> Any:
         if isinstance(error, MemoryError):
             raise
         line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        if isinstance(error, KeyError) and any(error.args[0] in node.output for node in model.graph.node):
+            line = (
+                f"'{error.args[0]}' is computed in the graph, and weights are looked for among the file's tensors alone"
+            )
         raise Unsupported(_in_words(line) or f"onnx2torch: {type(error).__name__}") from error
 
 

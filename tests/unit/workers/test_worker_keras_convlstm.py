@@ -23,7 +23,12 @@ from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKENDS = ["python/keras-tensorflow", "python/keras-torch", "python/keras-jax"]
+BACKENDS = [
+    "python/keras-tensorflow",
+    "python/keras-torch",
+    # XLA compiles every model anew, for seconds.
+    pytest.param("python/keras-jax", marks=pytest.mark.slow),
+]
 
 
 def stored(folder: Path, spec: ModelSpec) -> Path:

@@ -78,7 +78,13 @@ def test_a_saved_model_is_run_by_tensorflow_in_both_precisions(
 
 
 @pytest.mark.parametrize(
-    ("first", "second"), [(TENSORFLOW, TORCH), (TORCH, TENSORFLOW), (TENSORFLOW, JAX), (JAX, TENSORFLOW), (JAX, TORCH)]
+    ("first", "second"),
+    [
+        (TENSORFLOW, TORCH),
+        (TORCH, TENSORFLOW),
+        # XLA compiles every model anew, for seconds.
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in ((TENSORFLOW, JAX), (JAX, TENSORFLOW), (JAX, TORCH))),
+    ],
 )
 def test_a_keras_file_opens_on_the_other_backends(
     workers: Callable[[str], Worker], spec: ModelSpec, tmp_path: Path, first: str, second: str

@@ -118,6 +118,19 @@ def test_what_it_cannot_convert_is_refused_in_its_own_words(tmp_path: Path) -> N
     path = saved(loop(), tmp_path)
     message = asked.refused("unsupported", "load", path=path, precision="float32")
     assert message == "onnx2torch has no converter for Loop 16"
+    # So jax2onnx leaves its kernels.
+    turned = [
+        helper.make_node("Transpose", ["w"], ["kernel"], perm=[2, 1, 0]),
+        helper.make_node("Conv", ["x", "kernel"], ["y"]),
+    ]
+    inputs, outputs = [("x", FLOAT, ("n", 2, 4))], [("y", FLOAT, ("n", 3, 4))]
+    path = saved(
+        model(turned, inputs=inputs, outputs=outputs, weights={"w": np.ones((1, 2, 3), np.float32)}),
+        tmp_path,
+        "turned.onnx",
+    )
+    message = asked.refused("unsupported", "load", path=path, precision="float32")
+    assert "'kernel' is computed in the graph" in message
     plain = saved(model([helper.make_node("Relu", ["x"], ["y"])]), tmp_path, "plain.onnx")
     assert "float64 is not supported" in asked.refused("unsupported", "load", path=plain, precision="float64")
 
