@@ -2,7 +2,8 @@
 
 The file is converted in this process whenever it is loaded, from a copy, since onnx2tf writes into the file that it is given.
 onnx2tf lays data out channels-last by itself; here it is told to keep every input as the file has it (its option ``-kat``),
-without which a model of (sample, time, band) takes (sample, band, time) and says nothing of it.
+without which a model of (sample, time, band) takes (sample, band, time) and says nothing of it. Outputs it leaves channels-last,
+and has no option for them: one that stands so is turned back into the shape that the file declares.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import functools
 import importlib.metadata
 import itertools
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -65,7 +67,14 @@ class BackInTensorflow(LoadedModel):
             _check_shape(info, tuple(given.shape))
         signature = [tensorflow.TensorSpec(given.shape, given.dtype) for given in by_place.values()]
         called = tensorflow.function(lambda *tensors: self._model(list(tensors) if len(tensors) > 1 else tensors[0]))
-        self._function = called.get_concrete_function(*signature)
+        try:
+            self._function = called.get_concrete_function(*signature)
+        except (ValueError, TypeError, tensorflow.errors.OpError) as error:
+            raise Unsupported(f"onnx2tf made a model that does not run: {_words(error)}") from error
+        made = list(self._model.outputs)
+        self._channels_last = [
+            _is_channels_last(info, value.shape) for info, value in zip(self.outputs, made, strict=True)
+        ]
 
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
         """See LoadedModel."""
@@ -74,8 +83,10 @@ class BackInTensorflow(LoadedModel):
             found = call()
         values = list(found) if isinstance(found, list | tuple) else [found]
         return {
-            info.name: np.require(value.numpy(), dtype_of(info.dtype), "C")
-            for info, value in zip(self.outputs, values, strict=True)
+            info.name: np.require(
+                np.moveaxis(value.numpy(), -1, 1) if channels_last else value.numpy(), dtype_of(info.dtype), "C"
+            )
+            for info, value, channels_last in zip(self.outputs, values, self._channels_last, strict=True)
         }
 
     def prepared(self, feeds: dict[str, Array]) -> Callable[[], Any]:
@@ -156,17 +167,43 @@ def _nearly(value: Array, wanted: Array) -> bool:
 def _check_shape(info: TensorInfo, shape: tuple[int | None, ...]) -> None:
     """Raises Unsupported where the converted model takes its input otherwise than the file does."""
     known = tuple(size if isinstance(size, int) else None for size in info.shape or shape)
-    if len(known) != len(shape) or any(
-        a is not None and b is not None and a != b for a, b in zip(known, shape, strict=True)
-    ):
+    if len(known) != len(shape) or not _fits(known, shape):
         raise Unsupported(f"onnx2tf turned input '{info.name}' of shape {known} into {shape}")
+
+
+def _is_channels_last(info: TensorInfo, shape: Iterable[int | None]) -> bool:
+    """Whether an output stands as (sample, ..., channel) where the file declares (sample, channel, ...), by its shape alone.
+
+    Sizes that fit both are taken as the file declares them.
+    """
+    made = tuple(shape)
+    if not info.shape or len(info.shape) != len(made) or len(made) < 3:
+        return False
+    declared = tuple(size if isinstance(size, int) else None for size in info.shape)
+    turned = (declared[0], *declared[2:], declared[1])
+    return not _fits(declared, made) and _fits(turned, made)
+
+
+def _fits(known: tuple[int | None, ...], shape: tuple[int | None, ...]) -> bool:
+    return all(a is None or b is None or a == b for a, b in zip(known, shape, strict=True))
+
+
+def _without_names_of_dimensions(model: ModelProto) -> ModelProto:
+    """A copy whose inputs leave a size open without a name: of five axes onnx2tf takes the name for the size of a batch."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for given in copy.graph.input:
+        for dimension in given.type.tensor_type.shape.dim:
+            if dimension.HasField("dim_param"):
+                dimension.ClearField("dim_param")
+    return copy
 
 
 def _converted(model: ModelProto, inputs: list[str]) -> Any:
     """The model that onnx2tf makes. Raises Unsupported with its own words."""
     with tempfile.TemporaryDirectory(prefix="onnx2tf-") as folder:
         copy = Path(folder) / "model.onnx"
-        onnx.save(model, str(copy))
+        onnx.save(_without_names_of_dimensions(model), str(copy))
         try:
             return onnx2tf.convert(
                 input_onnx_file_path=str(copy),
@@ -181,14 +218,22 @@ def _converted(model: ModelProto, inputs: list[str]) -> Any:
         except (Exception, SystemExit) as error:
             if isinstance(error, MemoryError | Unsupported):
                 raise
-            line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
             # Most of its refusals end the process, with the reason in the log alone.
-            reason = (
-                "it gave up; the log has its words"
-                if isinstance(error, SystemExit)
-                else f"{type(error).__name__}: {line}"
-            )
+            reason = "it gave up; the log has its words" if isinstance(error, SystemExit) else _words(error)
             raise Unsupported(f"onnx2tf does not convert it: {reason}") from error
+
+
+def _words(error: Exception) -> str:
+    """What TensorFlow says is wrong: the first sentence after the layers and the lines of code that it names before."""
+    lines = iter(line.strip() for line in str(error).splitlines())
+    for line in lines:
+        if line.startswith("File "):
+            next(lines, None)
+        elif line and line != "in user code:" and "Exception encountered when calling layer" not in line:
+            # The name of a node that TensorFlow made up, and its tensors, say nothing of the file.
+            line = re.sub(r"\{\{function_node .*?\}\}\s*", "", line).split(" for '{{node")[0]
+            return line if line.startswith(type(error).__name__) else f"{type(error).__name__}: {line}"
+    return type(error).__name__
 
 
 class OnnxToTensorflow(Engine):

@@ -13,18 +13,24 @@
 using Flux: BatchNorm, Chain, CrossCor, Flux, leakyrelu, sigmoid, testmode!
 using PlainONNX: PlainONNX, safetensors_read
 
-"""An activation by name: `"linear"`, `"tanh"` or `"leaky-relu"` with a slope."""
+# Activations take whole arrays: Zygote differentiates a broadcast of `leakyrelu` with dual numbers, but one of a closure
+# element by element.
+
+"""An activation of an array by name: `"linear"`, `"tanh"` or `"leaky-relu"` with a slope."""
 function convlstm_activation(name::AbstractString, slope::Real)
     name == "linear" && return identity
-    name == "tanh" && return tanh
-    name == "leaky-relu" && return x -> leakyrelu(x, oftype(x, slope))
+    name == "tanh" && return x -> tanh.(x)
+    name == "leaky-relu" && return x -> leakyrelu.(x, convert(eltype(x), slope))
     throw(ArgumentError("an activation must be linear, tanh or leaky-relu, not '$name'"))
 end
 
-"""How far a gate is open, 0 to 1, by name: `"sigmoid"` or `"hard-sigmoid"`, which is clip(0.2 x + 0.5, 0, 1)."""
+"""How far gates are open, 0 to 1, by name: `"sigmoid"` or `"hard-sigmoid"`, which is clip(0.2 x + 0.5, 0, 1)."""
 function convlstm_gate(name::AbstractString)
-    name == "sigmoid" && return sigmoid
-    name == "hard-sigmoid" && return x -> clamp(oftype(x, 0.2f0) * x + oftype(x, 0.5), zero(x), one(x))
+    name == "sigmoid" && return x -> sigmoid.(x)
+    name == "hard-sigmoid" && return function (x)
+        slope, offset = convert.(eltype(x), (0.2f0, 0.5))
+        return clamp.(slope .* x .+ offset, zero(slope), one(slope))
+    end
     throw(ArgumentError("recurrent_activation must be sigmoid or hard-sigmoid, not '$name'"))
 end
 
@@ -71,9 +77,8 @@ function (layer::ConvLSTMLayer)(x::AbstractArray{T,5}) where {T}
     for frame in eachslice(x; dims=3)
         convolved = layer.convolution(cat(frame, hidden; dims=3))
         part(gate) = convolved[:, :, (place(gate) + 1):(place(gate) + filters), :]
-        candidate = layer.activation.(part('g'))
-        cell = layer.gate.(part('f')) .* cell .+ layer.gate.(part('i')) .* candidate
-        hidden = layer.gate.(part('o')) .* layer.activation.(cell)
+        cell = layer.gate(part('f')) .* cell .+ layer.gate(part('i')) .* layer.activation(part('g'))
+        hidden = layer.gate(part('o')) .* layer.activation(cell)
         # Zygote does not differentiate `push!`.
         steps = vcat(steps, [hidden])
     end
@@ -116,7 +121,7 @@ function ConvLSTM(;
     for (index, (width, kernel)) in enumerate(zip(filters, kernels))
         layer = ConvLSTMLayer(channels => width, kernel; activation, gate, gate_order, forget_bias)
         push!(layers, Symbol("lstm", index) => layer)
-        push!(layers, Symbol("activation", index) => (x -> after.(x)))
+        push!(layers, Symbol("activation", index) => after)
         index < length(filters) &&
             push!(layers, Symbol("norm", index) => BatchNorm(width; eps=epsilon, momentum=momentum))
         channels = width

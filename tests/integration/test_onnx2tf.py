@@ -82,6 +82,42 @@ def test_it_answers_as_the_file_and_takes_its_input_as_it_is(tmp_path: Path) -> 
     assert model.read_bytes() == before
 
 
+def test_frames_of_radar_come_back_as_the_file_declares_them(tmp_path: Path) -> None:
+    """(sample, band, time, row, column) with a named first size in, and an output that onnx2tf leaves channels-last."""
+    random = np.random.default_rng(3)
+    model = save(
+        tmp_path / "model.onnx",
+        [onnx.helper.make_node("Conv", ["x", "kernel"], ["y"], pads=[1] * 6)],
+        ["sample", 2, 3, 5, 4],
+        {"kernel": random.standard_normal((2, 1, 3, 3, 3)).astype(np.float32)},
+        ["sample", 1, 3, 5, 4],
+    )
+    write_tensors(tmp_path / "x.safetensors", {"x": random.standard_normal((6, 1, 3, 5, 4)).astype(np.float32)})
+    found, expected = (predicted(name, model, tmp_path) for name in ("python/onnx2tf", "python/onnxruntime"))
+    assert found.shape == expected.shape == (6, 2, 3, 5, 4)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_refusal_has_the_sentence_of_tensorflow_and_not_its_lines_of_code(tmp_path: Path) -> None:
+    """Two parts of unequal size are added; TensorFlow says so after the layer and the lines of code where it was."""
+    model = save(
+        tmp_path / "model.onnx",
+        [
+            onnx.helper.make_node("Slice", ["x", "start", "end", "axis"], ["a"]),
+            onnx.helper.make_node("Add", ["x", "a"], ["y"]),
+        ],
+        ["sample", 7],
+        {"start": np.array([0]), "end": np.array([3]), "axis": np.array([1])},
+        ["sample", 7],
+    )
+    with (
+        Worker.start(ROW, tmp_path / "log") as worker,
+        pytest.raises(UnsupportedError, match="Dimensions must be equal, but are 7 and 3") as caught,
+    ):
+        worker.request("load", path=str(model))
+    assert "{{" not in caught.value.line()
+
+
 def test_it_tells_which_tensors_of_the_file_it_holds(tmp_path: Path) -> None:
     model = a_classifier(tmp_path / "model.onnx")
     stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(str(model)).graph.initializer}
