@@ -35,7 +35,10 @@ def held(workplace: Workplace) -> PortComparison:
 
 
 @needs_pytorch
-@pytest.mark.parametrize("framework", ["pytorch", pytest.param("keras-tensorflow", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "framework",
+    ["pytorch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("keras-tensorflow", "keras-jax"))],
+)
 def test_the_presets_of_the_thesis_are_two_functions_and_the_cell_is_why(tmp_path: Path, framework: str) -> None:
     if not (here := availability(RUNTIMES[f"python/{framework}"])).installed:
         pytest.skip(here.reason)
