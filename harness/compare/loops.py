@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.compare.graph import LAYOUT_OPERATORS, Graph
-from harness.compare.subgraphs import CONTROL, all_nodes, flattened, stored
+from harness.compare.subgraphs import CONTROL, all_nodes, flattened, stated, stored
 
 #: Operators by the place of the weight among their inputs.
 _WEIGHTED = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "LSTM": 1, "GRU": 1, "RNN": 1}
@@ -20,12 +20,12 @@ def loops_of(structure: Mapping[str, Any]) -> dict[str, Any]:
 
     ``nodes_inside``: nodes of the graphs inside of nodes. ``loops``: Loop, Scan and If by number. ``steps``: how often the
     same weight is used, its copies included, at most; 1 where nothing was unrolled. ``distinct_parameters``: scalars of
-    floating-point initializers, equal tensors once; None where the file's hashes are not known. Weights are equal by the
-    SHA-256 of their bytes, whatever they are called.
+    floating-point initializers, equal tensors once; None where hashes are not known, as those of Constant nodes are. Weights
+    are equal by the SHA-256 of their bytes, whatever they are called.
     """
     nodes = list(all_nodes(structure))
     flat = flattened(structure)
-    hashes = {str(entry["name"]): entry.get("sha256") for entry in flat["initializers"]}
+    hashes = {str(entry["name"]): entry.get("sha256") for entry in (*flat["initializers"], *stated(flat))}
     graph = Graph(flat, {})
     uses: Counter[tuple[Any, ...]] = Counter()
     for node in graph.nodes:
@@ -35,7 +35,7 @@ def loops_of(structure: Mapping[str, Any]) -> dict[str, Any]:
             if root in hashes:
                 uses[(hashes[root] or root, *parts)] += 1
     floats = [entry for entry in stored(structure) if "float" in str(entry["dtype"])]
-    known = all(entry.get("sha256") for entry in floats)
+    known = all(entry.get("sha256") for entry in floats) and not any(True for _ in stated(structure))
     once = {(entry["sha256"], tuple(entry["shape"])) for entry in floats} if known else set()
     return {
         "nodes_inside": len(nodes) - len(structure["nodes"]),

@@ -37,7 +37,7 @@ from harness.compare.permutation import describe_permutation
 from harness.compare.records import Finding, ParameterComparison, ParameterRow, Verdict
 from harness.compare.recurrent import join_gates, unrolled
 from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles
-from harness.compare.subgraphs import flattened
+from harness.compare.subgraphs import flattened, stated
 from harness.compare.ulp import bits, ordered
 from harness.errors import ModelError
 from harness.models.spec import Layer, ModelSpec, Parameter
@@ -80,7 +80,7 @@ def compare_parameters(
         extra = comparer.by_name(target)
     else:
         structure = flattened(structure)
-        own = {entry["name"] for entry in structure["initializers"]}
+        own = {entry["name"] for entry in (*structure["initializers"], *stated(structure))}
         floats = {name: value for name, value in target.items() if value.dtype.kind == "f"}
         again = copies(floats, [name for name in floats if name not in own])
         extra = comparer.by_role(

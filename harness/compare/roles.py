@@ -22,6 +22,8 @@ _SETTINGS: dict[str, frozenset[int]] = {
     "Clip": frozenset({1, 2}),
     "Pad": frozenset({1, 2, 3}),
     "Resize": frozenset({1, 2, 3}),
+    "Upsample": frozenset({1}),
+    "OneHot": frozenset({1, 2}),
     "Range": frozenset({0, 1, 2}),
     "Reshape": frozenset({1}),
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.compare.graph import LAYOUT_OPERATORS, Graph, Node
 from harness.compare.loops import loops_of
 from harness.compare.records import Finding, Verdict
-from harness.compare.subgraphs import all_nodes, flattened, stored
+from harness.compare.subgraphs import all_nodes, flattened, stated, stored
 from harness.models.spec import Head, ModelSpec, TensorSpec
 
 #: Heads by the operator that a graph ends in; a logarithm after a softmax is a log-softmax.
@@ -26,8 +26,8 @@ def summarise(structure: Mapping[str, Any]) -> dict[str, Any]:
     """The graph in brief, for tables: plain numbers and names, sorted.
 
     ``operators`` (name to count), ``nodes``, ``opsets``, ``ir_version``, ``exporter``, ``bytes``, ``initializers``,
-    ``parameters`` (floating-point scalars in initializers), ``inputs`` and ``outputs`` (name, dtype, shape, and the
-    names of their axes where the file's metadata has them), ``dynamic`` (tensor name to its dynamic dimensions), and what
+    ``parameters`` (floating-point scalars in initializers and in Constant nodes), ``inputs`` and ``outputs`` (name, dtype, shape,
+    and the names of their axes where the file's metadata has them), ``dynamic`` (tensor name to its dynamic dimensions), and what
     `harness.compare.loops.loops_of` tells. ``operators`` and ``parameters`` include graphs inside of nodes, ``nodes`` does not.
     """
     axes = _json(structure.get("metadata", {}), "harness.axes")
@@ -58,7 +58,7 @@ def summarise(structure: Mapping[str, Any]) -> dict[str, Any]:
         "initializers": sum(1 for _ in stored(structure)),
         "parameters": sum(
             int(np.prod(entry["shape"], dtype=np.int64))
-            for entry in stored(structure)
+            for entry in (*stored(structure), *stated(structure))
             if "float" in str(entry["dtype"])
         ),
         **loops_of(structure),

@@ -48,6 +48,20 @@ def stored(structure: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from stored(body)
 
 
+def stated(structure: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Weights in Constant nodes, of graphs inside of nodes too: ``name`` of the node's output, ``dtype``, ``shape``.
+
+    Tensors of floating point with an axis at least, which workers tell among the parameters as they do initializers.
+    """
+    for node in all_nodes(structure):
+        value = (node.get("attributes") or {}).get("value")
+        tensor = value.get("tensor") if isinstance(value, Mapping) else None
+        if node["operator"] != "Constant" or not isinstance(tensor, Mapping):
+            continue
+        if "float" in str(tensor.get("dtype")) and tensor.get("shape"):
+            yield {"name": node["outputs"][0], "dtype": tensor["dtype"], "shape": tensor["shape"]}
+
+
 def flattened(structure: Mapping[str, Any]) -> Mapping[str, Any]:
     """The structure of a graph with the nodes of all graphs inside of it; one that has none is given back as it is.
 

@@ -19,6 +19,7 @@ MAX_BYTES = 2**31 - 1
 MAX_ELEMENTS = 2**32
 
 _STANDARD = ("", "ai.onnx")
+_FLOATING = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def read_model(path: Path, runtime: str) -> ModelProto:
@@ -93,8 +94,25 @@ def scopes(model: ModelProto) -> Iterator[tuple[GraphProto, dict[str, str]]]:
 
 
 def stored(model: ModelProto) -> dict[str, TensorProto]:
-    """Initializers of a model by name, those of graphs inside of its nodes included; see :func:`scopes` for equal names."""
-    return {names[tensor.name]: tensor for graph, names in scopes(model) for tensor in graph.initializer}
+    """Tensors that a model holds by name, those of graphs inside of its nodes included; see :func:`scopes` for equal names.
+
+    Its initializers, and the weights that it has in Constant nodes, which are called as the node's output.
+    """
+    found: dict[str, TensorProto] = {}
+    for graph, names in scopes(model):
+        found |= {names[tensor.name]: tensor for tensor in graph.initializer}
+        for node in graph.node:
+            if (weight := stated_weight(node)) is not None:
+                found[names[node.output[0]]] = weight
+    return found
+
+
+def stated_weight(node: NodeProto) -> TensorProto | None:
+    """What a Constant node holds, if that is a tensor of floating point with an axis at least: a number alone is no weight."""
+    if node.op_type != "Constant" or node.domain not in _STANDARD:
+        return None
+    value = next((attribute.t for attribute in node.attribute if attribute.name == "value"), None)
+    return value if value is not None and value.dims and value.data_type in _FLOATING else None
 
 
 def known_before(graph: GraphProto) -> dict[str, TensorProto]:

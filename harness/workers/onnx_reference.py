@@ -74,11 +74,11 @@ class ReferenceModel(LoadedModel):
         return functools.partial(self._evaluator.run, names, feeds)
 
     def parameters(self) -> dict[str, Array]:
-        """The evaluator's initializers; those widened for an oracle are narrowed again, which is exact."""
+        """What the evaluator holds of the file's; what was widened for an oracle is narrowed again, which is exact."""
         return {
             names[name]: np.asarray(array).astype(self._dtypes[names[name]], copy=False)
             for evaluator, (_, names) in zip(_evaluators(self._evaluator), scopes(self._held), strict=True)
-            for name, array in evaluator.rt_inits_.items()
+            for name, array in _held_by(evaluator)
             if names.get(name) in self._dtypes
         }
 
@@ -99,6 +99,14 @@ def _evaluators(evaluator: ReferenceEvaluator) -> Iterator[ReferenceEvaluator]:
         for attribute in by_name(node.onnx_node):
             if attribute.type == onnx.AttributeProto.GRAPH:
                 yield from _evaluators(getattr(node, attribute.name))
+
+
+def _held_by(evaluator: ReferenceEvaluator) -> Iterator[tuple[str, Any]]:
+    """Initializers of one graph, and what its Constant nodes state."""
+    yield from evaluator.rt_inits_.items()
+    for node in evaluator.rt_nodes_:
+        if node.onnx_node.op_type == "Constant":
+            yield node.onnx_node.output[0], node.cst
 
 
 def run_model(model: ModelProto, precision: Precision, feeds: Mapping[str, Any]) -> dict[str, Any]:

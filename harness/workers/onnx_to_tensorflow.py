@@ -39,7 +39,7 @@ from harness.workers.engine import (
     Unsupported,
     environment_threads,
 )
-from harness.workers.onnx_file import inputs_of, metadata_of, outputs_of, read_model
+from harness.workers.onnx_file import inputs_of, metadata_of, outputs_of, read_model, stored
 from harness.workers.onnx_structure import structure
 from harness.workers.tensors import dtype_of
 
@@ -57,7 +57,7 @@ class BackInTensorflow(LoadedModel):
     def __init__(self, path: Path, model: ModelProto) -> None:
         self.inputs, self.outputs = inputs_of(model), outputs_of(model)
         self.metadata = metadata_of(model)
-        self._stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        self._stored = {name: onnx.numpy_helper.to_array(tensor) for name, tensor in stored(model).items()}
         self._nodes = list(model.graph.node)
         self._model = _converted(model, [info.name for info in self.inputs])
         by_place = dict(zip(self._model.input_names, self._model.inputs, strict=True))

@@ -30,7 +30,7 @@ from harness.workers.engine import (
     Unsupported,
     environment_threads,
 )
-from harness.workers.onnx_file import inputs_of, known_before, metadata_of, outputs_of, read_model
+from harness.workers.onnx_file import inputs_of, known_before, metadata_of, outputs_of, read_model, stated_weight
 from harness.workers.onnx_structure import structure
 from harness.workers.tensors import dtype_of
 
@@ -260,8 +260,10 @@ def _held_by(module: torch.nn.Module, node: NodeProto, stored: set[str]) -> Iter
     # Others keep them in the order of the node's inputs.
     rest = [place for place, name in enumerate(node.input) if name in stored and name not in taken]
     for key, tensor in module.state_dict().items():
-        # A constant that a node states is none of the file's tensors.
+        # A number that a node states is none of the file's tensors.
         if key == "num_batches_tracked" or node.op_type in ("Constant", "ConstantOfShape"):
+            if stated_weight(node) is not None:
+                yield node.output[0], tensor.detach().numpy()
             continue
         place = places[key] if key in places else (rest.pop(0) if not places and rest else None)
         value = tensor.detach().numpy()

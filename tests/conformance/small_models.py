@@ -157,3 +157,41 @@ def weights_in_branches(path: Path) -> Path:
         {"c": (np.bool_, []), "x": (np.float32, [6])},
         {"y": (np.float32, [6])},
     )
+
+
+def weights_in_constants(path: Path) -> Path:
+    """``y = ((x + w) * 2)`` where w holds :data:`HARD_BITS` and stands in a Constant node, as do the number 2 and a shape."""
+    numpy_helper = pytest.importorskip("onnx").numpy_helper
+
+    def constant(name: str, value: Array) -> Any:
+        return ("Constant", [], [name], {"value": numpy_helper.from_array(value)})
+
+    return write_model(
+        path,
+        [
+            constant("w", HARD_BITS.view(np.float32)),
+            constant("two", np.array(2, np.float32)),
+            constant("shape", np.array([2, 3], np.int64)),
+            ("Add", ["x", "w"], ["sum"], {}),
+            ("Mul", ["sum", "two"], ["twice"], {}),
+            ("Reshape", ["twice", "shape"], ["y"], {}),
+        ],
+        {"x": (np.float32, [6])},
+        {"y": (np.float32, [2, 3])},
+    )
+
+
+def constants_in_branches(path: Path) -> Path:
+    """:func:`weights_in_branches`, each w in a Constant node."""
+    import onnx
+
+    model = onnx.load(weights_in_branches(path))
+    for attribute in model.graph.node[0].attribute:
+        (weight,) = attribute.g.initializer
+        node = onnx.helper.make_node("Constant", [], ["w"], name="constant", value=weight)
+        others = list(attribute.g.node)
+        del attribute.g.node[:]
+        attribute.g.node.extend([node, *others])
+        del attribute.g.initializer[:]
+    path.write_bytes(model.SerializeToString())
+    return path

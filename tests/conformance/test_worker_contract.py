@@ -278,11 +278,14 @@ def test_parameters_come_back_bit_for_bit(runtime: str, worker: Worker, tmp_path
 
 
 @onnx_runtimes
-def test_parameters_of_graphs_inside_of_nodes_are_held_too(runtime: str, worker: Worker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", [small_models.weights_in_branches, small_models.constants_in_branches])
+def test_parameters_of_graphs_inside_of_nodes_are_held_too(
+    runtime: str, worker: Worker, build: Callable[[Path], Path], tmp_path: Path
+) -> None:
     import onnx
     from onnx import numpy_helper
 
-    path = small_models.weights_in_branches(tmp_path / "model.onnx")
+    path = build(tmp_path / "model.onnx")
     try:
         load(worker, path)
     except UnsupportedError as error:
@@ -292,11 +295,24 @@ def test_parameters_of_graphs_inside_of_nodes_are_held_too(runtime: str, worker:
     # By the names of the attributes, else_branch comes first; the second of equal names is told apart.
     graph_of = {attribute.name: attribute.g for attribute in onnx.load(path).graph.node[0].attribute}
     for name, attribute in (("w", "else_branch"), ("w#2", "then_branch")):
-        assert held[name].tobytes() == numpy_helper.to_array(graph_of[attribute].initializer[0]).tobytes()
+        graph = graph_of[attribute]
+        stored = graph.initializer[0] if graph.initializer else graph.node[0].attribute[0].t
+        assert held[name].tobytes() == numpy_helper.to_array(stored).tobytes()
     assert len(held) == 2
     x = np.array([1, -2, 3, -4, 5, -6], np.float32)
     found, _ = predict(worker, tmp_path, {"c": np.array(False), "x": x})
     assert np.array_equal(found["y"], x * np.arange(6, dtype=np.float32))
+
+
+@onnx_runtimes
+def test_weights_in_constant_nodes_are_told_like_initializers(runtime: str, worker: Worker, tmp_path: Path) -> None:
+    load(worker, small_models.weights_in_constants(tmp_path / "model.onnx"))
+    answer = worker.request("parameters", outputs=str(tmp_path / "parameters.safetensors"), timeout=LIMIT)
+    held = read_tensors(tmp_path / "parameters.safetensors")
+    # A number without an axis is no weight, nor is a shape.
+    assert (answer["count"], list(held)) == (1, ["w"])
+    assert held["w"].dtype == np.float32
+    assert held["w"].tobytes() == small_models.HARD_BITS.tobytes()
 
 
 @onnx_runtimes

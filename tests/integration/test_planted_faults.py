@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from harness.compare.records import Verdict  # noqa: E402
@@ -165,6 +166,41 @@ def test_without_a_fault_nobody_objects(source: Source, planted: Planted, route:
     judged = judge(source, planted(source, sound, route))
     assert judged.found_by == set()
     assert judged.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT)
+
+
+def inlined(path: Path) -> Path:
+    """The file with its initializers as Constant nodes, as some exporters write them."""
+    model = onnx.load(path)
+    others = list(model.graph.node)
+    constants = [
+        onnx.helper.make_node("Constant", [], [tensor.name], name=f"constant_{place}", value=tensor)
+        for place, tensor in enumerate(model.graph.initializer)
+    ]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend([*constants, *others])
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize("fault", [sound, one_ulp])
+@pytest.mark.parametrize("route", [ROUTES[0], ROUTES[2]])
+def test_weights_in_constant_nodes(
+    source: Source, shelf: Shelf, target: Target, route: dict[str, Any], fault: Fault
+) -> None:
+    name = "-".join(["inlined", fault.__name__, route["route"]])
+    made = shelf.graph(
+        name, lambda folder: inlined(export(source.changed(fault), source, folder, **route)), source.probe
+    )
+    judged = judge(source, read_in(target, made, source.probe))
+    assert not made.structure["initializers"]
+    if fault is sound:
+        assert judged.found_by == set(), judged.words
+        assert judged.parameters.verdict is Verdict.IDENTICAL
+        assert {row.relation for row in judged.parameters.rows} == {"equal"}
+    else:
+        assert judged.found_by == {"parameters"}, judged.words
+        (row,) = (row for row in judged.parameters.rows if row.relation != "equal")
+        assert (row.name, row.differing, row.max_ulp) == ("conv2.weight", 1, 1)
 
 
 @every_route

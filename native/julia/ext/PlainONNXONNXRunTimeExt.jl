@@ -46,7 +46,7 @@ function PlainONNX.load(engine::RuntimeEngine, path, precision)
     precision == "float32" || unsupported("precision '", precision, "' is not supported by julia/onnxruntime")
     message = PlainONNX.parse_file(path)
     own = [tensor.name for tensor in message.graph.initializers]
-    held = [tensor.name for tensor in PlainONNX.lift_initializers(message.graph).initializers]
+    held = [tensor.name for tensor in held_in_file(message.graph)]
     given = [info.name for info in message.graph.inputs]
     graph = Described(filter(info -> !(info.name in own), message.graph.inputs), given, message.graph.outputs, precision)
     foreach(refuse_dtype, vcat(graph.inputs, graph.outputs))
@@ -163,12 +163,13 @@ function PlainONNX.held_parameters(engine::RuntimeEngine, served::Served)
     mktempdir() do folder
         written = joinpath(folder, "held.onnx")
         ONNXRunTime.release(open_session(engine, served.path, served.graph; written=written))
-        [
-            tensor.name => tensor.value for tensor in PlainONNX.lift_initializers(PlainONNX.parse_file(written).graph).initializers
-            if tensor.name in served.held
-        ]
+        tensors = held_in_file(PlainONNX.parse_file(written).graph)
+        [tensor.name => tensor.value for tensor in tensors if tensor.name in served.held]
     end
 end
+
+# onnxruntime makes initializers of Constant nodes.
+held_in_file(graph) = [PlainONNX.lift_initializers(graph).initializers; PlainONNX.stated_tensors(graph)]
 
 # The names become outputs of a session of their own, which keeps them from being fused.
 function PlainONNX.activations(engine::RuntimeEngine, served::Served, inputs, names)

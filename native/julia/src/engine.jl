@@ -56,7 +56,8 @@ operators(::BaseEngine) = operator_table()
 versions(::BaseEngine) = ["BLAS" => blas_name()]
 threads(::BaseEngine) = ["julia" => Threads.nthreads(), "blas" => blas_threads()]
 load(::BaseEngine, path, precision) = read_model(path, precision)
-held_parameters(::BaseEngine, model) = [tensor.name => tensor.value for tensor in model.graph.initializers]
+held_parameters(::BaseEngine, model) =
+    [tensor.name => tensor.value for tensor in [model.graph.initializers; model.graph.stated]]
 
 # The number of threads that the harness asked for, or nothing.
 asked_threads() = tryparse(Int, get(ENV, "HARNESS_THREADS", ""))

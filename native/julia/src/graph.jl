@@ -8,7 +8,7 @@ const last_opset = 28
 A graph that can be run, see [`build_graph`](@ref).
 
 `names` are the values' names by slot, `slots` the other way round; `tensors` fill the first slots, one for each of
-`initializers`, which are in the file's own dtypes. `inputs` are those that a caller has to give; an initializer that is an
+`initializers`, which are in the file's own dtypes, as are the weights in Constant nodes, `stated`. `inputs` are those that a caller has to give; an initializer that is an
 input as well may be given. `release[k]` are the slots that nothing reads after node `k`.
 """
 struct Graph
@@ -24,6 +24,7 @@ struct Graph
     opset::Int
     precision::String
     release::Vector{Vector{Int}}
+    stated::Vector{NamedTensor}
 end
 
 """
@@ -53,7 +54,8 @@ function build_graph(
     Graph(
         filter(info -> !(info.name in held), graph.inputs), given, graph.outputs, resolved.output_slots, resolved.names,
         resolved.slots, graph.initializers, tensors, resolved.nodes, context.opset, precision,
-        release_plan(resolved.nodes, length(resolved.names), length(tensors), resolved.output_slots)
+        release_plan(resolved.nodes, length(resolved.names), length(tensors), resolved.output_slots),
+        stated_tensors(model.graph)
     )
 end
 

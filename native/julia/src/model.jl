@@ -74,7 +74,7 @@ onnx_operators() = Dict{String,Vector{Int}}(name => copy(row.since) for (name, r
 The weights and other constants of the file, by their own names: plain `Array`s with the dimensions reversed.
 """
 parameters(model::ONNXModel) =
-    Dict{String,Array}(tensor.name => tensor.value for tensor in model.graph.initializers)
+    Dict{String,Array}(tensor.name => tensor.value for tensor in [model.graph.initializers; model.graph.stated])
 
 """
     as_flux_model(model)

@@ -29,6 +29,28 @@ function lift_initializers(graph::GraphMessage)
     GraphMessage(graph.name, nodes, lifted, graph.inputs, graph.outputs, graph.values, graph.held)
 end
 
+"""
+    stated_tensors(graph)
+
+Weights that a parsed graph, or one in its nodes, holds in Constant nodes: arrays of floating point with a dimension at least, under
+the names of the nodes' outputs; equal names of several graphs as [`lift_initializers`](@ref) tells them apart.
+"""
+stated_tensors(graph::GraphMessage) = add_stated!(NamedTensor[], Set{String}(), graph)
+
+function add_stated!(found, taken, graph::GraphMessage)
+    names = take_names!(taken, graph)
+    for node in graph.nodes
+        for (name, value) in node.attributes
+            node.operator == "Constant" && isempty(node.domain) && name == "value" && is_a_weight(value) &&
+                push!(found, NamedTensor(names[node.outputs[1]], value.value))
+        end
+        foreach(((_, inner),) -> add_stated!(found, taken, inner), sort!(subgraphs(node); by=first))
+    end
+    found
+end
+
+is_a_weight(value) = value isa NamedTensor && eltype(value.value) <: AbstractFloat && ndims(value.value) > 0
+
 # The names of a graph's own values among those of all graphs.
 function take_names!(taken, graph::GraphMessage)
     names = Dict{String,String}()

@@ -90,3 +90,16 @@ end
     @test refuses(() -> read_onnx(through_cast, given_x, wanted_y; precision="float64"), :unsupported, "half precision")
     @test read_onnx(through_cast, given_x, wanted_y) isa ONNXModel
 end
+
+@testset "weights in Constant nodes are parameters, those of graphs inside of nodes too" begin
+    weight(name, value) = onnx_node("Constant", [], name; value=(value,))
+    branch(value) =
+        onnx_graph([weight("w", value), onnx_node("Add", ["x", "w"], "z")], [], [onnx_value("z")])
+    choice = onnx_node("If", "c", "y"; then_branch=branch(Float32[3, 4]), else_branch=branch(Float32[5, 6]))
+    model = read_onnx(
+        [weight("v", Float32[1, 2]), weight("two", fill(2.0f0)), weight("at", Int64[0]), onnx_node("Mul", ["x", "v"], "h"), choice],
+        [onnx_value("x", "float32", [2]), onnx_value("c", "bool", [])], [onnx_value("y")], [onnx_tensor("unused", Float32[7])]
+    )
+    @test parameters(model) ==
+        Dict("unused" => Float32[7], "v" => Float32[1, 2], "w" => Float32[5, 6], "w#2" => Float32[3, 4])
+end

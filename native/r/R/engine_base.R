@@ -16,8 +16,8 @@ blas_threads <- function() {
 }
 
 base_parameters <- function(model) {
-  initializers <- model$graph$initializers
-  stats::setNames(initializers, vapply(initializers, `[[`, "", "name"))
+  held <- c(model$graph$initializers, model$graph$stated)
+  stats::setNames(held, names_of(held))
 }
 
 # Inputs in the dtypes that the model declares; a double model also takes doubles.

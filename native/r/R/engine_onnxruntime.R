@@ -115,7 +115,7 @@ python_text <- function(text) {
 # onnxruntime reads the file itself; what this package reads of it describes the model.
 onnxruntime_read <- function(path, precision) {
   parsed <- parse_file(path)
-  held <- names_of(lift_initializers(parsed$graph)$initializers)
+  held <- names_of(held_in_file(parsed$graph))
   inputs <- Filter(function(info) !info$name %in% names_of(parsed$graph$initializers), parsed$graph$inputs)
   for (info in c(inputs, parsed$graph$outputs)) {
     check_value_type(info)
@@ -145,10 +145,13 @@ onnxruntime_parameters <- function(model) {
   options$graph_optimization_level <- onnxruntime_modules()$onnxruntime$GraphOptimizationLevel$ORT_DISABLE_ALL
   options$optimized_model_filepath <- python_text(written)
   onnxruntime_session(python_text(model$path), options)
-  initializers <- lift_initializers(parse_file(written)$graph)$initializers
-  names(initializers) <- names_of(initializers)
-  initializers[names(initializers) %in% model$graph$held]
+  held <- held_in_file(parse_file(written)$graph)
+  names(held) <- names_of(held)
+  held[names(held) %in% model$graph$held]
 }
+
+# onnxruntime makes initializers of Constant nodes.
+held_in_file <- function(graph) c(lift_initializers(graph)$initializers, stated_tensors(graph))
 
 # A NumPy array over a copy of the bytes, as they lie.
 stored_to_numpy <- function(stored) {

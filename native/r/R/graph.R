@@ -11,7 +11,8 @@ last_opset <- 28
 #' @param precision `"float32"` or `"float64"`, see [onnx_read()].
 #' @param table the operators, see operator_table(); `runtime` who refuses what is not in it.
 #' @return list(inputs, optional_inputs, outputs, output_slots, names, initializers, tensors, nodes, opset, precision,
-#'   release). `names` are the values' names by slot; `tensors` fill the first slots, one for each of `initializers`.
+#'   stated, release). `names` are the values' names by slot; `tensors` fill the first slots, one for each of
+#'   `initializers`; `stated` see stated_tensors().
 #' @noRd
 build_graph <- function(model, precision, table = operator_table(), runtime = "r/base") {
   context <- list(opset = check_opsets(model), precision = precision, table = table, runtime = runtime)
@@ -27,7 +28,7 @@ build_graph <- function(model, precision, table = operator_table(), runtime = "r
   graph <- list(
     inputs = graph$inputs[!input_names %in% held], optional_inputs = input_names, outputs = graph$outputs,
     output_slots = resolved$output_slots, names = resolved$names, initializers = graph$initializers, tensors = tensors,
-    nodes = resolved$nodes, opset = context$opset, precision = precision
+    nodes = resolved$nodes, opset = context$opset, precision = precision, stated = stated_tensors(model$graph)
   )
   check_large_integers(graph)
   refuse_drawing(graph, constants_of(graph, intersect(held, input_names)))

@@ -33,24 +33,7 @@ all_names <- function(graph) {
 lift_initializers <- function(graph) {
   if (!any(vapply(graph$nodes, function(node) length(graph_attributes(node)) > 0L, NA))) return(graph)
   lifted <- list()
-  taken <- new.env()
-  # A variable of R has a name that is not empty.
-  key <- function(name) paste0("=", name)
-  # The names of a graph's own values among those of all graphs.
-  take <- function(graph) {
-    outputs <- unlist(lapply(graph$nodes, `[[`, "outputs"))
-    own <- unique(c(names_of(graph$inputs), names_of(graph$initializers), outputs[nzchar(outputs)]))
-    stats::setNames(vapply(own, function(name) {
-      unique <- name
-      number <- 1
-      while (exists(key(unique), envir = taken, inherits = FALSE)) {
-        number <- number + 1
-        unique <- paste0(name, "#", number)
-      }
-      assign(key(unique), TRUE, envir = taken)
-      unique
-    }, ""), own)
-  }
+  take <- name_keeper()
   lift <- function(graph) {
     for (k in seq_along(graph$nodes)) {
       for (attribute in graph_attributes(graph$nodes[[k]])) {
@@ -69,6 +52,49 @@ lift_initializers <- function(graph) {
   graph <- lift(graph)
   graph$initializers <- c(graph$initializers, unname(lifted))
   graph
+}
+
+# A function that gives the names of a graph's own values, named by those that they have there, among the values of all graphs
+# that it was asked about.
+name_keeper <- function() {
+  taken <- new.env()
+  # A variable of R has a name that is not empty.
+  key <- function(name) paste0("=", name)
+  function(graph) {
+    outputs <- unlist(lapply(graph$nodes, `[[`, "outputs"))
+    own <- unique(c(names_of(graph$inputs), names_of(graph$initializers), outputs[nzchar(outputs)]))
+    stats::setNames(vapply(own, function(name) {
+      unique <- name
+      number <- 1
+      while (exists(key(unique), envir = taken, inherits = FALSE)) {
+        number <- number + 1
+        unique <- paste0(name, "#", number)
+      }
+      assign(key(unique), TRUE, envir = taken)
+      unique
+    }, ""), own)
+  }
+}
+
+#' Weights that a file holds in Constant nodes
+#'
+#' Tensors of floating point with an axis at least, under the names of the nodes' outputs; equal
+#' names of several graphs as lift_initializers() tells them apart.
+#' @param graph a parsed graph.
+#' @return list of stored tensors.
+#' @noRd
+stated_tensors <- function(graph, take = name_keeper()) {
+  names <- take(graph)
+  do.call(c, lapply(graph$nodes, function(node) {
+    if (states_a_weight(node)) return(list(replace(node$attributes$value, "name", names[[node$outputs[1L]]])))
+    do.call(c, lapply(graph_attributes(node), function(a) stated_tensors(node$attributes[[a]]$graph, take)))
+  }))
+}
+
+states_a_weight <- function(node) {
+  value <- node$attributes$value
+  node$operator == "Constant" && node$domain == "" && is.list(value) && isTRUE(is_floating(value$dtype)) &&
+    length(value$shape) > 0L
 }
 
 # A prepared node with its subgraphs prepared. `graphs` names the attributes that hold them; `captured` are the values

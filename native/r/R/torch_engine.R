@@ -31,7 +31,13 @@ torch_parameters <- function(model) {
     if (is.null(values)) return(encode_tensor(graph$constants[[k]], name))
     torch_to_stored(values$to(dtype = torch_dtype_of(graph$initializers[[k]]$dtype)), name)
   })
-  stats::setNames(stored, graph$held)
+  stated <- lapply(graph$stated, function(tensor) {
+    slot <- match(tensor$name, graph$names)
+    # Those of bodies are made anew whenever their node runs.
+    if (is.na(slot)) return(tensor)
+    torch_to_stored(graph$constants[[slot]]$to(dtype = torch_dtype_of(tensor$dtype)), tensor$name)
+  })
+  stats::setNames(c(stored, stated), c(graph$held, names_of(graph$stated)))
 }
 
 torch_inputs <- function(model, path, batch_size = NULL) {

@@ -83,13 +83,18 @@ torch_graph <- function(graph) {
   graph$tensors <- NULL
   constant <- vapply(graph$nodes, function(node) node$operator == "Constant", NA)
   for (node in graph$nodes[constant]) {
-    value <- op_constant(list(), node)
-    if (node$output_slots[1L] > 0L) {
-      graph$constants[[node$output_slots[1L]]] <- if (is_floating(value$dtype)) as_torch(value, graph$precision) else value
-    }
+    if (node$output_slots[1L] > 0L) graph$constants[[node$output_slots[1L]]] <- constant_on_torch(node)
   }
   graph$run_order <- which(!constant)
   graph
+}
+
+# The value of a Constant node. A tensor with a fraction comes as the bytes that the file has.
+constant_on_torch <- function(node) {
+  stored <- node$attributes$value
+  if (!is.null(stored) && is_floating(stored$dtype)) return(widened(stored_to_torch(stored), node$precision))
+  value <- op_constant(list(), node)
+  if (is_floating(value$dtype)) as_torch(value, node$precision) else value
 }
 
 torch_nodes <- function(nodes) {

@@ -34,7 +34,7 @@ function PlainONNX.held_parameters(::FluxEngine, served)
     state = Dict{String,Array}(
         string(name) => value for held in (served.model.parameters, served.model.buffers) for (name, value) in pairs(held)
     )
-    map(served.graph.initializers) do tensor
+    map([served.graph.initializers; served.graph.stated]) do tensor
         value = get(state, tensor.name, nothing)
         tensor.name => value === nothing ? tensor.value : as_stored_type(eltype(tensor.value), value)
     end

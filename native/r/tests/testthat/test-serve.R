@@ -10,6 +10,22 @@ crops <- system.file("extdata", "crops.onnx", package = "plainonnx")
 x <- wavy(5, 3, 8)
 safetensors_write(list(x = x), in_folder("x.safetensors"), "float32")
 
+test_that("weights in Constant nodes are told like initializers, those of graphs inside of nodes too", {
+  weight <- function(name, values, ...) onnx_node("Constant", character(), name, value = onnx_tensor("", values, ...))
+  branch <- function(values) {
+    onnx_graph(list(weight("w", values), onnx_node("Add", c("x", "w"), "z")), list(), list(onnx_value("z")))
+  }
+  path <- write_model(onnx_model(
+    list(weight("v", c(1, 2)), weight("two", 2, scalar = TRUE), weight("at", 0, "int64"), onnx_node("Mul", c("x", "v"), "h"),
+         onnx_node("If", "c", "y", then_branch = branch(c(3, 4)), else_branch = branch(c(5, 6)))),
+    list(onnx_value("x", "float32", list(2)), onnx_value("c", "bool", list())), list(onnx_value("y")),
+    list(onnx_tensor("unused", 7))
+  ))
+  held <- plainonnx:::base_parameters(onnx_read(path))
+  values <- lapply(held, function(stored) plainonnx:::decode_tensor(stored)$data)
+  expect_equal(values, list(unused = 7, v = c(1, 2), w = c(5, 6), `w#2` = c(3, 4)))
+})
+
 test_that("describe names runtime, versions, requests and operators", {
   answer <- ask(id = 1, request = "describe")
   expect_true(answer$ok)
