@@ -62,9 +62,9 @@ def fingerprint(step: Step) -> dict[str, Any]:
         }
     row = runtime(step.runtime or "")
     if row.language == "r":
-        code = sources("native:r", "workers/rpy2_host.py")
+        code = sources("native:r", "native:rtorch", "workers/rpy2_host.py")
     elif row.language == "julia":
-        code = sources("native:julia")
+        code = sources("native:julia", "native:flux")
     elif row.framework is not None:
         # One folder serves all backends of a framework.
         native = row.framework.partition("-")[0]

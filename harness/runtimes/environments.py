@@ -150,6 +150,8 @@ def environment(row: Runtime, threads: int) -> dict[str, str]:
     variables |= {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
     # Hash randomisation and user start-up files must not decide what a worker computes.
     variables |= {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1", "PYTHONNOUSERSITE": "1"}
+    # Where the models lie that are written by hand, for weights alone.
+    variables["HARNESS_NATIVE"] = str(native_folder())
     host = host_of(row)
     if host == "python" and row.environment is not None:
         variables = reticulate.without_search_paths(variables) | {"PYTHONPATH": str(package_alone())}

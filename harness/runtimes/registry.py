@@ -120,7 +120,7 @@ RUNTIMES: dict[str, Runtime] = {
             "r/torch",
             host="rpy2",
             packages=("jsonlite", "torch"),
-            reads=("onnx",),
+            reads=("onnx", "safetensors"),
             install="Rscript -e \"install.packages('torch'); torch::install_torch()\"",
         ),
         Runtime(

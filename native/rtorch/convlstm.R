@@ -33,6 +33,7 @@ ConvLSTMLayer <- torch::nn_module(
     self$activation <- activation
     self$recurrent_activation <- recurrent_activation
     self$slope <- slope
+    self$hard_slope <- 0.2
     torch::with_no_grad({
       begun <- lapply(self$gates, function(gate) torch::torch_full(filters, if (gate == "f") forget_bias else 0))
       self$bias$copy_(torch::torch_cat(begun))
@@ -56,7 +57,7 @@ ConvLSTMLayer <- torch::nn_module(
   },
   # How far a gate is open, 0 to 1.
   gate = function(x) {
-    if (self$recurrent_activation == "hard-sigmoid") torch::torch_clamp(0.2 * x + 0.5, 0, 1) else torch::torch_sigmoid(x)
+    if (self$recurrent_activation == "hard-sigmoid") torch::torch_clamp(self$hard_slope * x + 0.5, 0, 1) else torch::torch_sigmoid(x)
   }
 )
 

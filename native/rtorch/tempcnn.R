@@ -107,9 +107,10 @@ tempcnn_weights <- function(model, weights) {
 #' @param path a canonical `.safetensors` file, or an `.onnx` file whose batch normalisation is not folded (read by the
 #'   package plainonnx).
 #' @param dropouts,dense_dropout only matter for further training; the weights do not know them.
-#' @param head what the output is to hold.
+#' @param head what the output is to hold, by default what the `model.json` beside the weights says.
 #' @return The model, in evaluation mode.
-tempcnn_load <- function(path, dropouts = NULL, dense_dropout = 0.5, head = "logits") {
+tempcnn_load <- function(path, dropouts = NULL, dense_dropout = 0.5,
+                         head = tempcnn_head(file.path(dirname(path), "model.json"))) {
   weights <- if (grepl("\\.onnx$", path)) {
     plainonnx::as_nn_module(plainonnx::onnx_read(path))$state_dict()
   } else {
@@ -129,3 +130,6 @@ tempcnn_load <- function(path, dropouts = NULL, dense_dropout = 0.5, head = "log
   )
   tempcnn_weights(model, weights)
 }
+
+#' The head in a model specification of the harness, logits where there is none
+tempcnn_head <- function(path) if (file.exists(path)) jsonlite::fromJSON(path)$head else "logits"

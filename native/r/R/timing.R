@@ -148,5 +148,5 @@ base_prepare <- function(model, path) {
 # The call of r/torch that is timed: inputs are tensors beforehand.
 torch_prepare <- function(model, path) {
   inputs <- torch_inputs(model, path)
-  function() torch::with_no_grad(model$module$run(inputs))
+  function() torch::with_no_grad(model$run(inputs))
 }

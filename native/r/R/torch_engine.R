@@ -1,6 +1,9 @@
-# The engine r/torch of the serve loop, see find_engine(): the graph on R torch.
+# The engine r/torch of the serve loop, see find_engine(): a graph on R torch, or weights in a model written by hand.
 
 engine_torch <- function() {
+  # R does not see how much memory tensors hold; R torch has it collected after that many megabytes, 4000 by default. Torch
+  # reads this when it is loaded.
+  if (is.null(getOption("torch.threshold_call_gc"))) options(torch.threshold_call_gc = 500L)
   require_torch()
   threads <- Sys.getenv("HARNESS_THREADS")
   if (grepl("^[0-9]+$", threads)) torch::torch_set_num_threads(as.integer(threads))
@@ -8,23 +11,31 @@ engine_torch <- function() {
     name = "torch", operators = torch_operator_table(),
     versions = function() list(torch = as.character(utils::packageVersion("torch"))),
     threads = function() list(torch = torch::torch_get_num_threads()),
-    read = torch_read, parameters = torch_parameters, predict = torch_predict, activations = torch_activations,
+    read = torch_read, parameters = function(model) model$held(), predict = torch_predict, activations = torch_activations,
     prepare = torch_prepare
   )
 }
 
+# A model to serve: `graph` describes its inputs and outputs, `held()` gives what it holds as stored tensors, and
+# `run(inputs, names)` computes named torch tensors: its outputs, or what `names` asks for.
 torch_read <- function(path, precision) {
+  if (grepl("\\.safetensors$", path)) torch_read_weights(path, precision) else torch_read_graph(path, precision)
+}
+
+torch_read_graph <- function(path, precision) {
   model <- read_model(path, precision, torch_operator_table(), "r/torch")
-  model$module <- as_nn_module(model)
+  module <- as_nn_module(model)
   # The module holds the weights; the graph here is what describes them.
-  model$graph <- model$module$graph
+  model$graph <- module$graph
+  model$held <- function() module_initializers(module)
+  model$run <- function(inputs, names = NULL) module$run(inputs, names)
   model
 }
 
-# What the module holds, in the file's own dtypes.
-torch_parameters <- function(model) {
-  graph <- model$module$graph
-  held <- c(model$module$parameters, model$module$buffers)
+# What the module of a graph holds, in the file's own dtypes.
+module_initializers <- function(module) {
+  graph <- module$graph
+  held <- c(module$parameters, module$buffers)
   stored <- lapply(seq_along(graph$held), function(k) {
     name <- graph$held[k]
     values <- held[[name]]
@@ -41,7 +52,7 @@ torch_parameters <- function(model) {
 }
 
 torch_inputs <- function(model, path, batch_size = NULL) {
-  checked_torch_inputs(model$module$graph, lapply(read_stored_tensors(path), stored_to_torch), batch_size)
+  checked_torch_inputs(model$graph, lapply(read_stored_tensors(path), stored_to_torch), batch_size)
 }
 
 torch_predict <- function(model, path, batch_size) {
@@ -51,7 +62,7 @@ torch_predict <- function(model, path, batch_size) {
   began <- proc.time()
   parts <- lapply(batches, function(span) {
     batch <- if (is.null(span)) inputs else lapply(inputs, function(x) x$narrow(1, span[1L], span[2L]))
-    results <- model$module$run(batch)
+    results <- model$run(batch)
     for (name in names(results)) {
       if (!is.null(span) && !isTRUE(results[[name]]$shape[1L] == span[2L])) {
         stop_bad_input("the output '", name, "' has no axis of samples, so it cannot be computed in batches")
@@ -86,6 +97,6 @@ torch_batches <- function(inputs, batch_size) {
 torch_activations <- function(model, path, names) {
   inputs <- torch_inputs(model, path)
   torch::local_no_grad()
-  results <- model$module$run(inputs, names)
+  results <- model$run(inputs, names)
   Map(torch_to_stored, results, base::names(results))
 }
