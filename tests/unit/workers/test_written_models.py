@@ -153,7 +153,9 @@ def test_what_is_no_model_is_told_in_one_line(worker: Worker, tmp_path: Path) ->
         assert "not a model specification" in refused(worker, BadInputError, weights)
     for model in ("nobody", "../rtorch/tempcnn", "TempCNN"):
         specification.write_text(json.dumps(json.loads(text) | {"model": model}))
-        assert f"model '{model}' is not supported by {worker.runtime.name}" in refused(worker, UnsupportedError, weights)
+        assert f"model '{model}' is not supported by {worker.runtime.name}" in refused(
+            worker, UnsupportedError, weights
+        )
     specification.unlink()
     assert str(specification) in refused(worker, BadInputError, weights)
     # It goes on.
