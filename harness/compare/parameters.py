@@ -9,43 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare import gates
 from harness.compare.copies import copies
-from harness.compare.fold import (
-    FoldedLayer,
-    FoldedPart,
-    Normalisation,
-    check_fold,
-    folded_weight,
-    implied_epsilon,
-)
 from harness.compare.graph import Graph
-from harness.compare.parameter_rows import (
-    distance,
-    extra_row,
-    place,
-    same_values,
-    sentence,
-    shape_text,
-    squeezed,
-    what_changed,
-)
-from harness.compare.permutation import describe_permutation
-from harness.compare.records import Finding, ParameterComparison, ParameterRow, Verdict
+from harness.compare.parameter_folds import FoldedTable
+from harness.compare.parameter_rows import extra_row, same_values, sentence
+from harness.compare.parameter_table import parameter_of
+from harness.compare.records import Finding, ParameterComparison, Verdict
 from harness.compare.recurrent import join_gates, unrolled
-from harness.compare.roles import Affine, Held, Linear, Normaliser, find_roles
+from harness.compare.roles import Held, Linear, find_roles
 from harness.compare.subgraphs import flattened, stated
-from harness.compare.ulp import bits, ordered
 from harness.errors import ModelError
-from harness.models.spec import Layer, ModelSpec, Parameter
+from harness.models.spec import Layer, ModelSpec
 
 Array = NDArray[Any]
-
-#: Arithmetic that stands for batch normalisation: float32 ULP of the largest term, for up to four rounded constants.
-_ARITHMETIC_ULP = 8
 
 
 def compare_parameters(
@@ -75,7 +53,7 @@ def compare_parameters(
                 f"parameter '{parameter.name}' has shape {source[parameter.name].shape}, not {parameter.shape}",
                 where=spec.model,
             )
-    comparer = _Comparer(spec, source)
+    comparer = _Pairing(spec, source)
     if structure is None:
         extra = comparer.by_name(target)
     else:
@@ -109,18 +87,13 @@ def compare_parameters(
     )
 
 
-class _Comparer:
-    """Fills in one row per canonical parameter."""
+class _Pairing(FoldedTable):
+    """Finds what a target holds in place of every canonical parameter."""
 
     def __init__(self, spec: ModelSpec, source: Mapping[str, Array]) -> None:
-        self.spec = spec
-        self.source = source
-        self.rows: dict[str, ParameterRow] = {}
-        #: Whether the target computes some batch normalisation in other parameters, rightly or wrongly.
-        self.folded = False
+        super().__init__(spec, source)
         #: Most copies of one weight of a recurrence that is unrolled, and the scalars of all copies but the first.
         self.copies, self.copied = 1, 0
-        self.layer_of = {parameter.name: layer for layer in spec.layers for parameter in layer.parameters}
 
     def by_name(self, target: Mapping[str, Array]) -> list[str]:
         """Pair by canonical name; returns the names of floating-point tensors beyond them."""
@@ -132,7 +105,7 @@ class _Comparer:
             if self.rows[parameter.name].relation == "missing":
                 twin = next((name for name in extra if same_values(self.source[parameter.name], target[name])), None)
                 if twin is not None:
-                    self._note(parameter, f"the target holds its values under the name '{twin}'")
+                    self.note(parameter, f"the target holds its values under the name '{twin}'")
         return extra
 
     def by_role(self, graph: Graph) -> list[str]:
@@ -159,7 +132,7 @@ class _Comparer:
             self.normaliser(layer, normaliser)
         written = standing[len(roles.normalisers) :]
         for layer, affine in zip(written, roles.affines, strict=False):
-            self._arithmetic(layer, None, affine)
+            self.arithmetic(layer, None, affine)
         for layer in written[len(roles.affines) :]:
             self.normaliser(layer, None)
         for affine in roles.affines[len(written) :]:
@@ -174,7 +147,7 @@ class _Comparer:
 
     def linear(self, layer: Layer, normalising: Layer | None, found: Linear | None) -> None:
         """A convolution or dense layer, and the batch normalisation after it."""
-        weight, bias = (_by_role(layer, role) for role in ("weight", "bias"))
+        weight, bias = (parameter_of(layer, role) for role in ("weight", "bias"))
         assert weight is not None
         if found is None:
             for parameter in (*layer.parameters, *(normalising.parameters if normalising else ())):
@@ -190,237 +163,22 @@ class _Comparer:
             return
         if plain is not None:
             self.compare(weight, found.weight, notes=found.notes)
-            if bias is not None:
-                self._bias_before_arithmetic(bias, found)
-            self._arithmetic(normalising, bias, plain)
+            if bias is not None and found.bias is not None:
+                self.compare(bias, found.bias)
+            self.arithmetic(normalising, bias, plain)
             return
-        if same_values(self.source[weight.name], found.weight.value) and self._not_trivial(normalising):
+        if same_values(self.source[weight.name], found.weight.value) and self.changes(normalising):
             # Unchanged weights and no batch normalisation: it was not folded but is gone.
             self.compare(weight, found.weight, notes=found.notes)
             if bias is not None:
                 self.compare(bias, found.bias)
             self.normaliser(normalising, None)
             return
-        self._folded(weight, bias, normalising, found)
-
-    def normaliser(self, layer: Layer, found: Normaliser | None) -> None:
-        """Batch normalisation kept as a node of its own."""
-        for parameter in layer.parameters:
-            held = found.parameters.get(parameter.role) if found is not None else None
-            self.compare(parameter, held)
-        variance = _by_role(layer, "variance")
-        if found is None or layer.epsilon is None or variance is None:
-            return
-        # ONNX stores epsilon as float32.
-        if np.float32(found.epsilon) != np.float32(layer.epsilon):
-            self._note(variance, f"epsilon {found.epsilon:g} in the graph, {layer.epsilon:g} in the source")
-
-    def compare(self, parameter: Parameter, held: Held | None, notes: Sequence[str] = ()) -> None:
-        """One parameter, bit for bit."""
-        source = self.source[parameter.name]
-        if held is None or held.value is None:
-            note = "" if held is None else f"the target does not report '{held.name}'"
-            self._row(parameter, "missing", held, 0, None, None, [note])
-            return
-        value, notes = held.value, [*notes, held.note]
-        if value.shape != source.shape and squeezed(value.shape) == squeezed(source.shape):
-            notes.append(f"stored as {shape_text(value.shape)}")
-            value = value.reshape(source.shape)
-        if value.dtype != source.dtype and value.dtype.kind == "f":
-            widened = np.promote_types(value.dtype, source.dtype)
-            if np.array_equal(bits(value.astype(widened)), bits(source.astype(widened))):
-                notes.append(f"held as {value.dtype} without loss")
-                value = value.astype(source.dtype)
-        if value.shape != source.shape or value.dtype != source.dtype:
-            text = describe_permutation(source, value, channels=self._channels(parameter))
-            relation = "permuted" if text and value.dtype == source.dtype else "unequal"
-            notes.append(
-                text or f"shape {shape_text(value.shape)} {value.dtype}, not {shape_text(source.shape)} {source.dtype}"
-            )
-            self._row(parameter, relation, held, int(source.size), None, None, notes)
-            return
-        differs = bits(value) != bits(source)
-        count = int(np.count_nonzero(differs))
-        if not count:
-            self._row(parameter, "equal", held, 0, 0, 0.0, notes)
-            return
-        text = describe_permutation(source, value, channels=self._channels(parameter))
-        ulp, largest = distance(value, source)
-        notes.append(text or what_changed(source, value, differs))
-        self._row(parameter, "permuted" if text else "unequal", held, count, ulp, largest, notes)
-
-    def _folded(self, weight: Parameter, bias: Parameter | None, normalising: Layer, found: Linear) -> None:
-        self.folded = True
-        normalisation = self._normalisation(normalising)
-        source = self.source[weight.name]
-        value = found.weight.value
-        if value is not None and value.shape != source.shape and squeezed(value.shape) == squeezed(source.shape):
-            value = value.reshape(source.shape)
-        shift = found.bias.value if found.bias is not None else None
-        plain = None if bias is None else self.source[bias.name]
-        if value is None or value.shape != source.shape or (shift is not None and shift.size != len(source)):
-            self.compare(weight, found.weight, notes=found.notes)
-            if bias is not None:
-                self.compare(bias, found.bias)
-            self.normaliser(normalising, None)
-            return
-        layer = self.layer_of[weight.name]
-        result = check_fold(source, plain, normalisation, value, shift)
-        notes = [*found.notes, found.weight.note, f"{normalising.name} folded in"]
-        relation = "folded"
-        scale_holds = True
-        if not result.weight.holds:
-            text = self._folded_permutation(weight, normalisation, value)
-            relation = "permuted" if text else "unequal"
-            wrong = int(result.weight.wrong.sum())
-            scale_holds = text is not None or wrong <= source.size / 2
-            notes.append(text or f"{wrong} of {source.size} values are not what the fold makes of them")
-            if text is None and not scale_holds:
-                epsilon = implied_epsilon(source, normalisation, value)
-                if epsilon is not None:
-                    notes.append(f"as if epsilon were {epsilon:g} instead of {normalisation.epsilon:g}")
-            elif text is None and wrong == 1:
-                notes.append(place(result.weight.wrong.reshape(source.shape)))
-        elif result.weight.differing == 0:
-            notes.append(
-                "every value is the source's times one scale per channel, "
-                f"which lies within {result.scale_ulp} ULP of the exact one"
-            )
-        self._fold_row(weight, relation, found.weight, result.weight, notes)
-        if bias is not None:
-            self._folded_bias(bias, normalising, found, result)
-        where = f"folded into {layer.name}"
-        for parameter in normalising.parameters:
-            note = where if scale_holds else f"{where}, but the fold does not hold"
-            self._row(parameter, "folded" if scale_holds else "unequal", found.weight, 0, None, None, [note])
-
-    def _folded_bias(self, bias: Parameter, normalising: Layer, found: Linear, result: FoldedLayer) -> None:
-        part = result.bias
-        if found.bias is None or part is None:
-            note = f"{normalising.name} is folded in, which needs a bias"
-            self._row(bias, "missing", found.bias, 0, None, None, [note])
-            return
-        notes = [found.bias.note, f"{normalising.name} folded in"]
-        if not part.holds:
-            wrong = int(part.wrong.sum())
-            notes.append(f"{wrong} of {part.wrong.size} values are not what the fold makes of them")
-            if wrong == 1:
-                notes.append(place(part.wrong))
-        self._fold_row(bias, "folded" if part.holds else "unequal", found.bias, part, notes)
-
-    def _folded_permutation(self, weight: Parameter, normalisation: Normalisation, value: Array) -> str | None:
-        """The order of a folded kernel, told by values that are close, since the fold was rounded."""
-        expected = folded_weight(self.source[weight.name], normalisation.scale).astype(np.float32)
-        reach = gates.FOLD_SCALE_ULP + gates.FOLD_WEIGHT_ULP
-
-        def same(first: Array, second: Array) -> bool:
-            if first.shape != second.shape:
-                return False
-            return bool((np.abs(ordered(first).astype(np.int64) - ordered(second)) <= reach).all())
-
-        held = np.ascontiguousarray(value, dtype=np.float32)
-        return describe_permutation(expected, held, channels=self._channels(weight), same=same)
-
-    def _bias_before_arithmetic(self, bias: Parameter, found: Linear) -> None:
-        if found.bias is not None:
-            self.compare(bias, found.bias)
-
-    def _arithmetic(self, normalising: Layer, bias: Parameter | None, affine: Affine) -> None:
-        """Batch normalisation written as products and sums with constants, which are compared as scale and offset."""
-        self.folded = True
-        normalisation = self._normalisation(normalising)
-        scale = normalisation.scale
-        offset = normalisation.beta - normalisation.mean.astype(np.float64) * scale
-        terms = [np.abs(normalisation.mean * scale), np.abs(normalisation.beta.astype(np.float64))]
-        if bias is not None and bias.name not in self.rows:
-            # The operation itself has no bias: it went into the offset.
-            value = self.source[bias.name].astype(np.float64)
-            offset = offset + value * scale
-            terms.append(np.abs(value * scale))
-        held = Held(", ".join(affine.names), np.empty(0))
-        tolerance = _ARITHMETIC_ULP * np.spacing(np.abs(scale).astype(np.float32)).astype(np.float64)
-        wide = _ARITHMETIC_ULP * np.spacing(np.maximum.reduce(terms).astype(np.float32)).astype(np.float64)
-        wrong_scale = ~(np.abs(affine.scale - scale) <= tolerance)
-        wrong_offset = ~(np.abs(affine.offset - offset) <= wide)
-        holds = not (wrong_scale.any() or wrong_offset.any())
-        note = "written as arithmetic" + (f" after {normalising.normalises}" if normalising.normalises else "")
-        if not holds:
-            note += (
-                f", which does not hold: {int(wrong_scale.sum())} scales and {int(wrong_offset.sum())} offsets of "
-                f"{scale.size} are others"
-            )
-            # A scale per channel is what a fold makes of a weight of one.
-            ones, scales = np.ones((scale.size, 1)), np.broadcast_to(affine.scale, scale.shape)[:, None]
-            epsilon = implied_epsilon(ones, normalisation, scales)
-            if epsilon is not None and wrong_scale.any():
-                note += f", as if epsilon were {epsilon:g} instead of {normalisation.epsilon:g}"
-        parameters = list(normalising.parameters)
-        if bias is not None and bias.name not in self.rows:
-            parameters.append(bias)
-        for parameter in parameters:
-            self._row(parameter, "folded" if holds else "unequal", held, 0, None, None, [note])
-
-    def _normalisation(self, layer: Layer) -> Normalisation:
-        by_role = {parameter.role: self.source[parameter.name] for parameter in layer.parameters}
-        return Normalisation(
-            by_role["scale"], by_role["shift"], by_role["mean"], by_role["variance"], float(layer.epsilon or 0.0)
-        )
-
-    def _not_trivial(self, layer: Layer) -> bool:
-        """Whether folding this batch normalisation would change float32 weights at all."""
-        normalisation = self._normalisation(layer)
-        identity = np.all(normalisation.scale.astype(np.float32) == 1)
-        return not (identity and np.array_equal(normalisation.beta, normalisation.mean))
-
-    def _channels(self, parameter: Parameter) -> list[int]:
-        """Numbers of channels that may have been flattened into the inputs of a dense layer."""
-        layer = self.layer_of[parameter.name]
-        if layer.kind != "dense" or parameter.role != "weight":
-            return []
-        before = [
-            one.parameters[0].shape[0]
-            for one in self.spec.layers[: self.spec.layers.index(layer)]
-            if one.kind == "convolution"
-        ]
-        return sorted({*before[-1:]})
+        self.fold(weight, bias, normalising, found)
 
     def _size(self, layer: Layer) -> int:
-        weight = _by_role(layer, "weight")
+        weight = parameter_of(layer, "weight")
         return int(self.source[weight.name].size) if weight is not None else 0
-
-    def _fold_row(
-        self, parameter: Parameter, relation: str, held: Held, part: FoldedPart, notes: Sequence[str]
-    ) -> None:
-        self._row(parameter, relation, held, part.differing, part.max_ulp, part.max_abs, notes)
-
-    def _note(self, parameter: Parameter, note: str) -> None:
-        row = self.rows[parameter.name]
-        row.note = "; ".join(text for text in (row.note, note) if text)
-
-    def _row(
-        self,
-        parameter: Parameter,
-        relation: Any,
-        held: Held | None,
-        differing: int,
-        ulp: int | None,
-        largest: float | None,
-        notes: Sequence[str],
-    ) -> None:
-        value = held.value if held is not None and relation != "missing" else None
-        self.rows[parameter.name] = ParameterRow(
-            name=parameter.name,
-            layer=self.layer_of[parameter.name].name,
-            relation=relation,
-            source_shape=parameter.shape,
-            target_name=held.name if held is not None and relation != "missing" else None,
-            target_shape=tuple(value.shape) if value is not None and value.size else None,
-            elements=int(self.source[parameter.name].size),
-            differing=differing,
-            max_ulp=ulp,
-            max_abs=largest,
-            note="; ".join(note for note in notes if note),
-        )
 
 
 def _aligned(sizes: Sequence[int], found: Sequence[int]) -> list[int | None]:
@@ -458,7 +216,3 @@ def _elements(linear: Linear) -> int:
 def _all_held(linear: Linear) -> list[Held]:
     held = [linear.weight, *([linear.bias] if linear.bias is not None else [])]
     return held + (list(linear.normaliser.parameters.values()) if linear.normaliser else [])
-
-
-def _by_role(layer: Layer, role: str) -> Parameter | None:
-    return next((parameter for parameter in layer.parameters if parameter.role == role), None)
