@@ -87,14 +87,14 @@ end
 
 """
     ConvLSTM(; bands, filters, kernels, cell_activation, recurrent_activation, layer_activation, slope, gate_order,
-             forget_bias, epsilon, momentum, output_kernel)
+             forget_bias, epsilon, momentum, output_kernel, head)
 
 Stacked convolutional LSTMs, then a convolution over time and space to one band: a `Chain`.
 
 Input: column x row x time x band x sample; output: column x row x time x 1 x sample: what follows, as many frames as were seen,
 0 to 1. Every layer is followed by an activation, every layer but the last by batch normalisation too. `filters` and `kernels`
 have one entry per layer; `slope` is that of every LeakyReLU; `momentum` is the weight of the new value; `output_kernel` is
-time, row, column.
+time, row, column; `head` is what the output holds, and can be `"sigmoid"` alone.
 """
 function ConvLSTM(;
     bands::Integer,
@@ -109,7 +109,9 @@ function ConvLSTM(;
     epsilon::Real=1f-3,
     momentum::Real=0.99f0,
     output_kernel=(3, 3, 3),
+    head::AbstractString="sigmoid",
 )
+    head == "sigmoid" || throw(ArgumentError("head must be sigmoid, not '$head'"))
     length(filters) == length(kernels) || throw(ArgumentError("filters and kernels must be equally long"))
     sort!(collect(gate_order)) == ['f', 'g', 'i', 'o'] ||
         throw(ArgumentError("gate_order must hold i, f, o and g once each, not '$gate_order'"))
@@ -186,5 +188,7 @@ end
 """The keywords of `ConvLSTM` in a model specification of the harness."""
 function convlstm_settings(path::AbstractString)
     isfile(path) || error("$path is missing; give the settings of the model")
-    return Dict(Symbol(name) => value for (name, value) in PlainONNX.parse_json(read(path, String))["hyperparameters"])
+    specification = PlainONNX.parse_json(read(path, String))
+    settings = Dict{Symbol,Any}(Symbol(name) => value for (name, value) in specification["hyperparameters"])
+    return merge!(settings, Dict(:head => specification["head"]))
 end

@@ -7,11 +7,11 @@
 # native/pytorch/tempcnn.py and of the harness's canonical weights.
 #
 #   include("tempcnn.jl")
-#   model = tempcnn_load("weights.safetensors"; head="logits")
+#   model = tempcnn_load("weights.safetensors")   # with model.json beside it, or head="logits"
 #   model(randn(Float32, 45, 13, 8))
 
 using Flux: BatchNorm, Chain, Conv, Dense, Dropout, flatten, logsoftmax, relu, softmax, testmode!
-using PlainONNX: onnx_read, parameters, safetensors_read
+using PlainONNX: PlainONNX, onnx_read, parameters, safetensors_read
 
 const HEADS = Dict("logits" => identity, "log-softmax" => logsoftmax, "softmax" => softmax)
 
@@ -56,8 +56,8 @@ function TempCNN(;
     return Chain(NamedTuple(layers))
 end
 
-# Where a canonical parameter lives in a layer, and how its array becomes the layer's own. A canonical array is the file's
-# row-major buffer as it lies, with its axes reversed: Conv1d (tap, channel, filter), Linear (in, out).
+# Where a canonical parameter lives in a layer, and how its array becomes the layer's own, which is also the way back. A canonical
+# array is the file's row-major buffer as it lies, with its axes reversed: Conv1d (tap, channel, filter), Linear (in, out).
 #
 # Flux's `Conv` is a true convolution: it runs through the taps backwards. PyTorch's does not.
 placements(layer::Conv) = ("weight" => layer.weight => (w -> reverse(w; dims=1)), "bias" => layer.bias => identity)
@@ -69,6 +69,16 @@ placements(layer::BatchNorm) = (
     "running_var" => layer.σ² => identity,
 )
 placements(_) = ()
+
+"""
+    tempcnn_parameters(model)
+
+The arrays that a TempCNN holds, by canonical name, in the canonical layout with the axes reversed.
+"""
+function tempcnn_parameters(model::Chain)
+    return Dict("$name.$parameter" => as_canonical(array) for (name, layer) in pairs(model.layers) for
+        (parameter, (array, as_canonical)) in placements(layer))
+end
 
 """
     tempcnn_weights!(model, weights)
@@ -99,9 +109,10 @@ end
     tempcnn_load(path; dropouts, dense_dropout, head)
 
 A TempCNN of the sizes that its weights have, in test mode. `path` is a canonical `.safetensors` file, or an `.onnx` file
-whose batch normalisation is not folded. Dropouts only matter for further training; the weights do not know them.
+whose batch normalisation is not folded. The weights do not know their head: it is by default that of the `model.json` beside
+them, `"logits"` where there is none. Nor do they know dropouts, which only matter for further training.
 """
-function tempcnn_load(path::AbstractString; dropouts=nothing, dense_dropout=0.5, head="logits")
+function tempcnn_load(path::AbstractString; dropouts=nothing, dense_dropout=0.5, head=tempcnn_head(path))
     weights = endswith(path, ".onnx") ? parameters(onnx_read(path)) : safetensors_read(path)
     convolutions = count(name -> occursin(r"^conv\d+\.weight$", name), keys(weights))
     if convolutions == 0 || !haskey(weights, "dense.weight") || !haskey(weights, "classifier.weight")
@@ -121,4 +132,10 @@ function tempcnn_load(path::AbstractString; dropouts=nothing, dense_dropout=0.5,
         head=head,
     )
     return tempcnn_weights!(model, weights)
+end
+
+# What the model specification beside a file of weights says of its head.
+function tempcnn_head(path)
+    specification = joinpath(dirname(path), "model.json")
+    return isfile(specification) ? PlainONNX.parse_json(read(specification, String))["head"] : "logits"
 end

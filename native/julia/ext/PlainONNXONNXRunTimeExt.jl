@@ -5,7 +5,7 @@ packages are.
 module PlainONNXONNXRunTimeExt
 
 using PlainONNX
-using PlainONNX: bad_input, unsupported
+using PlainONNX: Signature, bad_input, unsupported
 
 import ONNXRunTime
 using ONNXRunTime: CAPI, InferenceSession
@@ -24,18 +24,10 @@ PlainONNX.versions(::RuntimeEngine) = [
     "onnxruntime" => CAPI.GetVersionString(CAPI.OrtGetApiBase(execution_provider=:cpu)),
 ]
 
-"""What the package's reader knows of a file's graph, as the checks of inputs and batches ask for it."""
-struct Described
-    inputs::Vector{PlainONNX.ValueInfo}
-    optional_inputs::Vector{String}
-    outputs::Vector{PlainONNX.ValueInfo}
-    precision::String
-end
-
 struct Served
     session::InferenceSession
     path::String
-    graph::Described
+    graph::Signature
     computed::Set{String}
     held::Vector{String}
     metadata::Dict{String,String}
@@ -48,7 +40,7 @@ function PlainONNX.load(engine::RuntimeEngine, path, precision)
     own = [tensor.name for tensor in message.graph.initializers]
     held = [tensor.name for tensor in held_in_file(message.graph)]
     given = [info.name for info in message.graph.inputs]
-    graph = Described(filter(info -> !(info.name in own), message.graph.inputs), given, message.graph.outputs, precision)
+    graph = Signature(filter(info -> !(info.name in own), message.graph.inputs), given, message.graph.outputs, precision)
     foreach(refuse_dtype, vcat(graph.inputs, graph.outputs))
     Served(
         open_session(engine, path, graph), path, graph,
@@ -80,7 +72,7 @@ set_written(api, options, path) =
 
 A session of its own pool of threads; with `written`, one that optimises nothing and writes what it holds to that file.
 """
-function open_session(engine::RuntimeEngine, path, graph::Described; written=nothing)
+function open_session(engine::RuntimeEngine, path, graph::Signature; written=nothing)
     in_words() do
         api = CAPI.GetApi(; execution_provider=:cpu)
         env = CAPI.CreateEnv(api; name="PlainONNX", logging_level=CAPI.ORT_LOGGING_LEVEL_ERROR)

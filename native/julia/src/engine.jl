@@ -10,8 +10,8 @@ it, and, with an `engine::E` first, of
 - `engine_name(engine)`: the part of the runtime's name after the slash;
 - `operators(engine)`: its operator table, or `nothing` where it has none of its own;
 - `versions(engine)`: name to version; `threads(engine)`: pool to count; both pairs;
-- `load(engine, path, precision)`: a model, refused here if it cannot be run; its `graph` holds `inputs` and `outputs`
-  (`ValueInfo`s), and it has `metadata` (a `Dict`) and `precision`;
+- `load(engine, path, precision)`: a model, refused here if it cannot be run; its `graph` is a `Graph` or a `Signature`, and it
+  has `metadata` (a `Dict`) and `precision`;
 - `held_parameters(engine, model)`: what it really holds, pairs of name and `Array` in the file's own dtypes;
 - `predict_tensors(engine, model, inputs, batch_size)`: `(tensors, seconds, cpu_seconds, batches)`; inputs are a `Dict` of
   `Array`s as stored, tensors are pairs;

@@ -1,6 +1,19 @@
 # From a caller's arrays to the graph and back: names, types and shapes checked, batches along the samples.
 
 """
+    Signature(inputs, optional_inputs, outputs, precision)
+
+What the checks of inputs and the batches ask of a graph, of a model that is none of this package's: its inputs and outputs
+(`ValueInfo`s), the names of inputs that may be left out, and the precision that it computes in.
+"""
+struct Signature
+    inputs::Vector{ValueInfo}
+    optional_inputs::Vector{String}
+    outputs::Vector{ValueInfo}
+    precision::String
+end
+
+"""
     check_inputs(graph, inputs; samples=nothing)
 
 Refuse inputs (a `Dict` of tensors) whose names, ranks or sizes are not those that the model declares; one name of an axis is

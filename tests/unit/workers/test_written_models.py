@@ -14,10 +14,13 @@ from small_convlstm import X, by_hand, small
 from harness.errors import BadInputError, HarnessError, UnsupportedError
 from harness.models import tempcnn
 from harness.models.spec import ModelSpec
+from harness.runtimes.julia import HOST_VARIABLE
 from harness.runtimes.process import Worker
+from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 
-WRITTEN = ("r/torch",)
+#: Julia compiles a model anew in every process; one quick test of it stands at the end.
+WRITTEN = ("r/torch", pytest.param("julia/flux", marks=pytest.mark.slow))
 
 CASES: dict[str, ModelSpec] = {
     "tempcnn": tempcnn.build(
@@ -172,3 +175,26 @@ def test_inputs_of_another_shape_are_bad_input(worker: Worker, tmp_path: Path) -
     write_tensors(tmp_path / "x.safetensors", {"z": np.zeros((2, 3, 9), np.float32)})
     with pytest.raises(BadInputError, match="'z'"):
         answers(worker, weights)
+
+
+def test_flux_in_a_plain_julia_holds_what_a_file_has_and_answers_as_pytorch_does(
+    pytorch: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (here := availability(RUNTIMES["julia/flux"])).installed:
+        pytest.skip(f"julia/flux: {here.reason}; install it with: {here.install}")
+    monkeypatch.setenv(HOST_VARIABLE, "julia")
+    weights = written(tmp_path, "tempcnn")
+    bits = random_parameters(CASES["tempcnn"])
+    # Bits that arithmetic would not keep: a NaN that says something, the zero below zero, a number too small to be normal.
+    bits["conv1.weight"].reshape(-1).view(np.uint32)[:3] = (0x7FC12345, 0x80000000, 0x00000001)
+    bits["dense.weight"].reshape(-1).view(np.uint32)[:3] = (0xFFC00042, 0x80000000, 0x007FFFFF)
+    with Worker.start(RUNTIMES["julia/flux"], tmp_path / "log") as worker:
+        assert worker.request("describe")["host"] == "julia"
+        assert np.abs(answers(worker, weights) - answers(pytorch, weights)).max() < 1e-5
+        write_tensors(weights, bits)
+        for precision in ("float32", "float64"):
+            worker.request("load", path=str(weights), precision=precision)
+            worker.request("parameters", outputs=str(tmp_path / "held.safetensors"))
+            held = read_tensors(tmp_path / "held.safetensors")
+            assert held.keys() == bits.keys()
+            assert all(held[key].tobytes() == array.tobytes() for key, array in bits.items())

@@ -1,11 +1,11 @@
 """
 The graph of an `.onnx` file as a model of Flux that trains: `as_flux_model(onnx_read(path))`, and the engine `julia/flux` of
-the serve loop. Loaded by Julia itself where both PlainONNX and Flux are.
+the serve loop, which serves such graphs and models written by hand. Loaded by Julia itself where both PlainONNX and Flux are.
 """
 module PlainONNXFluxExt
 
 using PlainONNX
-using PlainONNX: Body, Graph, Node, ONNXModel, Operator
+using PlainONNX: Body, Graph, Node, ONNXModel, Operator, Signature, ValueInfo
 using PlainONNX: axes_of, bad_input, extent, input, onnx_shape, only_value, operator_table, quoted, resolve_axes, resolve_axis
 using PlainONNX: shape_text, spatial_sizes, trailing_view, unsupported, window_over
 
@@ -23,5 +23,7 @@ include("control.jl")
 include("joined.jl")
 include("model.jl")
 include("engine.jl")
+include("specification.jl")
+include("written.jl")
 
 end

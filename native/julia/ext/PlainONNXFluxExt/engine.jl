@@ -1,4 +1,4 @@
-# The engine `julia/flux` of the serve loop.
+# The engine `julia/flux` of the serve loop, for graphs; for models written by hand see written.jl.
 
 struct FluxEngine <: PlainONNX.Engine end
 
@@ -23,14 +23,17 @@ PlainONNX.versions(::FluxEngine) = [
 ]
 PlainONNX.threads(::FluxEngine) = PlainONNX.threads(PlainONNX.BaseEngine())
 
-function PlainONNX.load(::FluxEngine, path, precision)
+PlainONNX.load(::FluxEngine, path, precision) =
+    endswith(path, ".safetensors") ? load_written(path, precision) : load_graph(path, precision)
+
+function load_graph(path, precision)
     read = PlainONNX.read_model(path, precision; table=flux_operator_table(), runtime="julia/flux")
     model = Flux.testmode!(PlainONNX.as_flux_model(read))
     Served(model, model.graph, read.metadata, precision)
 end
 
 # What the model holds, in the file's own dtypes; what is no part of its state, from the file.
-function PlainONNX.held_parameters(::FluxEngine, served)
+function PlainONNX.held_parameters(::FluxEngine, served::Served)
     state = Dict{String,Array}(
         string(name) => value for held in (served.model.parameters, served.model.buffers) for (name, value) in pairs(held)
     )
@@ -53,7 +56,7 @@ function run_served(served, inputs, wanted)
     Any[PlainONNX.in_precision(values[slot], served.precision) for slot in wanted]
 end
 
-function PlainONNX.predict_tensors(::FluxEngine, served, inputs, batch_size)
+function PlainONNX.predict_tensors(::FluxEngine, served::Served, inputs, batch_size)
     inputs = PlainONNX.declared_inputs(served, inputs)
     wall, cpu = PlainONNX.wall_clock(), PlainONNX.cpu_clock()
     results = PlainONNX.run_batches(part -> run_served(served, part, served.graph.output_slots), served.graph, inputs, batch_size)
@@ -61,14 +64,14 @@ function PlainONNX.predict_tensors(::FluxEngine, served, inputs, batch_size)
     (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=PlainONNX.count_batches(inputs, batch_size))
 end
 
-function PlainONNX.activations(::FluxEngine, served, inputs, names)
+function PlainONNX.activations(::FluxEngine, served::Served, inputs, names)
     inputs = PlainONNX.declared_inputs(served, inputs)
     PlainONNX.check_inputs(served.graph, inputs)
     slots = [PlainONNX.slot_of(served.graph, name) for name in names]
     map(=>, names, run_served(served, inputs, slots))
 end
 
-function PlainONNX.prepare(::FluxEngine, served, inputs)
+function PlainONNX.prepare(::FluxEngine, served::Served, inputs)
     inputs = PlainONNX.declared_inputs(served, inputs)
     PlainONNX.check_inputs(served.graph, inputs)
     ordered = Tuple(inputs[info.name] for info in served.graph.inputs)

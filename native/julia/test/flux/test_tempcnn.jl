@@ -18,16 +18,6 @@ function written_tempcnn()
     Flux.testmode!(model)
 end
 
-"""Canonical weights, their axes reversed, as they lie in a file."""
-function canonical(model)
-    weights = Dict{String,Array{Float32}}()
-    for (layer_name, layer) in pairs(model.layers), (parameter, (held, as_layer)) in placements(layer)
-        # Each way of placing is its own inverse.
-        weights["$layer_name.$parameter"] = as_layer(held)
-    end
-    weights
-end
-
 """The graph as an exporter writes it that folds nothing."""
 function tempcnn_bytes(weights)
     norm(name, from, to) = onnx_node(
@@ -50,7 +40,7 @@ end
 
 @testset "canonical weights and the ONNX graph of them give what the model gives" begin
     model = written_tempcnn()
-    weights = canonical(model)
+    weights = tempcnn_parameters(model)
     x = wavy(8, 3, 6)
     expected = model(x)
     mktempdir() do folder
@@ -66,7 +56,7 @@ end
 end
 
 @testset "heads are over the classes" begin
-    weights = canonical(written_tempcnn())
+    weights = tempcnn_parameters(written_tempcnn())
     x = wavy(8, 3, 6)
     mktempdir() do folder
         stored = joinpath(folder, "weights.safetensors")
@@ -75,12 +65,15 @@ end
         @test all(sum(soft; dims=1) .≈ 1)
         @test tempcnn_load(stored; head="log-softmax")(x) ≈ log.(soft)
         @test_throws ArgumentError tempcnn_load(stored; head="sigmoid")
+        @test tempcnn_load(stored)(x) == tempcnn_load(stored; head="logits")(x)
+        write(joinpath(folder, "model.json"), "{\"head\": \"softmax\"}")
+        @test tempcnn_load(stored)(x) == soft
     end
 end
 
 @testset "weights that do not fit are refused by name" begin
     model = written_tempcnn()
-    weights = canonical(model)
+    weights = tempcnn_parameters(model)
     @test_throws ErrorException("the weights lack norm1.weight; of an ONNX file, that means that batch normalisation was folded") tempcnn_weights!(
         model, filter(pair -> pair.first != "norm1.weight", weights)
     )

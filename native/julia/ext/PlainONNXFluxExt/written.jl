@@ -1,0 +1,118 @@
+# Models written by hand in Flux, served from canonical weights: `weights.safetensors` with `model.json` beside it.
+#
+# The environment variable HARNESS_NATIVE names the folder that holds `flux/<model>.jl`. Such a file offers
+# `<model>_load(path)`, a `Chain` in test mode whose layers have the names of the specification, and `<model>_parameters(model)`,
+# the arrays that it holds by canonical name, their axes reversed.
+
+"""A model written by hand with its weights; `parameters` gives the arrays that it holds by canonical name."""
+struct WrittenModel
+    model::Flux.Chain
+    parameters::Function
+    specification::Specification
+    graph::Signature
+    metadata::Dict{String,String}
+    precision::String
+end
+
+const written_files = Dict{String,Module}()
+
+function load_written(path, precision)
+    beside(name) = joinpath(dirname(path), name)
+    specification = read_specification(beside("model.json"))
+    written = written_file(specification.model)
+    check_weights(specification, path)
+    metadata = read_metadata(beside("metadata.json"))
+    # Their functions are younger than the serve loop that asks for them.
+    offered(name) = Base.invokelatest(getproperty, written, Symbol(specification.model, name))
+    model = built(() -> Base.invokelatest(offered("_load"), path), specification.model)
+    # Numbers that layers hold beside their arrays stay the Float32 that they are, as every file format stores them.
+    precision == "float64" && (model = Base.invokelatest(Flux.f64, model))
+    signature = Signature(specification.inputs, String[], specification.outputs, precision)
+    WrittenModel(model, offered("_parameters"), specification, signature, metadata, precision)
+end
+
+"""
+    written_file(model)
+
+The module of `\$HARNESS_NATIVE/flux/<model>.jl`, read once.
+"""
+function written_file(model)
+    folder = get(ENV, "HARNESS_NATIVE", "")
+    isempty(folder) && unsupported("weights alone are not supported by julia/flux without the variable HARNESS_NATIVE")
+    file = joinpath(folder, "flux", "$model.jl")
+    (occursin(r"^[a-z][a-z0-9_]*\z", model) && isfile(file)) ||
+        unsupported("model '", model, "' is not supported by julia/flux")
+    get!(written_files, file) do
+        found = Module(Symbol(:native_flux_, model))
+        Base.include(found, file)
+        found
+    end
+end
+
+# What a specification asks for and a model does not know is told as it tells it.
+function built(build, name)
+    try
+        build()
+    catch error
+        error isa Union{InterruptException,OutOfMemoryError,ONNXError} && rethrow()
+        # Julia goes on for lines about methods that would have fitted.
+        said = first(split(sprint(showerror, error), '\n'))
+        bad_input("model '", name, "' cannot be built: ", said)
+    end
+end
+
+function PlainONNX.held_parameters(::FluxEngine, served::WrittenModel)
+    held = Base.invokelatest(served.parameters, served.model)
+    [name => as_stored_type(Float32, held[name]) for (name, _) in served.specification.parameters]
+end
+
+function run_written(served, inputs)
+    found = Base.invokelatest(served.model, in_order(served, inputs)...)
+    map(as_array, found isa Tuple ? collect(found) : [found])
+end
+
+in_order(served, inputs) = [inputs[info.name] for info in served.graph.inputs]
+
+function PlainONNX.predict_tensors(::FluxEngine, served::WrittenModel, inputs, batch_size)
+    inputs = PlainONNX.declared_inputs(served, inputs)
+    wall, cpu = PlainONNX.wall_clock(), PlainONNX.cpu_clock()
+    results = PlainONNX.run_batches(part -> run_written(served, part), served.graph, inputs, batch_size)
+    seconds, cpu_seconds = PlainONNX.wall_clock() - wall, PlainONNX.cpu_clock() - cpu
+    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=PlainONNX.count_batches(inputs, batch_size))
+end
+
+function PlainONNX.prepare(::FluxEngine, served::WrittenModel, inputs)
+    inputs = PlainONNX.declared_inputs(served, inputs)
+    PlainONNX.check_inputs(served.graph, inputs)
+    ordered = in_order(served, inputs)
+    () -> Base.invokelatest(served.model, ordered...)
+end
+
+function PlainONNX.activations(::FluxEngine, served::WrittenModel, inputs, names)
+    layers = map(String, keys(served.model.layers))
+    for name in names
+        name in layers || bad_input("the model has no layer '", name, "'")
+    end
+    inputs = PlainONNX.declared_inputs(served, inputs)
+    PlainONNX.check_inputs(served.graph, inputs)
+    Base.invokelatest(layer_outputs, served.model, only(in_order(served, inputs)), names)
+end
+
+function layer_outputs(model, x, names)
+    found = Dict{String,Array}()
+    for (name, layer) in pairs(model.layers)
+        length(found) == length(names) && break
+        if String(name) in names
+            found[String(name)] = as_array(without_activation(layer)(x))
+        end
+        x = layer(x)
+    end
+    [name => found[name] for name in names]
+end
+
+# A layer of Flux may hold the activation that follows it, which elsewhere is no part of the layer.
+without_activation(layer) = layer
+function without_activation(layer::L) where {L<:Union{Flux.BatchNorm,Flux.Conv,Flux.CrossCor,Flux.Dense}}
+    held = (name in (:σ, :λ) ? identity : getfield(layer, name) for name in fieldnames(L))
+    Base.typename(L).wrapper(held...)
+end
