@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability, ready
 from harness.runtimes.row import Availability
 from tests.conformance.running import Bench, Tally
@@ -106,6 +107,12 @@ def bench(runtime: str, benches: dict[str, Bench], tmp_path_factory: pytest.Temp
     if not here.installed:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
     return bench_of(runtime, benches, tmp_path_factory)
+
+
+@pytest.fixture
+def worker(bench: Bench) -> Worker:
+    """The running worker of the test's ``runtime``."""
+    return bench.worker
 
 
 def state(runtime: str) -> Availability:

@@ -10,14 +10,13 @@ import pytest
 from harness.errors import UnsupportedError
 from harness.workers.tensors import read_tensors, write_tensors
 from tests.conformance import small_models
-from tests.conformance.conftest import ONNX_RUNTIMES
+from tests.conformance.asking import LIMIT, onnx_runtimes
 from tests.conformance.running import Bench
 
-LIMIT = 120.0
 ENDS = [2**63 - 1, -(2**63), 2**53, -(2**53)]
 
 
-@pytest.mark.parametrize("runtime", ONNX_RUNTIMES)
+@onnx_runtimes
 @pytest.mark.parametrize("numbers", [ENDS, [*ENDS, 2**53 + 1], [-(2**62) - 3]], ids=["ends", "odd", "negative"])
 def test_integers_come_back_bit_for_bit_or_are_refused(
     runtime: str, bench: Bench, numbers: list[int], tmp_path: Path

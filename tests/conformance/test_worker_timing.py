@@ -11,17 +11,10 @@ import pytest
 
 from harness.errors import BadInputError, UnsupportedError, WorkerError
 from harness.runtimes.process import Worker
-from harness.runtimes.registry import RUNTIMES
 from harness.workers.tensors import read_tensors, write_tensors
 from tests.conformance import small_models
-from tests.conformance.conftest import ONNX_RUNTIMES
+from tests.conformance.asking import LIMIT, every_runtime, onnx_runtimes
 from tests.conformance.running import Bench
-
-LIMIT = 120.0
-
-#: Those that read ONNX, for which a small model can be written here.
-onnx_runtimes = pytest.mark.parametrize("runtime", ONNX_RUNTIMES)
-every_runtime = pytest.mark.parametrize("runtime", list(RUNTIMES))
 
 
 @pytest.fixture
