@@ -13,6 +13,9 @@ end
 @testset "short calls are looped until the clock resolves them" begin
     @test P.calibrate_calls(() -> nothing, 0.002) > 50
     @test P.calibrate_calls(() -> sleep(0.01), 0.002) == 1
+    # A call that was interrupted once is looped all the same.
+    interruptions = [0.005]
+    @test P.calibrate_calls(() -> isempty(interruptions) || sleep(pop!(interruptions)), 0.002) > 50
 end
 
 @testset "the resolution of a coarse clock is seen" begin

@@ -66,6 +66,11 @@ def test_short_calls_are_looped_until_the_clock_resolves_them() -> None:
     assert wall > 0.0002
 
 
+def test_a_call_that_was_interrupted_once_is_looped_all_the_same() -> None:
+    interruptions = iter([0.005])
+    assert timing.calibrate(lambda: time.sleep(next(interruptions, 0.0)), 0.002) > 5
+
+
 def test_a_long_call_is_not_looped() -> None:
     assert timing.calibrate(lambda: time.sleep(0.01), 0.002) == 1
 

@@ -19,6 +19,12 @@ test_that("a known time is measured, and the first call kept apart", {
 test_that("short calls are looped until the clock resolves them", {
   expect_gt(calibrate_calls(function() NULL, 0.002), 50)
   expect_equal(calibrate_calls(function() Sys.sleep(0.01), 0.002), 1)
+  # A call that was interrupted once is looped all the same.
+  interruption <- 0.005
+  expect_gt(calibrate_calls(function() {
+    Sys.sleep(interruption)
+    interruption <<- 0
+  }, 0.002), 5)
 })
 
 test_that("the resolution of a coarse clock is seen", {
