@@ -143,7 +143,7 @@ RUNTIMES: dict[str, Runtime] = {
             "julia/flux",
             host="juliacall",
             packages=("Flux",),
-            reads=("onnx",),
+            reads=("onnx", "safetensors"),
             install="julia -e 'using Pkg; Pkg.add(\"Flux\")'",
         ),
         Runtime(

@@ -177,6 +177,8 @@ def test_inputs_of_another_shape_are_bad_input(worker: Worker, tmp_path: Path) -
         answers(worker, weights)
 
 
+# Julia compiles all of it anew for another host.
+@pytest.mark.slow
 def test_flux_in_a_plain_julia_holds_what_a_file_has_and_answers_as_pytorch_does(
     pytorch: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
