@@ -166,6 +166,20 @@ def test_what_is_no_model_is_told_in_one_line(worker: Worker, tmp_path: Path) ->
     assert answers(worker, weights).shape == (11, 4)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [("nope", 3, "nope"), ("gate_order", "iiog", "gate_order"), ("cell_activation", "relu", "relu")],
+)
+def test_settings_that_a_model_does_not_take_are_bad_input(
+    worker: Worker, tmp_path: Path, setting: str, value: object, words: str
+) -> None:
+    weights = written(tmp_path, "thesis-keras")
+    specification = json.loads(CASES["thesis-keras"].to_json())
+    specification["hyperparameters"][setting] = value
+    (tmp_path / "model.json").write_text(json.dumps(specification))
+    assert words in refused(worker, BadInputError, weights)
+
+
 def test_inputs_of_another_shape_are_bad_input(worker: Worker, tmp_path: Path) -> None:
     weights = written(tmp_path, "tempcnn")
     for wrong in (np.zeros((2, 3, 8), np.float32), np.zeros((2, 3, 9)), np.zeros((2, 3), np.float32)):

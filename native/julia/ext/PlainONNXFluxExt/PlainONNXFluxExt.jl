@@ -25,5 +25,6 @@ include("model.jl")
 include("engine.jl")
 include("specification.jl")
 include("written.jl")
+include("warm_up.jl")
 
 end

@@ -55,8 +55,10 @@ function built(build, name)
         build()
     catch error
         error isa Union{InterruptException,OutOfMemoryError,ONNXError} && rethrow()
-        # Julia goes on for lines about methods that would have fitted.
-        said = first(split(sprint(showerror, error), '\n'))
+        said = sprint(showerror, error)
+        # Of a method that does not fit, Julia tells the arguments first and what is wrong with them lines later.
+        keyword = match(r"got unsupported keyword arguments? (.*)", said)
+        said = keyword === nothing ? first(split(said, '\n')) : "it does not take the keyword $(keyword[1])"
         bad_input("model '", name, "' cannot be built: ", said)
     end
 end
