@@ -157,6 +157,7 @@ def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Wor
     assert "train" not in done.stderr
 
 
+@pytest.mark.slow
 @needs_r
 def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> None:
     assert workplace.run(environment=without("Rscript")).returncode == 0
@@ -188,6 +189,7 @@ def test_an_output_folder_that_is_a_file(workplace: Workplace) -> None:
     assert (workplace.folder / "taken").read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(workplace: Workplace) -> None:
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -265,6 +267,7 @@ def test_a_closed_pipe_is_not_an_error(workplace: Workplace) -> None:
     assert os.linesep in done.stdout
 
 
+@pytest.mark.slow
 @needs_r
 def test_an_environment_that_cannot_be_made_costs_its_cells_only(workplace: Workplace) -> None:
     workplace.document["targets"] = ["python/onnxruntime", "r/onnxruntime"]

@@ -162,6 +162,7 @@ def test_the_three_comparisons_are_those_of_a_scenario(folder: Path) -> None:
     assert str(folder) not in (results / "manifest.json").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["w.safetensors", "w.pt", "w.keras"])
 def test_every_kind_of_file_is_the_same_source(folder: Path, weights: str) -> None:
     done = compare(folder, "file.onnx", "--from", weights, *MODEL, *PROBE, "--json", "--output", f"of-{weights}")
@@ -171,6 +172,7 @@ def test_every_kind_of_file_is_the_same_source(folder: Path, weights: str) -> No
     assert cell["route_comparison"]["errors"]["relative_rms"] < 1e-8
 
 
+@pytest.mark.slow
 def test_a_keras_file_is_run_in_keras_where_that_is_asked_for(folder: Path) -> None:
     pytest.importorskip("tensorflow")
     framework = ("--framework", "keras-tensorflow")
@@ -215,6 +217,7 @@ def test_weights_of_another_training_are_not_taken_for_the_source(folder: Path, 
     assert cell["runtime_comparison"]["verdict"] in ("identical", "equivalent")
 
 
+@pytest.mark.slow
 def test_a_file_with_its_axes_in_another_order_is_compared_and_the_order_is_told(folder: Path) -> None:
     arguments = ("turned.onnx", "--from", "w.safetensors", *MODEL, "--to", "python/onnxruntime")
     done = compare(folder, *arguments, "--probe", "turned.npy", "--json")
@@ -225,6 +228,7 @@ def test_a_file_with_its_axes_in_another_order_is_compared_and_the_order_is_told
     assert "The head of the model was not stated" in page
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_weights_is_held_against_the_file(folder: Path) -> None:
     # The specification is found; the bands that the metadata name are another order than the file's.
     arguments = ("described.onnx", "--from", "kept/weights.safetensors", *PROBE, "--output", "kept-results")
@@ -234,6 +238,7 @@ def test_what_lies_beside_the_weights_is_held_against_the_file(folder: Path) -> 
     assert any("band names in the file are not the source's" in finding["message"] for finding in cell["findings"])
 
 
+@pytest.mark.slow
 def test_a_head_that_is_stated_is_held_against_the_graph(folder: Path) -> None:
     arguments = ("file.onnx", "--from", "w.safetensors", *MODEL, "--head", "softmax", *PROBE, "--output", "head")
     cell = only_cell(compare(folder, *arguments, "--json"))
@@ -277,6 +282,7 @@ def test_weights_that_cannot_be_used_get_one_line(folder: Path, arguments: tuple
     assert not list((folder / "refused").rglob("manifest.json"))
 
 
+@pytest.mark.slow
 def test_a_scenario_may_start_from_a_file_of_weights(workplace: Workplace) -> None:
     net = random_net(7, activation="relu", head="logits", **{**SIZES, "bands": 13, "dates": 20})
     torch.save(net.module.state_dict(), workplace.folder / "w.pt")

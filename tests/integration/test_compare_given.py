@@ -142,6 +142,7 @@ def test_a_foreign_model_is_compared_without_a_scenario(folder: Path) -> None:
     assert not json.loads(again.stdout)["fresh"]
 
 
+@pytest.mark.slow
 def test_a_model_of_one_number_of_samples_is_asked_for_as_many(folder: Path) -> None:
     done = compare(folder, "fixed.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -150,6 +151,7 @@ def test_a_model_of_one_number_of_samples_is_asked_for_as_many(folder: Path) -> 
     assert cell["probe_samples"] == 80
 
 
+@pytest.mark.slow
 @needs_r
 def test_a_model_whose_weights_lie_beside_it_is_the_same_model(folder: Path) -> None:
     done = compare(folder, "apart/patch.onnx", "--to", "r/base,python/onnxruntime", "--probe", "x.npy", "--json")
@@ -192,6 +194,7 @@ def test_a_reference_that_breaks_is_no_fault_of_the_user(folder: Path) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_without_labels_there_are_no_scores(folder: Path) -> None:
     done = compare(
         folder, "patch.onnx", "--to", "python/onnxruntime", "--probe", "image=x.npy", "--output", "unlabelled"
@@ -202,6 +205,7 @@ def test_without_labels_there_are_no_scores(folder: Path) -> None:
     assert (results / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_expecting_more_than_there_is_ends_with_code_1(folder: Path) -> None:
     arguments = ("patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--expect", "identical")
     assert compare(folder, *arguments).returncode == 1

@@ -57,7 +57,7 @@ def source() -> Source:
         ("python/keras-tensorflow", "keras-export"),
         ("python/keras-tensorflow", "tf2onnx"),
         ("python/keras-torch", "keras-export"),
-        ("python/keras-jax", "keras-export"),
+        pytest.param(("python/keras-jax", "keras-export"), marks=pytest.mark.slow),
     ],
     ids=["export-on-tensorflow", "tf2onnx", "export-on-torch", "export-on-jax"],
 )

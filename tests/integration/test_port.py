@@ -74,6 +74,7 @@ def test_the_presets_of_the_thesis_are_two_functions_and_the_cell_is_why(tmp_pat
     assert sorted(path.name for path in step.iterdir() if path.is_dir()) == []
 
 
+@pytest.mark.slow
 @needs_pytorch
 def test_two_differences_are_found_together_and_the_exit_code_says_that_it_is_another_function(tmp_path: Path) -> None:
     planted = {**SIZES, "cell_activation": "leaky-relu", "epsilon": 1e-5}

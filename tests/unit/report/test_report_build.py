@@ -258,6 +258,7 @@ def test_nothing_could_be_run(tmp_path):
     assert "cannot allocate vector of size 9.1 Gb" in page
 
 
+@pytest.mark.slow
 def test_figures_and_tables_of_an_earlier_report_do_not_stay(folder):
     build_report(folder, pdf=True)
     for name in ("predictions.csv.gz", "outputs_probe.csv.gz"):

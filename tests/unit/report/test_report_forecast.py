@@ -107,6 +107,7 @@ def test_forecasts_that_look_alike_are_shown_once() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_frames_are_drawn_and_move_and_are_the_same_bytes_again(folder: Path) -> None:
     files = build_report(folder)
     figures = {path.name: path for path in files.figures}

@@ -204,6 +204,7 @@ def test_equal_graphs_of_two_routes_are_drawn_once(folder):
     assert f"{FOLDED} and torch-dynamo-opset20-folded: Conv" in drawing.alternative
 
 
+@pytest.mark.slow
 def test_the_figure_is_in_the_report_and_has_the_same_bytes_twice(folder):
     files = build_report(folder)
     assert "![" in files.markdown.read_text()

@@ -77,6 +77,7 @@ def test_tables_name_the_worst_node_and_the_culprit(followed):
     assert any("it draws at random" in note for note in layers_summary(read_results(followed)).notes)
 
 
+@pytest.mark.slow
 def test_the_report_shows_them_and_the_same_bytes_twice(followed):
     files = build_report(followed)
     with (followed / "tables" / "layers.csv").open(newline="") as file:

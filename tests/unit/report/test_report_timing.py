@@ -84,6 +84,7 @@ def test_the_section_says_under_what_conditions_and_that_it_differs_from_run_to_
     assert "timing\\_by\\_batch\\_size" in section or "timing_by_batch_size.png" in section
 
 
+@pytest.mark.slow
 def test_timings_reach_nothing_but_their_own_tables_figure_and_the_pages(timed_folder):
     report = build_report(timed_folder)
     files = (*report.tables, *report.figures, *report.texts)
@@ -94,6 +95,7 @@ def test_timings_reach_nothing_but_their_own_tables_figure_and_the_pages(timed_f
     assert differ == {"timings.csv", "timing_by_batch_size.png", "timing_by_batch_size.svg"}
 
 
+@pytest.mark.slow
 def test_equal_timings_give_equal_bytes(timed_folder):
     report = build_report(timed_folder)
     before = {path: path.read_bytes() for path in (report.html, report.markdown, *report.tables, *report.figures)}
@@ -101,6 +103,7 @@ def test_equal_timings_give_equal_bytes(timed_folder):
     assert before == {path: path.read_bytes() for path in before}
 
 
+@pytest.mark.slow
 def test_without_timings_there_is_no_section_and_nothing_is_left_of_an_earlier_one(timed_folder):
     build_report(timed_folder)
     (timed_folder / "timings.json").unlink()

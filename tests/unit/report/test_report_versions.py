@@ -87,6 +87,7 @@ def test_timings_are_drawn_by_version_where_there_are_some(folder: Path) -> None
     assert "python/onnxruntime, 64 samples per call" not in (folder / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_builds_give_the_same_bytes(folder: Path) -> None:
     build_report(folder)
     first = [(folder / "figures" / f"versions.{suffix}").read_bytes() for suffix in ("png", "svg")]
@@ -94,6 +95,7 @@ def test_two_builds_give_the_same_bytes(folder: Path) -> None:
     assert [(folder / "figures" / f"versions.{suffix}").read_bytes() for suffix in ("png", "svg")] == first
 
 
+@pytest.mark.slow
 def test_without_versions_there_is_neither_section_nor_table_nor_figure(tmp_path: Path) -> None:
     plain = write_results(tmp_path / "plain")
     (plain / "tables").mkdir()

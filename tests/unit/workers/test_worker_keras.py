@@ -24,13 +24,15 @@ from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 
 ROOT = Path(__file__).resolve().parents[3]
-BACKENDS = ["python/keras-tensorflow", "python/keras-torch", "python/keras-jax"]
+#: JAX compiles everything anew in every process.
+JAX = pytest.param("python/keras-jax", marks=pytest.mark.slow)
+BACKENDS = ["python/keras-tensorflow", "python/keras-torch", JAX]
 ROUTES = [
     ("python/keras-tensorflow", "keras-export"),
     ("python/keras-tensorflow", "tf2onnx"),
     ("python/keras-tensorflow", "tf2onnx-savedmodel"),
     ("python/keras-torch", "keras-export"),
-    ("python/keras-jax", "keras-export"),
+    pytest.param("python/keras-jax", "keras-export", marks=pytest.mark.slow),
 ]
 EXPORTERS = {"python/keras-torch": "torch.onnx (TorchScript)", "python/keras-jax": "jax2onnx"}
 TRAINING = {"epochs": 3, "batch_size": 16, "seed": 11, "learning_rate": 0.01}

@@ -181,6 +181,7 @@ print(json.dumps(losses))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", BACKENDS)
 def test_steps_are_those_of_pytorch(tmp_path: Path, runtime: str) -> None:
     """From the same weights, on the same batch: every preset trains, and only the moving variance is Keras' own."""

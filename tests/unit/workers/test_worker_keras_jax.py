@@ -78,6 +78,7 @@ def predicted(worker: Worker, folder: Path, precision: str = "float32") -> np.nd
     return output
 
 
+@pytest.mark.slow
 def test_neither_float64_nor_an_export_changes_what_comes_after(
     workers: Callable[[str], Worker], small_spec: ModelSpec, tmp_path: Path
 ) -> None:
@@ -94,6 +95,7 @@ def test_neither_float64_nor_an_export_changes_what_comes_after(
     assert predicted(worker, tmp_path, "float64").tobytes() == double.tobytes()
 
 
+@pytest.mark.slow
 def test_what_its_converter_refuses_is_told_in_its_own_words(workers: Callable[[str], Worker], tmp_path: Path) -> None:
     """Layouts of convolutions over three axes are those that jax2onnx 0.17 does not know."""
     worker = workers(ROW.name)
