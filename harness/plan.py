@@ -122,6 +122,9 @@ def make_plan(scenario: Scenario) -> Plan:
             steps.append(Step(export, "export", exporter, {"route": route.model_dump(mode="json")}, (weights.id,)))
         oracles = []
         for runtime in oracle_runtimes(route.writes):
+            # An environment of a gigabyte is made for nobody who does not ask for its runtime.
+            if registry.runtime(runtime).environment is not None and runtime not in (*scenario.targets, trainer):
+                continue
             identity = f"oracle {route.label} {runtime}"
             steps.append(Step(identity, "oracle", runtime, running, ("data", export)))
             oracles.append(identity)

@@ -160,6 +160,17 @@ def test_the_plan_is_the_product_of_routes_and_targets_that_fit(tmp_path: Path) 
         seen.add(step.id)
 
 
+def test_an_oracle_in_an_environment_of_its_own_is_for_those_who_name_it(tmp_path: Path) -> None:
+    text = (ROOT / "scenarios" / "tempcnn_keras_to_r.yaml").read_text()
+
+    def asked(scenario: str) -> set[str | None]:
+        return {step.runtime for step in make_plan(read_scenario(written(tmp_path, scenario))).steps}
+
+    assert "python/keras-torch" in asked(text)
+    assert "python/keras-jax" not in asked(text)
+    assert "python/keras-jax" in asked(text.replace("targets:\n", "targets:\n  - python/keras-jax\n"))
+
+
 @pytest.mark.parametrize(
     ("line", "samples"), [("", 8), ("layers: false", 0), ("layers: true", 8), ("layers: {samples: 3}", 3)]
 )
