@@ -27,13 +27,11 @@ from harness.models.spec import Head
 from harness.plan import Plan
 from harness.provenance import hardware, harness_version, library_versions, lock_hash
 from harness.report.frames import ExampleFrames
+from harness.report.results import PERSISTENCE
 from harness.runtimes.registry import runtime
 from harness.runtimes.row import Availability
 from harness.runtimes.tooling import packages
 from harness.store import explained, to_json, write_atomically
-
-#: Under which persistence stands among those who forecast.
-PERSISTENCE = "persistence"
 
 #: Result files that not every run has.
 _SOMETIMES = (

@@ -11,7 +11,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.report import facts, pages
-from harness.report.document import Block, Column, Document, Kind, Links, Note, Paragraph, Section, Table, TableBlock
+from harness.report.document import (
+    Block,
+    Column,
+    Document,
+    FigureBlock,
+    Kind,
+    Links,
+    Note,
+    Paragraph,
+    Section,
+    Table,
+    TableBlock,
+)
+from harness.report.figures import error_per_step, style
 from harness.report.formatting import counted, listed
 from harness.report.results import Results, read_results
 from harness.report.sections.answer import meanings, synthetic_note
@@ -67,7 +80,7 @@ def read_sources(folder: Path) -> Sources | None:
 
 
 def build_overview(folder: Path) -> list[CellResult]:
-    """Write ``report.md``, ``report.html`` and ``tables/`` of a folder with several sources; returns the cells of all.
+    """Write the pages, ``tables/`` and ``figures/`` of a folder with several sources; returns the cells of all.
 
     Equal result files give equal bytes. Raises DataError as `harness.report.build.build_report` does.
     """
@@ -81,13 +94,35 @@ def build_overview(folder: Path) -> list[CellResult]:
         tables[swaps.name] = swaps
     for name, table in sorted(tables.items()):
         write_atomically(folder / "tables" / f"{name}.csv", table.to_csv())
-    document = _document(sources, found, tables)
+    chart, svgs = _errors_by_step(folder / "figures", found)
+    document = _document(sources, found, tables, chart)
     write_atomically(folder / "report.md", pages.markdown_page(document))
-    write_atomically(folder / "report.html", pages.html_page(document, {}))
+    write_atomically(folder / "report.html", pages.html_page(document, svgs))
     return [cell for results in found.values() for cell in results.cells]
 
 
-def _document(sources: Sources, found: dict[str, Results], tables: dict[str, Table]) -> Document:
+def _errors_by_step(folder: Path, found: dict[str, Results]) -> tuple[tuple[FigureBlock, ...], dict[str, bytes]]:
+    """Write the errors by step of every source's forecasts; the figure and its bytes, none where no frames are forecast."""
+    with style.house_style():
+        drawing = error_per_step.draw_sources(found)
+        if drawing is None:
+            for suffix in ("png", "svg"):
+                (folder / f"error_per_step.{suffix}").unlink(missing_ok=True)
+            return (), {}
+        first = next(iter(found.values()))
+        caption = (
+            "Errors of each source's forecasts by minutes ahead, as its own framework computes them, pooled over all pixels with "
+            f"data of all test samples; persistence dashed. {facts.line(first, samples=facts.test_samples(first))}"
+        )
+        contents = {suffix: style.render(drawing, suffix, caption) for suffix in ("png", "svg")}
+    for suffix, content in contents.items():
+        write_atomically(folder / f"error_per_step.{suffix}", content)
+    return (FigureBlock(drawing.name, drawing.title, caption, drawing.alternative),), {drawing.name: contents["svg"]}
+
+
+def _document(
+    sources: Sources, found: dict[str, Results], tables: dict[str, Table], chart: tuple[FigureBlock, ...]
+) -> Document:
     first = next(iter(found.values()), None)
     names = [part.framework for part in sources.sources]
     cells = [cell for results in found.values() for cell in results.cells]
@@ -128,9 +163,10 @@ def _document(sources: Sources, found: dict[str, Results], tables: dict[str, Tab
         sections=(
             Section("verdicts", "Verdicts", tuple(blocks)),
             Section("reports", "Reports", (Links(reports),)),
-            Section("trainings", "Trainings of the sources", (training, TableBlock(tables["trainings"]))),
+            Section("trainings", "Trainings of the sources", (training, TableBlock(tables["trainings"]), *chart)),
         ),
-        beside="All tables are beside this page as CSV in tables/; figures belong to the reports of the sources.",
+        beside="All tables are beside this page as CSV in tables/, its figures in figures/; all others belong to the reports of "
+        "the sources.",
     )
 
 

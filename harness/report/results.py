@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Name of the source (the trained model in its own framework) among the columns of ``predictions.csv.gz``.
 SOURCE = "source"
+#: The same of the forecast that what was seen last stays.
+PERSISTENCE = "persistence"
 
 _AGAIN = "run the scenario again"
 

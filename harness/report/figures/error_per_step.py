@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.report.figures import style
 from harness.report.formatting import significant
-from harness.report.results import Results
+from harness.report.results import PERSISTENCE, SOURCE, Results
 from harness.report.tables.forecast import SHOWN, group_name, groups
 
 
 def draw(results: Results) -> style.Drawing | None:
     """Two panels over the minutes ahead: pooled RMSE and MAE in the physical unit. None where no frames are forecast."""
-    known = results.manifest.data.forecast
-    if results.forecasts is None or known is None:
-        return None
     found = groups(results)
-    labels = [group_name(results, group) for group in found]
+    return _drawn([(group_name(results, group), results, group[0]) for group in found]) if found else None
+
+
+def draw_sources(sources: Mapping[str, Results]) -> style.Drawing | None:
+    """The same of several sources by framework, each as its own framework computes it. None where no frames are forecast."""
+    lines = [(name, results, SOURCE) for name, results in sources.items() if results.forecasts is not None]
+    return _drawn([(PERSISTENCE, lines[0][1], PERSISTENCE), *lines]) if lines else None
+
+
+def _drawn(lines: Sequence[tuple[str, Results, str]]) -> style.Drawing | None:
+    """One line per label, of whose errors in whose results; the first one dashed. None where no frames are forecast."""
+    known = lines[0][1].manifest.data.forecast
+    if known is None:
+        return None
+    labels = [label for label, _, _ in lines]
     figure = style.new_figure(2.7 + style.legend_height(labels))
     panels = figure.subplots(1, 2)
-    frame = results.forecasts.errors
     handles: list[Any] = []
     said = []
-    for index, (group, label) in enumerate(zip(found, labels, strict=True)):
+    minutes_ahead: set[float] = set()
+    for index, (label, results, who) in enumerate(lines):
+        assert results.forecasts is not None
+        frame = results.forecasts.errors
         colour, _, mark = style.series(index)
-        part = frame[(frame["who"] == group[0]) & (frame["aggregation"] == SHOWN)].sort_values("step")
+        part = frame[(frame["who"] == who) & (frame["aggregation"] == SHOWN)].sort_values("step")
+        minutes_ahead |= set(part["minutes"])
         for axes, name in zip(panels, ("rmse_physical", "mae_physical"), strict=True):
             (line,) = axes.plot(
                 part["minutes"],
@@ -39,8 +54,8 @@ def draw(results: Results) -> style.Drawing | None:
         handles.append(line)
         values = ", ".join(significant(value) for value in part["rmse_physical"])
         said.append(f"{label}: RMSE {values} {known.unit}")
-    minutes_ahead = sorted(set(frame["minutes"]))
-    ticks = minutes_ahead[:: -(-len(minutes_ahead) // 9)]
+    shown = sorted(minutes_ahead)
+    ticks = shown[:: -(-len(shown) // 9)]
     for axes, name in zip(panels, ("RMSE", "MAE"), strict=True):
         axes.set_xlabel("Minutes ahead")
         axes.set_ylabel(f"{name} ({known.unit})")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.report.document import Column, Table
 from harness.report.formatting import counted, listed
-from harness.report.results import Results
+from harness.report.results import PERSISTENCE, Results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def errors_page_table(results: Results) -> Table:
     for index, group in enumerate(known):
         name = group_name(results, group)
         columns.append(Column(f"rmse{index}", f"RMSE, {name}", "number"))
-        if group[0] != "persistence":
+        if group[0] != PERSISTENCE:
             columns.append(Column(f"skill{index}", f"Skill, {name}", "number"))
     return Table(
         "forecast_by_step",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from harness.data.prepared_frames import Forecast
 from harness.errors import DataError
 from harness.report.build import build_report
 from harness.report.frames import ExampleFrames
+from harness.report.overview import build_overview
 from harness.report.results import SOURCE, cell_label, read_results
 from harness.report.tables import forecast as tables
 from harness.result_files import as_csv, forecast_tables
@@ -166,6 +169,35 @@ def test_tables_hold_everybody_by_step_in_both_aggregations() -> None:
         int((~truth & forecast).sum()),
         int((~truth & ~forecast).sum()),
     ]
+
+
+def test_the_overview_of_several_sources_has_one_line_per_framework(folder: Path, tmp_path: Path) -> None:
+    sources = []
+    for name, factor in (("pytorch", 0.9), ("keras-torch", 0.8)):
+        shutil.copytree(folder, tmp_path / name)
+        forecast = (TRUTH * np.float32(factor)).astype(np.float32)
+        forecasts = [
+            (SOURCE, forecast),
+            *((cell_label(cell), forecast) for cell in cells() if cell.decisions is not None),
+        ]
+        for file, rows in forecast_tables(FORECAST, INPUTS, TRUTH, MASK, forecasts).items():
+            (tmp_path / name / file).write_text(as_csv(rows))
+        sources.append({"framework": name, "folder": name, "missing": None})
+    document = {"name": "several", "title": "Two", "description": "", "sources": sources}
+    (tmp_path / "sources.json").write_text(json.dumps(document))
+    build_overview(tmp_path)
+    page = (tmp_path / "report.md").read_text()
+    assert "![Line charts of RMSE and MAE against the minutes ahead. persistence: RMSE" in page
+    first, second = (
+        [float(value) for value in re.search(rf"{name}: RMSE ([^a-z]*) mm/h", page).group(1).split(", ")]  # type: ignore[union-attr]
+        for name in ("pytorch", "keras-torch")
+    )
+    assert len(first) == len(second) == 3
+    # An error of a fifth is twice that of a tenth.
+    assert second == pytest.approx([2 * value for value in first], rel=1e-2)
+    before = [(tmp_path / "figures" / f"error_per_step.{suffix}").read_bytes() for suffix in ("png", "svg")]
+    build_overview(tmp_path)
+    assert [(tmp_path / "figures" / f"error_per_step.{suffix}").read_bytes() for suffix in ("png", "svg")] == before
 
 
 def test_a_forecast_of_another_shape_is_left_out() -> None:

@@ -49,7 +49,8 @@ def test_every_verdict_stands_in_one_table_and_every_report_is_linked(several: P
     assert '<a href="keras-torch/report.html">' in page
     assert "keras-tensorflow/report.html" not in page
     assert "the package &lt;keras&gt; is missing; install it with: pip" in page
-    assert "figures belong to the reports of the sources" in page
+    assert "all others belong to the reports of the sources" in page
+    assert not (several / "figures").exists()
     text = (several / "report.md").read_text()
     assert "Each source is a training of its own" in text
     with (several / "tables" / "trainings.csv").open() as file:
