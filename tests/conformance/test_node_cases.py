@@ -29,10 +29,11 @@ DEVIATIONS = HERE / "known_deviations.yaml"
 #: As many failures of one opset as a reader can use.
 SHOWN = 25
 
-#: Flux compiles for every type and rank of tensor that it meets, which takes minutes. The others hand the file to an engine of
+#: Flux compiles for every type and rank of tensor that it meets, and R torch has the most calls to make of all: minutes each,
+#: where plain R and plain Julia run the same graphs in the quick part. The others hand the file to an engine of
 #: somebody else's, which the worker contract asks for whole models in the quick part: onnxruntime behind R and Julia is the one
 #: that python/onnxruntime runs case by case.
-SLOW = ("julia/flux", "julia/onnxruntime", "python/onnx2torch", "r/onnxruntime")
+SLOW = ("julia/flux", "julia/onnxruntime", "python/onnx2torch", "r/onnxruntime", "r/torch")
 
 case_by_case = pytest.mark.parametrize(
     "runtime", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ONNX_RUNTIMES]
