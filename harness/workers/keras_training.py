@@ -62,7 +62,9 @@ class KerasLearner(Learner):
 
     def begin_epoch(self, seed: int) -> None:
         """See Learner: every dropout has a generator of its own, which on PyTorch it leaves aside for the global one."""
-        keras.utils.set_random_seed(seed % 2**32)
+        if keras.backend.backend() == "torch":
+            # TensorFlow would forget what it has compiled, and needs none of it.
+            keras.utils.set_random_seed(seed % 2**32)
         for index, layer in enumerate(self.model.layers):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
