@@ -61,10 +61,12 @@ def fingerprint(step: Step) -> dict[str, Any]:
             "source": other,
         }
     row = runtime(step.runtime or "")
+    # Models written by hand are for those that read weights alone.
+    written = "safetensors" in row.reads
     if row.language == "r":
-        code = sources("native:r", "native:rtorch", "workers/rpy2_host.py")
+        code = sources("native:r", "workers/rpy2_host.py", *(["native:rtorch"] if written else []))
     elif row.language == "julia":
-        code = sources("native:julia", "native:flux")
+        code = sources("native:julia", *(["native:flux"] if written else []))
     elif row.framework is not None:
         # One folder serves all backends of a framework.
         native = row.framework.partition("-")[0]

@@ -123,15 +123,8 @@ end
 
 output_names(served) = [info.name for info in served.graph.outputs]
 
-function PlainONNX.predict_tensors(::RuntimeEngine, served::Served, inputs, batch_size)
-    inputs = PlainONNX.declared_inputs(served, inputs)
-    wall, cpu = PlainONNX.wall_clock(), PlainONNX.cpu_clock()
-    results = PlainONNX.run_batches(served.graph, inputs, batch_size) do part
-        run_session(served.session, part, output_names(served))
-    end
-    seconds, cpu_seconds = PlainONNX.wall_clock() - wall, PlainONNX.cpu_clock() - cpu
-    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=PlainONNX.count_batches(inputs, batch_size))
-end
+PlainONNX.predict_tensors(::RuntimeEngine, served::Served, inputs, batch_size) =
+    PlainONNX.timed_batches(part -> run_session(served.session, part, output_names(served)), served, inputs, batch_size)
 
 function PlainONNX.prepare(::RuntimeEngine, served::Served, inputs)
     inputs = PlainONNX.declared_inputs(served, inputs)

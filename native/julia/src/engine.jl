@@ -110,10 +110,14 @@ function declared_inputs(model, inputs::AbstractDict)
     Dict{String,Array}(name => in_precision(value, model.precision) for (name, value) in inputs)
 end
 
-function predict_tensors(::BaseEngine, model, inputs, batch_size)
+predict_tensors(::BaseEngine, model, inputs, batch_size) =
+    timed_batches(part -> run_graph(model.graph, part), model, inputs, batch_size)
+
+# The answer to `predict`: what `run_part` makes of each batch of the inputs, and how long that took.
+function timed_batches(run_part, model, inputs, batch_size)
     inputs = declared_inputs(model, inputs)
     wall, cpu = wall_clock(), cpu_clock()
-    results = run_batches(model.graph, inputs, batch_size)
+    results = run_batches(run_part, model.graph, inputs, batch_size)
     seconds, cpu_seconds = wall_clock() - wall, cpu_clock() - cpu
     (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=count_batches(inputs, batch_size))
 end

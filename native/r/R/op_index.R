@@ -1,10 +1,20 @@
 # Choosing and placing values by index. Indices count from 0 and may be
 # negative; integers beyond 2^53 mean "as far as it goes" in Slice.
 
-# Starts, ends, axes and steps are attributes before opset 10, inputs after.
 op_slice <- function(inputs, node) {
   x <- inputs[[1L]]
-  rank <- length(x$shape)
+  places <- lapply(slice_of_axes(x$shape, inputs, node), `+`, 1)
+  take_per_axis(x, replace(lapply(x$shape, seq_len), as.integer(names(places)), places))
+}
+
+#' What Slice takes of a tensor
+#'
+#' Starts, ends, axes and steps are attributes before opset 10, inputs after.
+#'
+#' @param shape of the tensor that is sliced.
+#' @return places, counted from 0, by the number of the axis, counted from 1; only of the axes that are sliced.
+#' @noRd
+slice_of_axes <- function(shape, inputs, node) {
   part <- function(position, name) {
     if (length(inputs) >= position && !is.null(inputs[[position]])) inputs[[position]]$data else node$attributes[[name]]
   }
@@ -12,18 +22,15 @@ op_slice <- function(inputs, node) {
   ends <- part(3L, "ends")
   axes <- part(4L, "axes")
   steps <- part(5L, "steps")
-  axes <- if (is.null(axes)) seq_along(starts) - 1 else resolve_axis(axes, rank)
+  axes <- if (is.null(axes)) seq_along(starts) - 1 else resolve_axis(axes, length(shape))
   if (is.null(steps)) steps <- rep(1, length(starts))
   if (any(lengths(list(starts, ends, axes)) != length(steps))) {
     stop_bad_input("starts, ends, axes and steps differ in length")
   }
   if (any(steps == 0)) stop_bad_input("a step of 0")
-  if (any(axes >= rank)) stop_bad_input("more axes are sliced than the tensor has")
-  places <- lapply(x$shape, seq_len)
-  for (k in seq_along(axes)) {
-    places[[axes[k] + 1]] <- slice_places(starts[k], ends[k], steps[k], x$shape[axes[k] + 1]) + 1
-  }
-  take_per_axis(x, places)
+  if (any(axes >= length(shape))) stop_bad_input("more axes are sliced than the tensor has")
+  places <- Map(slice_places, starts, ends, steps, shape[axes + 1])
+  stats::setNames(places, axes + 1)
 }
 
 slice_places <- function(start, end, step, length) {

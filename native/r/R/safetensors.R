@@ -8,8 +8,8 @@ safetensors_dtypes <- c(
 
 largest_header <- 100e6
 
-# All tensors of a file as stored: named list of list(name, dtype, shape, bytes).
-read_stored_tensors <- function(path) {
+# All tensors of a file as stored: named list of list(name, dtype, shape, bytes); without their bytes where those are not wanted.
+read_stored_tensors <- function(path, bytes = TRUE) {
   if (!file.exists(path) || dir.exists(path)) stop_bad_input("no such file: ", path)
   size <- file.size(path)
   connection <- file(path, "rb")
@@ -47,6 +47,7 @@ read_stored_tensors <- function(path) {
       span[2L] - span[1L] != count * dtype_bytes[[dtype]]) {
       bad("'", name, "' lies outside the file or does not fit its shape")
     }
+    if (!bytes) return(list(name = name, dtype = dtype, shape = shape))
     seek(connection, 8 + header_length + span[1L])
     list(name = name, dtype = dtype, shape = shape, bytes = readBin(connection, "raw", span[2L] - span[1L]))
   })

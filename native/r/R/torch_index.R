@@ -12,23 +12,8 @@ torch_take <- function(x, dim, places) {
 
 torch_op_slice <- function(inputs, node) {
   x <- inputs[[1L]]
-  part <- function(position, name) {
-    if (length(inputs) >= position && !is.null(inputs[[position]])) inputs[[position]]$data else node$attributes[[name]]
-  }
-  starts <- part(2L, "starts")
-  ends <- part(3L, "ends")
-  axes <- part(4L, "axes")
-  steps <- part(5L, "steps")
-  axes <- if (is.null(axes)) seq_along(starts) - 1 else resolve_axis(axes, length(x$shape))
-  if (is.null(steps)) steps <- rep(1, length(starts))
-  if (any(lengths(list(starts, ends, axes)) != length(steps))) {
-    stop_bad_input("starts, ends, axes and steps differ in length")
-  }
-  if (any(steps == 0)) stop_bad_input("a step of 0")
-  sizes <- x$shape
-  for (k in seq_along(axes)) {
-    x <- torch_take(x, axes[k] + 1, slice_places(starts[k], ends[k], steps[k], sizes[axes[k] + 1]))
-  }
+  places <- slice_of_axes(x$shape, inputs, node)
+  for (axis in names(places)) x <- torch_take(x, as.integer(axis), places[[axis]])
   x
 }
 

@@ -7,7 +7,7 @@
 torch_read_weights <- function(path, precision) {
   specification <- read_specification(file.path(dirname(path), "model.json"))
   written <- written_model(specification$model)
-  check_canonical(specification, read_stored_tensors(path), path)
+  check_canonical(specification, read_stored_tensors(path, bytes = FALSE), path)
   module <- tryCatch(
     get(paste0(specification$model, "_load"), envir = written)(path),
     error = function(e) stop_bad_input(path, ": ", conditionMessage(e))

@@ -56,13 +56,8 @@ function run_served(served, inputs, wanted)
     Any[PlainONNX.in_precision(values[slot], served.precision) for slot in wanted]
 end
 
-function PlainONNX.predict_tensors(::FluxEngine, served::Served, inputs, batch_size)
-    inputs = PlainONNX.declared_inputs(served, inputs)
-    wall, cpu = PlainONNX.wall_clock(), PlainONNX.cpu_clock()
-    results = PlainONNX.run_batches(part -> run_served(served, part, served.graph.output_slots), served.graph, inputs, batch_size)
-    seconds, cpu_seconds = PlainONNX.wall_clock() - wall, PlainONNX.cpu_clock() - cpu
-    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=PlainONNX.count_batches(inputs, batch_size))
-end
+PlainONNX.predict_tensors(::FluxEngine, served::Served, inputs, batch_size) =
+    PlainONNX.timed_batches(part -> run_served(served, part, served.graph.output_slots), served, inputs, batch_size)
 
 function PlainONNX.activations(::FluxEngine, served::Served, inputs, names)
     inputs = PlainONNX.declared_inputs(served, inputs)

@@ -75,13 +75,8 @@ end
 
 in_order(served, inputs) = [inputs[info.name] for info in served.graph.inputs]
 
-function PlainONNX.predict_tensors(::FluxEngine, served::WrittenModel, inputs, batch_size)
-    inputs = PlainONNX.declared_inputs(served, inputs)
-    wall, cpu = PlainONNX.wall_clock(), PlainONNX.cpu_clock()
-    results = PlainONNX.run_batches(part -> run_written(served, part), served.graph, inputs, batch_size)
-    seconds, cpu_seconds = PlainONNX.wall_clock() - wall, PlainONNX.cpu_clock() - cpu
-    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=PlainONNX.count_batches(inputs, batch_size))
-end
+PlainONNX.predict_tensors(::FluxEngine, served::WrittenModel, inputs, batch_size) =
+    PlainONNX.timed_batches(part -> run_written(served, part), served, inputs, batch_size)
 
 function PlainONNX.prepare(::FluxEngine, served::WrittenModel, inputs)
     inputs = PlainONNX.declared_inputs(served, inputs)
