@@ -90,7 +90,7 @@ def _measure(name: str, first: Path, second: Path) -> int:
     import dataclasses
 
     if name == "stream":
-        from harness.compare.stream import compare_files, open_float32
+        from benchmarks.stream import compare_files, open_float32
 
         start = time.perf_counter()
         result = dataclasses.asdict(compare_files(open_float32(first), open_float32(second)))

@@ -39,7 +39,7 @@ engine = importlib.import_module(ENGINES["python/" + framework]).ENGINE()
 from harness.models.spec import ModelSpec
 from harness.workers.tensors import read_tensors, write_tensors
 from harness.workers.timing import resident_peak
-from harness.workers.training import Settings
+from harness.workers.training.train import Settings
 data = read_tensors(folder / "data")
 model = engine.load(folder / "weights.safetensors", "float32")
 call = model.prepared({"x": data["x"]})
@@ -50,10 +50,10 @@ def train():
     if learner is None:
         spec, settings = ModelSpec.from_json((folder / "model.json").read_text()), Settings(1, 2, 1e-3, 0.0, 0)
         if framework == "pytorch":
-            from harness.workers.pytorch_training import PytorchLearner
+            from harness.workers.pytorch.learner import PytorchLearner
             learner = PytorchLearner(spec, settings, "mse", 0)
         else:
-            from harness.workers.keras_training import KerasLearner
+            from harness.workers.keras.learner import KerasLearner
             learner = KerasLearner(spec, settings, "mse", 0, framework=framework, versions={}, threads=1)
         learner.begin_epoch(0)
     learner.step({"x": data["x"]}, (data["y"], data["y"] >= 0))

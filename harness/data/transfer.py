@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import harness
 from harness.errors import DataError, StoreError
-from harness.store import explained, write_atomically
+from harness.files.store import explained, write_atomically
 
 #: Attempts that may fail one after the other without a single new byte, seconds before the second, which double.
 ATTEMPTS, PAUSE = 4, 1.0

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from harness.report.latex import escape
-from harness.report.results import Results
+from harness.report.read import Results
 
 
 @dataclass(frozen=True)

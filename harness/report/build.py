@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.files.store import write_atomically
 from harness.report import compose, facts, latex, pages
 from harness.report.bibliography import bibliography
 from harness.report.document import FigureBlock, Table
@@ -30,7 +31,7 @@ from harness.report.figures import (
 )
 from harness.report.figures import versions as versions_figure
 from harness.report.methods import methods
-from harness.report.results import Results, read_results
+from harness.report.read import Results, read_results
 from harness.report.tables import (
     forecast,
     graphs,
@@ -46,7 +47,6 @@ from harness.report.tables import (
     training,
     versions,
 )
-from harness.store import write_atomically
 
 #: Called with what is done, the total, and what comes next.
 Progress = Callable[[int, int, str], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report import facts
 from harness.report.document import Document, FigureBlock, Paragraph, Section, Table, TableBlock
 from harness.report.methods import methods
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.sections.answer import answer_section, comparisons_section
 from harness.report.sections.data_card import data_section, model_section
 from harness.report.sections.findings import findings_section

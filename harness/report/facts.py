@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from harness.report.formatting import counted, short_hash
-from harness.report.results import Results
+from harness.report.read import Results
 
 #: Versions that belong to a language and not to an engine, shown last.
 _LANGUAGES = ("python", "R", "julia")

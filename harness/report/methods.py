@@ -11,7 +11,7 @@ from harness.report import bibliography, facts
 from harness.report.bibliography import Reference
 from harness.report.formatting import counted, listed, significant
 from harness.report.latex import escape
-from harness.report.results import Results, was_compared
+from harness.report.read import Results, was_compared
 from harness.report.tables.task import task_results
 
 Part = str | Reference

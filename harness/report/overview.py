@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.compare.records import CellResult
 from harness.errors import DataError
+from harness.files.store import write_atomically
 from harness.report import facts, pages
 from harness.report.document import (
     Block,
@@ -26,12 +27,11 @@ from harness.report.document import (
 )
 from harness.report.figures import error_per_step, style
 from harness.report.formatting import counted, listed
-from harness.report.results import Results, read_results
+from harness.report.read import Results, read_results
 from harness.report.sections.answer import meanings, synthetic_note
 from harness.report.tables.outcomes import cells_table, verdict_counts
 from harness.report.tables.swaps import swap_table
 from harness.report.tables.training import training_table
-from harness.store import write_atomically
 
 #: In the folder of the scenario: which sources there are, and why one has no results.
 SOURCES = "sources.json"

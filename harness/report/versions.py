@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.compare.records import CellResult
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.timings import Timings
-from harness.versions import sort_key, split
+from harness.version_names import sort_key, split
 
 #: A route's label with a version: ``torch-script@2.8-opset17-folded``.
 _ROUTE = re.compile(r"([^@]+)@([a-z0-9.+]+)(.*)")

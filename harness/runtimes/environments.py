@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from harness.errors import WorkerError
-from harness.native import native_folder
+from harness.files.native import native_folder
 from harness.runtimes import julia, reticulate
 from harness.runtimes.cache import cache_folder
 from harness.runtimes.registry import host_of, python_of

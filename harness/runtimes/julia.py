@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import WorkerError
-from harness.native import native_folder
+from harness.files.native import native_folder
 from harness.runtimes.cache import cache_folder
 from harness.runtimes.row import Availability, Host, Runtime, asked_host
 

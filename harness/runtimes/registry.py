@@ -11,7 +11,7 @@ from harness.runtimes import julia, python, r
 from harness.runtimes.locked_environment import LockedEnvironment, Tell
 from harness.runtimes.row import Availability, Host, Pinned, Runtime
 from harness.runtimes.versioned import in_version
-from harness.versions import split
+from harness.version_names import split
 
 _DEBIAN_R = "apt-get install r-base-core r-cran-jsonlite libopenblas0"
 

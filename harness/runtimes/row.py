@@ -8,7 +8,7 @@ from typing import Literal
 
 from harness.errors import ScenarioError
 from harness.runtimes.locked_environment import LockedEnvironment
-from harness.versions import split
+from harness.version_names import split
 
 Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors", "savedmodel", "keras"]

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.files.store import explained
 from harness.runtimes.cache import cache_folder
 from harness.runtimes.process import Worker
 from harness.runtimes.row import Runtime
-from harness.store import explained
 
 #: Bytes of the arrays whose echo tells what the bridge costs: the cost of an exchange, and that of the arrays in it.
 ECHO_BYTES = (1_000, 8_000_000)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.errors import ScenarioError
 from harness.runtimes.locked_environment import LockedEnvironment
 from harness.runtimes.row import Pinned, Runtime
-from harness.versions import joined, parts
+from harness.version_names import joined, parts
 
 #: The first releases that run with NumPy 2, by distribution. Older ones were compiled for NumPy 1 and do not say so.
 _WITH_NUMPY_2 = {"onnxruntime": (1, 19), "torch": (2, 3)}

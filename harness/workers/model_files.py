@@ -11,9 +11,9 @@ from types import ModuleType
 from pydantic import ValidationError
 
 from harness.errors import ModelError
+from harness.files.native import native_folder
 from harness.models.layouts import check_canonical
 from harness.models.spec import ModelSpec
-from harness.native import native_folder
 from harness.workers.engine import Array, BadInput, TensorInfo, Unsupported
 
 

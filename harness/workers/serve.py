@@ -25,15 +25,15 @@ MAX_LINE = 1 << 20
 
 #: Runtime to the module that holds its ``ENGINE`` class.
 ENGINES = {
-    "python/pytorch": "harness.workers.pytorch",
-    "python/keras-tensorflow": "harness.workers.keras_tensorflow",
-    "python/keras-torch": "harness.workers.keras_torch",
-    "python/keras-jax": "harness.workers.keras_jax",
-    "python/tensorflow": "harness.workers.saved_model",
-    "python/onnxruntime": "harness.workers.onnx_runtime",
-    "python/onnx-reference": "harness.workers.onnx_reference",
-    "python/onnx2tf": "harness.workers.onnx_to_tensorflow",
-    "python/onnx2torch": "harness.workers.onnx_to_torch",
+    "python/pytorch": "harness.workers.pytorch.engine",
+    "python/keras-tensorflow": "harness.workers.keras.on_tensorflow",
+    "python/keras-torch": "harness.workers.keras.on_torch",
+    "python/keras-jax": "harness.workers.keras.on_jax",
+    "python/tensorflow": "harness.workers.keras.saved_model",
+    "python/onnxruntime": "harness.workers.onnx.onnxruntime_engine",
+    "python/onnx-reference": "harness.workers.onnx.reference",
+    "python/onnx2tf": "harness.workers.onnx.onnx2tf_engine",
+    "python/onnx2torch": "harness.workers.onnx.onnx2torch_engine",
 }
 
 _POOLS = (

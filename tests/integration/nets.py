@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from harness.models import tempcnn
 from harness.models.spec import ModelSpec
-from harness.workers.pytorch_model import build
+from harness.workers.pytorch.model import build
 from tests.integration.proof import Source
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

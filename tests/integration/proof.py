@@ -37,10 +37,10 @@ from harness.compare.structure import compare_structure  # noqa: E402
 from harness.compare.verdict import Judgement, combine  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.workers.engine import predict  # noqa: E402
-from harness.workers.onnx_reference import OnnxReference  # noqa: E402
-from harness.workers.onnx_runtime import OnnxRuntime  # noqa: E402
-from harness.workers.pytorch_model import state_arrays, widened  # noqa: E402
-from harness.workers.routes import ROUTES  # noqa: E402
+from harness.workers.onnx.onnxruntime_engine import OnnxRuntime  # noqa: E402
+from harness.workers.onnx.reference import OnnxReference  # noqa: E402
+from harness.workers.pytorch.model import state_arrays, widened  # noqa: E402
+from harness.workers.pytorch.routes import ROUTES  # noqa: E402
 
 Array = NDArray[Any]
 torch.set_num_threads(1)

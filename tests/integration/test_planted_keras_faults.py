@@ -23,7 +23,7 @@ from harness.models import tempcnn  # noqa: E402
 from harness.models.keras_layout import _positions_first  # noqa: E402
 from harness.runtimes.process import Worker  # noqa: E402
 from harness.runtimes.registry import RUNTIMES, availability  # noqa: E402
-from harness.workers.pytorch_model import build, fill  # noqa: E402
+from harness.workers.pytorch.model import build, fill  # noqa: E402
 from harness.workers.tensors import write_tensors  # noqa: E402
 from tests.integration.proof import Judged, Source, judge, metadata_of, read  # noqa: E402
 

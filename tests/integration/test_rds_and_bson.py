@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 
 from harness.workers.engine import predict
-from harness.workers.pytorch import IMPORTER, PytorchModel
+from harness.workers.pytorch.engine import IMPORTER, PytorchModel
 from tests.integration.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "rds-and-bson.md").read_text(encoding="utf-8")

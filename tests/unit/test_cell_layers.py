@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.cells import layers_of, with_explanation
 from harness.compare.layers import compare_layers, layer_row
 from harness.compare.outputs import compare_runtime, noise_floor
 from harness.compare.records import Finding, LayersComparison, Verdict
-from harness.execution import Failure
-from harness.plan import Cell
-from harness.store import to_json
+from harness.files.store import to_json
+from harness.pipeline.execution import Failure
+from harness.pipeline.plan import Cell
+from harness.results.evaluate import layers_of, with_explanation
 
 RANDOM = np.random.default_rng(0)
 ORACLE = RANDOM.normal(size=(64, 5))

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.cells import Probe, Source, evaluate
 from harness.compare.records import Verdict
-from harness.execution import Failure
-from harness.plan import Cell
+from harness.pipeline.execution import Failure
+from harness.pipeline.plan import Cell
+from harness.results.evaluate import Probe, Source, evaluate
 from harness.workers.tensors import write_tensors
 from tests.unit.compare.tempcnn_graphs import draw_parameters, export, specification
 

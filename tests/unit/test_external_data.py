@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 onnx = pytest.importorskip("onnx")
 
 from harness.errors import ModelError  # noqa: E402
-from harness.external_data import external_files  # noqa: E402
+from harness.files.onnx_external_data import external_files  # noqa: E402
 
 
 def elsewhere(name: str, location: str) -> onnx.TensorProto:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UnavailableError, WorkerError
-from harness.native import native_folder
+from harness.files.native import native_folder
 from harness.runtimes import julia as julia_host
 from harness.runtimes.environments import command, environment, julia_package
 from harness.runtimes.julia import variables

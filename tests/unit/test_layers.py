@@ -15,27 +15,15 @@ PACKAGE = Path(__file__).resolve().parents[2] / "harness"
 LAYERS = (
     ("harness.__main__",),
     ("harness.cli",),
-    ("harness.progress",),
-    ("harness.run",),
-    ("harness.results", "harness.given_results", "harness.several_sources"),
-    ("harness.result_files", "harness.given"),
-    ("harness.cells",),
-    ("harness.execution",),
-    ("harness.steps",),
-    ("harness.source_steps", "harness.port_step"),
-    ("harness.step_context", "harness.port_training"),
-    ("harness.layer_walk",),
-    ("harness.plan",),
-    ("harness.scenario_file",),
+    ("harness.results",),
+    ("harness.pipeline",),
     ("harness.scenario",),
-    ("harness.scenario_text",),
     ("harness.report", "harness.workers"),
-    ("harness.stac",),
-    ("harness.provenance", "harness.external_data"),
     ("harness.runtimes",),
     ("harness.data", "harness.compare"),
     ("harness.models",),
-    ("harness.arrays", "harness.native", "harness.store", "harness.versions"),
+    ("harness.files",),
+    ("harness.version_names",),
     ("harness.errors",),
     ("harness",),
 )
@@ -121,7 +109,8 @@ def test_compare_and_report_know_no_worker(room_name: str) -> None:
 
 def test_a_whole_import_of_the_harness_loads_no_framework() -> None:
     code = (
-        "import sys, harness.cli, harness.run, harness.report.build, harness.data.prepare, harness.scenario\n"
+        "import sys, harness.cli.app, harness.results.scenario_run, harness.results.given_run, harness.report.build\n"
+        "import harness.data.prepare, harness.scenario.sections\n"
         f"print(sorted(set(sys.modules) & {FRAMEWORKS!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -130,6 +119,6 @@ def test_a_whole_import_of_the_harness_loads_no_framework() -> None:
 
 def test_help_needs_neither_numpy_nor_pandas() -> None:
     heavy = {"numpy", "pandas", "matplotlib", "pydantic", "yaml"}
-    code = f"import sys, harness.cli; print(sorted(set(sys.modules) & {heavy!r}))"
+    code = f"import sys, harness.cli.app; print(sorted(set(sys.modules) & {heavy!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError, ScenarioError
-from harness.plan import make_plan
-from harness.scenario import Scenario, json_schema
-from harness.scenario_file import read_scenario
+from harness.pipeline.plan import make_plan
+from harness.scenario.read import read_scenario
+from harness.scenario.sections import Scenario, json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))

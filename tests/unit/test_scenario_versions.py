@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ScenarioError
-from harness.plan import make_plan
-from harness.scenario_file import read_scenario
+from harness.pipeline.plan import make_plan
+from harness.scenario.read import read_scenario
 
 TEXT = """
 scenario: versions

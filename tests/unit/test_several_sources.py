@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import run
+from harness.cli.progress import listener
 from harness.errors import ExitCode, ScenarioError
-from harness.plan import make_plan
-from harness.progress import listener
+from harness.pipeline.plan import make_plan
+from harness.results import scenario_run as run
+from harness.results.several_sources import apart
 from harness.runtimes.row import Availability
-from harness.scenario_file import read_scenario
-from harness.several_sources import apart
+from harness.scenario.read import read_scenario
 
 TEXT = """
 scenario: several

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
+from harness.pipeline.context import Workers
 from harness.runtimes.python import DISTRIBUTIONS
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.runtimes.tooling import julia_packages, packages, python_packages, r_packages
-from harness.step_context import Workers
 
 
 def installed(folder, name, version, *, requires=(), sizes=None):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.errors import ScenarioError
 from harness.runtimes.registry import RUNTIMES, framework_runtime, runtime
-from harness.versions import joined, parts, sort_key, split
+from harness.version_names import joined, parts, sort_key, split
 
 NUMBERS = st.lists(st.integers(0, 999_999), min_size=1, max_size=4).map(lambda found: ".".join(map(str, found)))
 PARTS = st.lists(st.tuples(st.sampled_from(["", "keras", "tf", "torch"]), NUMBERS), min_size=1, max_size=3)

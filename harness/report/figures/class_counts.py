@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.report.figures import style
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.task import TaskResults, group_label
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.report.figures import style
 from harness.report.formatting import share
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.task import Group, TaskResults, group_label
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from harness.compare.layers import in_words
 from harness.compare.records import CellResult, Culprit, LayerError, LayersComparison, Neighbour
 from harness.report.figures import style
 from harness.report.formatting import ratio
-from harness.report.results import Results, cell_label
+from harness.report.read import Results, cell_label
 from harness.report.tables.layers import examined
 
 if TYPE_CHECKING:

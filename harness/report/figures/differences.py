@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from harness.compare.records import CellResult
 from harness.report.figures import style
 from harness.report.formatting import percentage, ratio
-from harness.report.results import Results
+from harness.report.read import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

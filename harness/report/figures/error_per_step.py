@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.report.figures import style
 from harness.report.formatting import significant
-from harness.report.results import PERSISTENCE, SOURCE, Results
+from harness.report.read import PERSISTENCE, SOURCE, Results
 from harness.report.tables.forecast import SHOWN, group_name, groups
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report.document import Table
 from harness.report.figures import style
 from harness.report.figures.scores import per_class
-from harness.report.results import Results
+from harness.report.read import Results
 
 
 def draw(results: Results, metrics_per_class: Table) -> style.Drawing | None:

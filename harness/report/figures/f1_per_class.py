@@ -8,7 +8,7 @@ from harness.report.document import Table
 from harness.report.figures import style
 from harness.report.figures.scores import PerClass, per_class
 from harness.report.formatting import share
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.task import TaskResults, group_label
 
 #: Height of one bar in inches.

@@ -13,7 +13,7 @@ from harness.report.figures import style
 from harness.report.formatting import significant
 from harness.report.frames import Array, ExampleFrames
 from harness.report.manifest import ForecastPart
-from harness.report.results import Results
+from harness.report.read import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

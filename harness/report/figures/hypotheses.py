@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.compare.port import SAME_FUNCTION
 from harness.report.figures import style
 from harness.report.formatting import significant
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.port import answer
 
 #: What is smaller is drawn here: differences of no more than a rounding.

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.report.figures import style
 from harness.report.formatting import counted, size
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.graphs import structure_table
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.compare.records import CellResult, RuntimeComparison
 from harness.report.figures import style
 from harness.report.formatting import ratio
-from harness.report.results import Results, was_compared
+from harness.report.read import Results, was_compared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from harness.report.figures.lettering import broken, fitted, width_of
 from harness.report.formatting import counted, size
 from harness.report.operators import Kind
 from harness.report.outline import Block, Item, Line, Outline, outline
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.structures import Shape, Structure
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from harness.compare.metrics import FEW_SAMPLES
 from harness.report.document import Table
 from harness.report.figures.style import wrapped
-from harness.report.results import Results
+from harness.report.read import Results
 
 
 @dataclass(frozen=True)

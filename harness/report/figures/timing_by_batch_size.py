@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.report.figures import style
 from harness.report.formatting import seconds
-from harness.report.results import Results
+from harness.report.read import Results
 
 #: How far the lines of one batch size stand apart, as a factor, so that their interval bars can be told apart.
 _APART = 1.04

@@ -6,7 +6,7 @@ from typing import Any
 
 from harness.report.figures import style
 from harness.report.formatting import seconds
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.versions import of_software, timed
 
 #: How far the marks of one version stand apart, in versions.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.figures import style
-from harness.report.results import Results
+from harness.report.read import Results
 
 _LOSSES = (("loss", "training", style.INK, "-", "o"), ("valid_loss", "validation", style.VERMILLION, "--", "s"))
 _METRICS = (

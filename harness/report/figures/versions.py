@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.compare.records import CellResult, Verdict
 from harness.report.figures import style
 from harness.report.formatting import VERDICT_MARKS, ratio
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.versions import Place, lines_of, of_software, placed
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.compare.records import Verdict
 from harness.report.document import Answers, Definitions, Note, Paragraph, Section
 from harness.report.formatting import VERDICT_MARKS, counted, listed
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.outcomes import verdict_counts
 
 _MEANINGS: dict[Verdict, str] = {

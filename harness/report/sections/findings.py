@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.compare.records import CellResult
 from harness.report.document import Block, Bullets, Listing, Paragraph, Section
-from harness.report.results import Results, cell_label
+from harness.report.read import Results, cell_label
 
 
 def findings_section(results: Results) -> Section:

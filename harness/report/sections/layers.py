@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.document import Block, FigureBlock, Paragraph, Section, TableBlock
 from harness.report.formatting import counted
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.layers import examined, layers_summary
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report import facts
 from harness.report.document import Block, Bullets, FigureBlock, Note, Paragraph, Section, TableBlock
 from harness.report.formatting import counted
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables import port as tables
 
 

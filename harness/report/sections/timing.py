@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.document import FigureBlock, Paragraph, Section, Table, TableBlock
-from harness.report.results import Results
+from harness.report.read import Results
 
 
 def timing_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> tuple[Section, ...]:

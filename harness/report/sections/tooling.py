@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.document import Block, Listing, Paragraph, Section, TableBlock
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables.tooling import tooling_page_table
 
 

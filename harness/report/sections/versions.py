@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.document import FigureBlock, Paragraph, Section, Table, TableBlock
 from harness.report.formatting import counted, listed
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.versions import of_software, placed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report import facts
 from harness.report.document import Block, FigureBlock, Paragraph, Section, Table, TableBlock
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.sections.forecast import forecast_section
 from harness.report.sections.layers import layers_section
 from harness.report.tables import graphs, outcomes, parameters, task

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.report.document import Column, Table
 from harness.report.formatting import counted, listed
-from harness.report.results import PERSISTENCE, Results
+from harness.report.read import PERSISTENCE, Results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from harness.compare.loops import in_words
 from harness.models.spec import ModelSpec
 from harness.report.document import Column, Table
 from harness.report.formatting import integer
-from harness.report.results import Results
+from harness.report.read import Results
 
 
 def structure_table(results: Results) -> Table:

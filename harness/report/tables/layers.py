@@ -7,7 +7,7 @@ from typing import Any
 from harness.compare.layers import in_words, past_gate
 from harness.compare.records import CellResult, LayerError, LayersComparison
 from harness.report.document import Column, Table
-from harness.report.results import Results, cell_label
+from harness.report.read import Results, cell_label
 
 
 def examined(results: Results) -> list[tuple[CellResult, LayersComparison]]:

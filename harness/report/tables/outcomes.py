@@ -9,7 +9,7 @@ from harness.compare.decisions import LISTED_FLIPS
 from harness.compare.records import CellResult, RuntimeComparison, Verdict
 from harness.report.document import Column, Table
 from harness.report.formatting import significant
-from harness.report.results import Results, cell_label
+from harness.report.read import Results, cell_label
 
 
 def cells_table(results: Results) -> Table:

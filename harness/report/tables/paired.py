@@ -8,7 +8,7 @@ from harness.compare.metrics import disagreement
 from harness.compare.paired import FEW_PAIRS, holm, mcnemar
 from harness.report.document import Column, Table
 from harness.report.formatting import counted
-from harness.report.results import SOURCE, Results
+from harness.report.read import SOURCE, Results
 from harness.report.tables.task import TaskResults
 
 _NOTES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.document import Column, Table
 from harness.report.formatting import shape
-from harness.report.results import Results, cell_label
+from harness.report.read import Results, cell_label
 
 _RELATIONS = ("equal", "folded", "permuted", "unequal", "missing", "extra")
 

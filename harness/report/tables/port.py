@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.compare.port import SAME_FUNCTION, PortComparison, is_same
 from harness.report.document import Column, Table
 from harness.report.formatting import listed, significant
-from harness.report.results import Results
+from harness.report.read import Results
 
 _NONE = "No port was held against the source in this run."
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.report.document import Column, Table
-from harness.report.results import Results
+from harness.report.read import Results
 from harness.report.tables import forecast, outcomes, task
 
 #: Said in the caption of every table, by :func:`harness.report.facts.line`.

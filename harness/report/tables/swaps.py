@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from harness.compare.records import ParameterComparison
 from harness.report.document import Column, Table
-from harness.report.results import Results
+from harness.report.read import Results
 
 ROUTE = "keras-backend-swap"
 

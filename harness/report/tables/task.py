@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.compare import metrics
 from harness.report.document import Column, Table
 from harness.report.formatting import counted, share, share_with_interval
-from harness.report.results import SOURCE, Results
+from harness.report.read import SOURCE, Results
 
 if TYPE_CHECKING:
     import pandas as pd

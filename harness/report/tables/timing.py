@@ -7,7 +7,7 @@ from typing import Any
 from harness.compare.timing import RESAMPLES, Interval
 from harness.report.document import Column, Table
 from harness.report.formatting import MISSING, counted, integer, listed, ratio, significant
-from harness.report.results import Results
+from harness.report.read import Results
 
 #: The tables of this module: written only where something was timed.
 NAMES = ("timings", "timing_costs")

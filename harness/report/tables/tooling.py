@@ -7,7 +7,7 @@ from typing import Any
 from harness.report.document import Column, Table
 from harness.report.formatting import counted, listed
 from harness.report.manifest import PackagePart, RuntimePart
-from harness.report.results import Results
+from harness.report.read import Results
 
 _LANGUAGES = {"python": "Python", "r": "R", "julia": "Julia"}
 

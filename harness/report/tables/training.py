@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from harness.report.document import Column, Kind, Table
-from harness.report.results import Results
+from harness.report.read import Results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ from typing import Any
 
 from harness.compare.records import CellResult
 from harness.report.document import Column, Table
-from harness.report.results import Results, cell_label
+from harness.report.read import Results, cell_label
 from harness.report.versions import Place, placed
-from harness.versions import split
+from harness.version_names import split
 
 #: Written only where something was asked for in a version.
 NAMES = ("versions",)

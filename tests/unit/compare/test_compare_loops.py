@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[1] / "report"))
 from unrolled import unrolled
 
 pytest.importorskip("onnx")
-from harness.workers.onnx_structure import structure
+from harness.workers.onnx.structure import structure
 
 
 def test_loops_that_are_kept_are_counted_with_what_they_hold() -> None:

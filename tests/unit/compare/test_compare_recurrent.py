@@ -16,9 +16,9 @@ from harness.compare.graph import Graph  # noqa: E402
 from harness.compare.parameters import compare_parameters  # noqa: E402
 from harness.compare.records import Verdict  # noqa: E402
 from harness.compare.subgraphs import flattened  # noqa: E402
-from harness.workers.onnx_file import stored  # noqa: E402
-from harness.workers.onnx_reference import ReferenceModel, run_model  # noqa: E402
-from harness.workers.onnx_structure import structure  # noqa: E402
+from harness.workers.onnx.file import stored  # noqa: E402
+from harness.workers.onnx.reference import ReferenceModel, run_model  # noqa: E402
+from harness.workers.onnx.structure import structure  # noqa: E402
 
 SPEC = specification()
 WEIGHTS = draw_parameters(SPEC)

@@ -11,8 +11,8 @@ import safetensors.numpy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.compare import stream
-from harness.compare.stream import StreamComparison, compare_files, open_float32
+from benchmarks import stream
+from benchmarks.stream import StreamComparison, compare_files, open_float32
 from harness.compare.ulp import max_ulp
 from harness.errors import DataError
 

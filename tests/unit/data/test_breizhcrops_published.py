@@ -9,7 +9,7 @@ import pytest
 from mirror import serving
 from typer.testing import CliRunner
 
-from harness.cli import app
+from harness.cli.app import app
 from harness.data import breizhcrops_published, transfer
 from harness.data.breizhcrops_published import BASE_URL, ENVIRONMENT_VARIABLE, SIZES
 from harness.data.dataset import Wanted

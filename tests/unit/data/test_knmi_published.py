@@ -11,7 +11,7 @@ import pytest
 from radar_files import REFLECTIVITY, frame_path, write_frame
 from typer.testing import CliRunner
 
-from harness.cli import app
+from harness.cli.app import app
 from harness.data import knmi_published, transfer
 from harness.data.dataset import Wanted
 from harness.data.files import get

@@ -137,8 +137,8 @@ def as_keras_computes(layers: list[KerasLayer], series: Array) -> Array:
 @pytest.mark.parametrize("permuted", [False, True])
 def test_the_canonical_parameters_compute_what_the_keras_layers_do(permuted: bool) -> None:
     torch = pytest.importorskip("torch")
-    from harness.workers.pytorch_model import build as module_of
-    from harness.workers.pytorch_model import fill, widened
+    from harness.workers.pytorch.model import build as module_of
+    from harness.workers.pytorch.model import fill, widened
 
     layers = tempcnn_layers(parameters_of(SPEC), permuted=permuted)
     module = module_of(SPEC).eval()

@@ -5,7 +5,7 @@ import pytest
 from fixture import write_results
 
 from harness.report.build import ReportFiles, build_report
-from harness.report.results import Results, read_results
+from harness.report.read import Results, read_results
 
 
 @pytest.fixture(scope="session")

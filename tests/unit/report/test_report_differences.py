@@ -11,7 +11,7 @@ from fixture import CLASSES, cell_name
 from scipy.stats import chi2
 
 from harness.report.figures import confusion, differences, style
-from harness.report.results import read_results
+from harness.report.read import read_results
 from harness.report.tables import outcomes, paired, task
 
 UNFOLDED = "python/onnxruntime via torch-dynamo-opset18-unfolded"

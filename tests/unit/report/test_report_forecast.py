@@ -15,16 +15,16 @@ from fixture import cells, write_results
 from PIL import Image
 from safetensors.numpy import save
 
-from harness.compare.example import seen_apart, wettest
 from harness.compare.forecast import step_errors
 from harness.data.prepared_frames import Forecast
 from harness.errors import DataError
 from harness.report.build import build_report
+from harness.report.example_frames import seen_apart, wettest
 from harness.report.frames import ExampleFrames
 from harness.report.overview import build_overview
-from harness.report.results import SOURCE, cell_label, read_results
+from harness.report.read import SOURCE, cell_label, read_results
 from harness.report.tables import forecast as tables
-from harness.result_files import as_csv, forecast_tables
+from harness.results.publish import as_csv, forecast_tables
 
 FORECAST = Forecast(
     history=2,

@@ -12,8 +12,8 @@ from harness.report.alignment import align
 from harness.report.build import build_report
 from harness.report.figures import route_graphs, style
 from harness.report.outline import Block, Line, outline
+from harness.report.read import read_results
 from harness.report.repeats import Repeat, repeats
-from harness.report.results import read_results
 from harness.report.structures import Structure
 
 

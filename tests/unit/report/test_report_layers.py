@@ -9,7 +9,7 @@ from fixture import UNFOLDED, cell_name
 from harness.compare.layers import compare_layers
 from harness.compare.records import LayerError, LayerRow
 from harness.report.build import build_report
-from harness.report.results import read_results
+from harness.report.read import read_results
 from harness.report.tables.layers import layers_summary
 
 STRUCTURE = {

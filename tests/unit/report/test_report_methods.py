@@ -10,7 +10,7 @@ from harness.compare.records import Verdict
 from harness.report.bibliography import bibliography, data_reference
 from harness.report.build import build_report
 from harness.report.methods import methods
-from harness.report.results import read_results
+from harness.report.read import read_results
 
 
 def entries(text: str) -> dict[str, dict[str, str]]:

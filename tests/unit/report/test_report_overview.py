@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import DataError
 from harness.report.overview import build_overview, read_sources
-from harness.run import rebuild_report
+from harness.results.scenario_run import rebuild_report
 
 
 @pytest.fixture

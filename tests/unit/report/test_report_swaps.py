@@ -5,7 +5,7 @@ import json
 from fixture import cell_name
 
 from harness.report.build import build_report
-from harness.report.results import read_results
+from harness.report.read import read_results
 from harness.report.tables.swaps import swap_table
 
 

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     precision_recall_fscore_support,
 )
 
-from harness.report.results import read_results
+from harness.report.read import read_results
 from harness.report.tables import graphs, outcomes, parameters, task, training
 
 UNFOLDED = "python/onnxruntime via torch-dynamo-opset18-unfolded"

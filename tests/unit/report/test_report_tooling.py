@@ -7,7 +7,7 @@ from fixture import FOLDED, SCRIPT, UNFOLDED
 
 from harness.errors import DataError
 from harness.report.build import build_report
-from harness.report.results import read_results
+from harness.report.read import read_results
 from harness.report.tables.tooling import tooling_page_table, tooling_seconds_table, tooling_table
 
 

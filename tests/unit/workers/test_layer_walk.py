@@ -18,7 +18,7 @@ from onnx_models import FLOAT, model, saved
 from harness.compare.layers import past_gate
 from harness.compare.records import LayersComparison
 from harness.errors import BadInputError, UnsupportedError, WorkerError
-from harness.layer_walk import walk_layers
+from harness.pipeline.layers import walk_layers
 
 Mutate = Callable[[ModelProto], None]
 RANDOM = np.random.default_rng(5)

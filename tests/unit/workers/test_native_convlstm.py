@@ -125,7 +125,7 @@ def ran(runtime: str, command: list[str], script: str, source: Path, folder: Pat
 def in_pytorch(spec: ModelSpec, truth: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], float]:
     """Gradients, what the model holds after one pass of training, and the loss."""
     torch = pytest.importorskip("torch")
-    from harness.workers.pytorch_model import build, fill, state_arrays
+    from harness.workers.pytorch.model import build, fill, state_arrays
 
     module = build(spec).train()
     fill(module, spec, random_parameters(spec), "here")

@@ -24,10 +24,10 @@ torch = pytest.importorskip("torch")
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.models.tempcnn import build  # noqa: E402
 from harness.workers.engine import BadInput, Refusal  # noqa: E402
-from harness.workers.keras_file import read_keras_file  # noqa: E402
-from harness.workers.pytorch import IMPORTER  # noqa: E402
+from harness.workers.keras.file import read_keras_file  # noqa: E402
+from harness.workers.pytorch.engine import IMPORTER  # noqa: E402
+from harness.workers.pytorch.state_dict_file import read_torch_file  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
-from harness.workers.torch_file import read_torch_file  # noqa: E402
 from tests.unit.workers.keras_files import layer, tempcnn_layers, write_keras  # noqa: E402
 
 Array = NDArray[Any]

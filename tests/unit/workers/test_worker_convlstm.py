@@ -16,7 +16,7 @@ from small_convlstm import SIZES, SMALL, X, by_hand, small  # noqa: E402
 from harness.errors import ModelError  # noqa: E402
 from harness.models import build_for, convlstm, tempcnn  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
-from harness.workers.pytorch_model import build, canonical_state  # noqa: E402
+from harness.workers.pytorch.model import build, canonical_state  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 THESIS = {"bands": 1, "history": 18, "horizon": 18, "rows": 344, "columns": 315}

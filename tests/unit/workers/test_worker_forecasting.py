@@ -14,11 +14,11 @@ torch = pytest.importorskip("torch")
 from harness.data.prepare import DataConfig, prepare  # noqa: E402
 from harness.models import convlstm  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
-from harness.workers import forecasting  # noqa: E402
 from harness.workers.engine import BadInput, Failed  # noqa: E402
-from harness.workers.pytorch_training import PytorchLearner, mean_loss  # noqa: E402
+from harness.workers.pytorch.learner import PytorchLearner, mean_loss  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
-from harness.workers.training import train  # noqa: E402
+from harness.workers.training import forecasting  # noqa: E402
+from harness.workers.training.train import train  # noqa: E402
 
 OPTIONS = {"frames": 70, "rows": 10, "columns": 8, "history": 2, "horizon": 2, "separation": 2, "stride": 2}
 

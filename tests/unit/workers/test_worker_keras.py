@@ -49,7 +49,7 @@ def predicted(worker: Worker, source: Path, precision: str) -> np.ndarray:
 
 def in_pytorch(spec: ModelSpec) -> np.ndarray:
     torch = pytest.importorskip("torch")
-    from harness.workers.pytorch_model import build, fill, widened
+    from harness.workers.pytorch.model import build, fill, widened
 
     module = build(spec).eval()
     fill(module, spec, random_parameters(spec), "here")
@@ -108,7 +108,7 @@ def test_layers_tell_what_they_put_out(
     workers: Callable[[str], Worker], source: Path, runtime: str, small_spec: ModelSpec
 ) -> None:
     torch = pytest.importorskip("torch")
-    from harness.workers.pytorch_model import build, fill, widened
+    from harness.workers.pytorch.model import build, fill, widened
 
     worker = workers(runtime)
     predicted(worker, source, "float64")
@@ -255,10 +255,10 @@ from harness.workers.serve import ENGINES, pin_threads
 pin_threads()
 engine = importlib.import_module(ENGINES[runtime]).ENGINE()
 from harness.models.spec import ModelSpec
-from harness.workers.keras_model import fill
-from harness.workers.keras_training import KerasLearner
+from harness.workers.keras.model import fill
+from harness.workers.keras.learner import KerasLearner
 from harness.workers.tensors import read_tensors, write_tensors
-from harness.workers.training import Settings
+from harness.workers.training.train import Settings
 spec = ModelSpec.from_json((folder / "model.json").read_text())
 settings = Settings(**json.loads((folder / "settings.json").read_text()))
 learner = KerasLearner(spec, settings, "cross-entropy", 0, framework="keras", versions={}, threads=1)
@@ -279,10 +279,10 @@ def test_steps_are_those_of_pytorch(source: Path, runtime: str, head: Any, small
     if not (here := availability(RUNTIMES[runtime])).installed:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
     from harness.models.layouts import from_keras
-    from harness.workers.keras_file import read_keras_file
-    from harness.workers.pytorch_model import fill
-    from harness.workers.pytorch_training import PytorchLearner
-    from harness.workers.training import Settings
+    from harness.workers.keras.file import read_keras_file
+    from harness.workers.pytorch.learner import PytorchLearner
+    from harness.workers.pytorch.model import fill
+    from harness.workers.training.train import Settings
 
     sizes = {name: small_spec.hyperparameters[name] for name in ("filters", "kernels", "dense_width")}
     sizes |= {"dropouts": [0.0, 0.0], "dense_dropout": 0.0}

@@ -88,7 +88,7 @@ def test_single_settings_can_be_exchanged(
 @pytest.mark.parametrize("runtime", BACKENDS)
 def test_layers_tell_what_they_put_out(workers: Callable[[str], Worker], tmp_path: Path, runtime: str) -> None:
     torch = pytest.importorskip("torch")
-    from harness.workers.pytorch_model import build, fill, widened
+    from harness.workers.pytorch.model import build, fill, widened
 
     spec = small("demetrakopoulos")
     folder = stored(tmp_path / "m", spec)
@@ -157,10 +157,10 @@ pin_threads()
 engine = importlib.import_module(ENGINES[runtime]).ENGINE()
 import keras
 from harness.models.spec import ModelSpec
-from harness.workers.keras_model import canonical_parameters, fill
-from harness.workers.keras_training import KerasLearner
+from harness.workers.keras.model import canonical_parameters, fill
+from harness.workers.keras.learner import KerasLearner
 from harness.workers.tensors import read_tensors, write_tensors
-from harness.workers.training import Settings
+from harness.workers.training.train import Settings
 settings = Settings(1, 4, 0.01, 0.1, 0)
 losses = {}
 data = read_tensors(folder / "data")
@@ -188,9 +188,9 @@ def test_steps_are_those_of_pytorch(tmp_path: Path, runtime: str) -> None:
     pytest.importorskip("torch")
     if not (here := availability(RUNTIMES[runtime])).installed:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
-    from harness.workers.pytorch_model import fill
-    from harness.workers.pytorch_training import PytorchLearner
-    from harness.workers.training import Settings
+    from harness.workers.pytorch.learner import PytorchLearner
+    from harness.workers.pytorch.model import fill
+    from harness.workers.training.train import Settings
 
     generator = np.random.default_rng(5)
     truth = generator.random((4, 1, 3, 6, 5)).astype(np.float32)

@@ -23,7 +23,7 @@ from harness.compare.held import compare_held  # noqa: E402
 from harness.compare.parameters import compare_parameters  # noqa: E402
 from harness.compare.records import Verdict  # noqa: E402
 from harness.models import convlstm  # noqa: E402
-from harness.workers.onnx_structure import structure  # noqa: E402
+from harness.workers.onnx.structure import structure  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 STEPS = 4

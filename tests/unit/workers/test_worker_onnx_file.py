@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from onnx_models import FLOAT, batch_normalisation, external, model, saved
 
 from harness.workers.engine import BadInput, Unsupported
-from harness.workers.onnx_file import inputs_of, read_model
+from harness.workers.onnx.file import inputs_of, read_model
 
 RUNTIME = "python/onnx-reference"
 W = np.arange(16, dtype=np.float32).reshape(4, 4)

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import FLOAT, batch_normalisation, model, saved
 
 from harness.workers.engine import Stopwatch
-from harness.workers.onnx_double import widen
-from harness.workers.onnx_reference import ReferenceModel
-from harness.workers.onnx_structure import structure
+from harness.workers.onnx.reference import ReferenceModel
+from harness.workers.onnx.structure import structure
+from harness.workers.onnx.widen import widen
 from harness.workers.tensors import read_tensors, write_tensors
 
 X = np.random.default_rng(1).standard_normal((6, 3, 5)).astype(np.float32)

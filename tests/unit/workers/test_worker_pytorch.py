@@ -14,7 +14,7 @@ from conftest import random_parameters  # noqa: E402
 
 from harness.models import tempcnn  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
-from harness.workers.pytorch_model import build, canonical_state, widened  # noqa: E402
+from harness.workers.pytorch.model import build, canonical_state, widened  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 X = np.random.default_rng(1).standard_normal((9, 3, 8)).astype(np.float32)

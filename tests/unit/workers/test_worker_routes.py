@@ -20,7 +20,7 @@ from conftest import random_parameters  # noqa: E402
 
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.workers.engine import Failed, Unsupported  # noqa: E402
-from harness.workers.onnx_export import Routes  # noqa: E402
+from harness.workers.onnx.export import Routes  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -189,7 +189,7 @@ def test_what_an_exporter_raises_is_one_line(
 
 
 def test_what_the_newer_exporter_could_not_do_is_told_and_not_at_which_step_it_was():
-    from harness.workers.onnx_export import _refusal
+    from harness.workers.onnx.export import _refusal
 
     class ConversionError(Exception):
         pass

@@ -18,8 +18,8 @@ from conftest import Asked, random_parameters  # noqa: E402
 from harness.compare.parameters import compare_parameters  # noqa: E402
 from harness.compare.records import Verdict  # noqa: E402
 from harness.models import convlstm  # noqa: E402
-from harness.workers.onnx_file import stored  # noqa: E402
-from harness.workers.onnx_structure import structure  # noqa: E402
+from harness.workers.onnx.file import stored  # noqa: E402
+from harness.workers.onnx.structure import structure  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
 SPEC = convlstm.build(

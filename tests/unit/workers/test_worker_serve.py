@@ -116,7 +116,7 @@ def test_the_log_has_the_traceback(process: Process) -> None:
 
 def test_what_is_printed_goes_to_the_log(tmp_path: Path) -> None:
     code = (
-        "import sys, harness.workers.serve as serve, harness.workers.onnx_reference as engine\n"
+        "import sys, harness.workers.serve as serve, harness.workers.onnx.reference as engine\n"
         "class Loud(engine.OnnxReference):\n"
         "    def versions(self):\n"
         "        print('noise'); import os; os.system('echo child noise'); os.write(1, b'raw noise\\n')\n"

@@ -13,9 +13,10 @@ torch = pytest.importorskip("torch")
 
 from harness.data.draw import drawn_series  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
-from harness.workers import checkpoint, classification, training  # noqa: E402
-from harness.workers.pytorch_training import mean_loss  # noqa: E402
+from harness.workers.pytorch.learner import mean_loss  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
+from harness.workers.training import checkpoint, classification  # noqa: E402
+from harness.workers.training import train as training  # noqa: E402
 
 FIRST = {"epochs": 3, "batch_size": 16, "seed": 11}
 

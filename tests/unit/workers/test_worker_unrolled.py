@@ -18,7 +18,7 @@ from harness.compare.parameters import compare_parameters  # noqa: E402
 from harness.compare.records import Verdict  # noqa: E402
 from harness.compare.structure import compare_structure  # noqa: E402
 from harness.models import convlstm  # noqa: E402
-from harness.workers.onnx_structure import structure  # noqa: E402
+from harness.workers.onnx.structure import structure  # noqa: E402
 from harness.workers.tensors import write_tensors  # noqa: E402
 
 SPEC = convlstm.build(

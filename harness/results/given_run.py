@@ -1,0 +1,180 @@
+"""A given model from file to report: its steps, its comparisons, its result files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.compare.records import CellResult
+from harness.errors import DataError
+from harness.files.arrays import Array, load_arrays
+from harness.files.store import Store, content_hash, exclusive
+from harness.pipeline.execution import Execution, Finished, Listener, availabilities, phase, step_keys
+from harness.pipeline.plan import Plan
+from harness.pipeline.provenance import file_hash, sources
+from harness.results.given import ROUTE, Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
+from harness.results.publish import (
+    Rows,
+    cell_seconds,
+    finished_run,
+    prediction_rows,
+    probe_rows,
+    publish,
+    surroundings,
+    timings_record,
+)
+
+
+def compare_given(
+    given: Given, *, output: Path, store: Path, listener: Listener, pdf: bool = False
+) -> tuple[Path, list[CellResult], bool]:
+    """Compare a given model in its targets and write the results below ``output/compare_<file>/``.
+
+    Returns the results folder, the cells in order, and whether anything was done that had not been finished before.
+    Raises HarnessError on a model, probe, labels or ids that cannot be used.
+    """
+    plan = given_plan(given)
+    states = availabilities(plan, listener)
+    keys = step_keys(plan)
+    folder = output / given.name
+    columns = {name: file_hash(path) for name, path in (("labels", given.labels), ("ids", given.ids)) if path}
+    identity = content_hash({"keys": keys, "columns": columns, "code": sources("."), "pdf": pdf})
+    if (cells := finished_run(folder, identity)) is not None:
+        return folder, cells, False
+    with exclusive(folder):
+        execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
+        finished = execution.all_steps()
+        yardstick = read_yardstick(given, finished)
+        cells = [evaluate_given(given, cell, yardstick, finished) for cell in plan.cells]
+        tables: dict[str, Rows] = {
+            "outputs_probe.csv.gz": probe_rows(
+                _probe_outputs(plan, yardstick, finished), yardstick.ids.tolist(), yardstick.class_names
+            )
+        }
+        if given.labels is not None:
+            tables["predictions.csv.gz"] = _predictions(given, plan, yardstick, finished)
+        manifest = {
+            **surroundings(states, keys, given.threads),
+            **_about(given, yardstick),
+            "identity": identity,
+        }
+        with phase(listener, "comparisons and report"):
+            reference = "the first of the runtimes named"
+            if given.weights is not None:
+                reference = f"the source in its own framework, {given.framework}"
+            publish(
+                folder,
+                cells,
+                manifest,
+                cell_seconds(plan, finished),
+                tables,
+                structures={ROUTE: yardstick.structure},
+                workers=finished.workers,
+                timings=timings_record(plan, finished, reference),
+                pdf=pdf,
+            )
+    return folder, cells, True
+
+
+def _probe_outputs(plan: Plan, yardstick: Yardstick, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:
+    reference = yardstick.float64[yardstick.output]
+    for cell in plan.cells:
+        if cell.step in finished.folders and yardstick.class_names:
+            outputs = load_arrays(finished.folders[cell.step] / "probe.float32.safetensors")
+            oracle = next(name for name in cell.oracles if name in finished.folders)
+            route = load_arrays(finished.folders[oracle] / "probe.float64.safetensors")
+            if yardstick.output in outputs:
+                yield cell.id, outputs[yardstick.output], route[yardstick.output], reference
+
+
+def _predictions(given: Given, plan: Plan, yardstick: Yardstick, finished: Finished) -> Iterator[list[str]]:
+    names = yardstick.class_names
+    if not names or given.labels is None:
+        raise DataError("the model's first output has no classes", where="--labels", hint="leave the labels out")
+    labels = read_column(given.labels, yardstick.samples)
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise DataError(
+            f"holds the class {labels.max() if labels.min() >= 0 else labels.min()}, the model has {len(names)}",
+            where=str(given.labels),
+            hint="count classes from 0, in the order of the model's output",
+        )
+    outputs = [("source", yardstick.float32[yardstick.output])]
+    for cell in plan.cells:
+        if cell.step in finished.folders:
+            found = load_arrays(finished.folders[cell.step] / "probe.float32.safetensors")
+            outputs += [(cell.label, found[yardstick.output])] if yardstick.output in found else []
+    return prediction_rows(
+        ["probe"] * yardstick.samples,
+        yardstick.ids.tolist(),
+        [names[label] for label in labels],
+        names,
+        yardstick.head,
+        outputs,
+    )
+
+
+def _about(given: Given, yardstick: Yardstick) -> dict[str, Any]:
+    """What a scenario's manifest says of scenario, data and probe, as far as a file and arrays tell it."""
+    described = yardstick.metadata.get("harness.data", "{}")
+    try:
+        trained_on = json.loads(described)
+    except ValueError:
+        trained_on = {}
+    source = "" if given.weights is None else f" --from {given.weights.name}"
+    text = f"harness compare {given.model.name}{source} --to {','.join(given.targets)}\n"
+    few = ["The probe is small: gates are made for 64 samples and more."] if yardstick.samples < 64 else []
+    return {
+        "scenario": {
+            "name": given.name,
+            "title": f"{given.model.name} in {len(given.targets)} runtimes",
+            "description": "A given model file, opened in several runtimes and compared with "
+            + ("itself in float64." if given.weights is None else "the weights that it was made from."),
+            "text": text,
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        },
+        "seeds": {},
+        "data": {
+            "name": "given probe",
+            "title": "the user's own probe",
+            "synthetic": isinstance(trained_on, dict) and bool(trained_on.get("synthetic", False)),
+            "class_names": yardstick.class_names,
+            "licence": "the user's own",
+            "citation": "",
+            "notes": [
+                f"The probe was given as NumPy files: {', '.join(path.name for path in given.probe.values())}.",
+                *few,
+                *_source_notes(yardstick),
+            ],
+        },
+        "probe": {"samples": yardstick.samples, "sha256": yardstick.probe_sha256},
+        "labelled": given.labels is not None,
+        "probe_given": True,
+        **_origin(yardstick),
+    }
+
+
+def _origin(yardstick: Yardstick) -> dict[str, Any]:
+    """What is known of the file's source."""
+    if yardstick.source is None:
+        return {"source": "file"}
+    spec = yardstick.source.spec.model_dump(mode="json")
+    return {"source": "weights", "model": spec, "imported": yardstick.source.imported or {}}
+
+
+def _source_notes(yardstick: Yardstick) -> list[str]:
+    """What was assumed of the weights, and what was done to the probe for them."""
+    if yardstick.source is None:
+        return []
+    notes = []
+    if yardstick.source.arranged is not None:
+        orders = [
+            f"{tensor.name} ({', '.join(axis.name for axis in tensor.axes)})"
+            for tensor in yardstick.source.arranged.inputs
+        ]
+        notes.append(f"The file takes its axes in another order than the source: {'; '.join(orders)}.")
+    if (yardstick.source.imported or {}).get("head_from") == "otherwise":
+        notes.append("The head of the model was not stated: it was taken from the end of the file's graph.")
+    return notes

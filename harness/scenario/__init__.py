@@ -1,0 +1,1 @@
+"""From a scenario file to a checked Scenario; the only place that knows YAML."""

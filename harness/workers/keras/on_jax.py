@@ -1,0 +1,73 @@
+"""python/keras-jax: Keras on JAX, and its export."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from harness.runtimes.cache import cache_folder
+from harness.workers.engine import thread_count
+
+# Keras, JAX and XLA read these when they are imported: the backend, no file in the user's home, the CPU, how many threads XLA
+# computes with (it has no other place to say so), and no setting of the user's that decides what is computed.
+os.environ |= {
+    "KERAS_BACKEND": "jax",
+    "KERAS_HOME": str(cache_folder() / "keras"),
+    "KERAS_NNX_ENABLED": "false",
+    "JAX_PLATFORMS": "cpu",
+    "JAX_ENABLE_X64": "0",
+    "NPROC": str(thread_count()),
+    "XLA_FLAGS": "",
+}
+
+import jax
+import jaxlib
+
+from harness.models.spec import ModelSpec
+from harness.workers.keras import formats as keras_formats
+from harness.workers.keras import routes as keras_routes
+from harness.workers.keras.engine import KerasEngine
+from harness.workers.onnx.export import Routes
+
+if TYPE_CHECKING:
+    import keras
+
+
+def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("keras-export", fold)
+    keras_routes.must_know(opset)
+    keras_routes.must_export_onnx("keras-export")
+    signature = keras_routes.signature(spec)
+    model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
+    keras_routes.finish(path, spec)
+    return f"keras model.export, by jax2onnx {importlib.metadata.version('jax2onnx')}"
+
+
+class KerasJax(KerasEngine):
+    """Keras on JAX behind the worker contract."""
+
+    runtime: ClassVar[str] = "python/keras-jax"
+    framework: ClassVar[str] = "keras-jax"
+    routes: ClassVar[Routes] = Routes(
+        "python/keras-jax",
+        keras_routes.model,
+        {"keras-export": _keras_export},
+        ("keras", "jax", "jax2onnx", "onnx"),
+        {"keras-backend-swap": keras_formats.to_keras_file},
+    )
+
+    def pin_threads(self) -> None:
+        """See KerasEngine; XLA makes its pool at the first array, of the size that it read above."""
+
+    def backend_threads(self) -> dict[str, int]:
+        """See KerasEngine."""
+        return {"xla": thread_count()}
+
+    def backend_versions(self) -> dict[str, str]:
+        """See KerasEngine."""
+        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+
+
+ENGINE = KerasJax

@@ -1,0 +1,107 @@
+"""python/keras-tensorflow: Keras on TensorFlow, and the routes that begin there."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from harness.runtimes.cache import cache_folder
+
+# Keras and TensorFlow read these when they are imported: the backend, no file in the user's home, the CPU, a quiet log.
+os.environ |= {
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_HOME": str(cache_folder() / "keras"),
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+}
+
+import tensorflow
+
+from harness.models.spec import ModelSpec
+from harness.workers.keras import formats as keras_formats
+from harness.workers.keras import routes as keras_routes
+from harness.workers.keras import tensorflow_threads
+from harness.workers.keras.engine import KerasEngine
+from harness.workers.onnx.export import Routes
+
+if TYPE_CHECKING:
+    import keras
+
+
+def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("keras-export", fold)
+    keras_routes.must_export_onnx("keras-export")
+    signature = keras_routes.signature(spec)
+    model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
+    keras_routes.finish(path, spec)
+    return f"keras model.export, by tf2onnx {_tf2onnx().__version__}"
+
+
+def _from_keras(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("tf2onnx", fold)
+    signature = [tensorflow.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in spec.inputs]
+    _tf2onnx().convert.from_keras(model, input_signature=signature, opset=opset, output_path=str(path))
+    keras_routes.finish(path, spec)
+    return f"tf2onnx {_tf2onnx().__version__} (from_keras)"
+
+
+def _from_saved_model(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
+    keras_routes.must_fold("tf2onnx-savedmodel", fold)
+    from tf2onnx import tf_loader
+
+    with tempfile.TemporaryDirectory(prefix="savedmodel-") as folder:
+        signature = keras_routes.signature(spec)
+        model.export(folder, format="tf_saved_model", verbose=False, input_signature=signature)
+        graph, inputs, outputs = tf_loader.from_saved_model(
+            folder, None, None, tag="serve", signatures=["serving_default"]
+        )
+    _tf2onnx().convert.from_graph_def(
+        graph, input_names=list(inputs), output_names=list(outputs), opset=opset, output_path=str(path)
+    )
+    keras_routes.finish(path, spec)
+    return f"tf2onnx {_tf2onnx().__version__} (SavedModel)"
+
+
+def _tf2onnx() -> Any:
+    import tf2onnx
+    from tf2onnx.graph import Node
+
+    # It walks sets of nodes, and which of equal nodes it keeps would follow from their addresses in memory.
+    Node.__hash__ = _hash_of_name
+    return tf2onnx
+
+
+def _hash_of_name(node: Any) -> int:
+    return hash(node.name)
+
+
+class KerasTensorflow(KerasEngine):
+    """Keras on TensorFlow behind the worker contract."""
+
+    runtime: ClassVar[str] = "python/keras-tensorflow"
+    framework: ClassVar[str] = "keras-tensorflow"
+    routes: ClassVar[Routes] = Routes(
+        "python/keras-tensorflow",
+        keras_routes.model,
+        {"keras-export": _keras_export, "tf2onnx": _from_keras, "tf2onnx-savedmodel": _from_saved_model},
+        ("keras", "tensorflow|tensorflow-cpu", "tf2onnx", "onnx"),
+        {"keras-to-savedmodel": keras_formats.to_saved_model, "keras-backend-swap": keras_formats.to_keras_file},
+    )
+
+    def pin_threads(self) -> None:
+        """See KerasEngine; only deterministic operations from here on."""
+        tensorflow_threads.pin()
+        tensorflow.config.experimental.enable_op_determinism()
+
+    def backend_threads(self) -> dict[str, int]:
+        """See KerasEngine."""
+        return tensorflow_threads.sizes()
+
+    def backend_versions(self) -> dict[str, str]:
+        """See KerasEngine."""
+        return {"tensorflow": tensorflow.__version__}
+
+
+ENGINE = KerasTensorflow

@@ -1,0 +1,144 @@
+"""Routes from Keras to ONNX, and what they have in common: static signatures, and names that belong to the specification.
+
+``keras-export`` is Keras' own ``model.export(format="onnx")``, ``tf2onnx`` that tool called on the Keras model, and
+``tf2onnx-savedmodel`` called on the SavedModel that Keras wrote.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import onnx
+from onnx import GraphProto
+
+from harness.models.spec import ModelSpec
+from harness.workers.engine import Array, Failed, Unsupported
+from harness.workers.keras.model import build, fill
+
+_LOG = logging.getLogger(__name__)
+
+
+def model(spec: ModelSpec, arrays: dict[str, Array], where: str) -> keras.Model:
+    """The model of a specification with canonical parameters."""
+    built = build(spec)
+    fill(built, spec, arrays, where)
+    return built
+
+
+def signature(spec: ModelSpec, samples: int | None = None) -> list[keras.InputSpec]:
+    """The inputs of a specification as Keras' exporters take them; dynamic axes are None, or so many ``samples``."""
+    return [
+        keras.InputSpec(
+            shape=tuple(samples if axis.name == "sample" else axis.size for axis in tensor.axes),
+            dtype=tensor.dtype,
+            name=tensor.name,
+        )
+        for tensor in spec.inputs
+    ]
+
+
+def must_export_onnx(route: str) -> None:
+    """Raises Unsupported where this version of Keras has no ONNX among the formats that it exports."""
+    # Its documentation is where every version of it lists its formats.
+    if '"onnx"' not in (keras.Model.export.__doc__ or ""):
+        raise Unsupported(f"{route}: Keras {keras.__version__} exports no ONNX")
+
+
+def must_know(opset: int) -> None:
+    """Raises Unsupported where no exporter can know an opset: PyTorch's newer one writes another without a word."""
+    newest = onnx.defs.onnx_opset_version()
+    if opset > newest:
+        raise Unsupported(f"opset {opset} is not known to onnx {onnx.__version__}, whose newest is {newest}")
+
+
+def must_fold(route: str, fold: bool) -> None:
+    """Raises Unsupported where batch normalisation should be kept: no converter of Keras can do that."""
+    if not fold:
+        raise Unsupported(f"{route} writes batch normalisation as arithmetic and cannot keep it; ask for fold: true")
+
+
+def finish(path: Path, spec: ModelSpec) -> None:
+    """Give a file that a converter wrote the names it must have; what was renamed of its interface goes to the log."""
+    file = onnx.load(str(path))
+    _name_interface(file.graph, spec)
+    _renumber(file.graph)
+    # Shapes inside the graph name axes by counters; the checker infers them anew.
+    for part in _parts(file.graph):
+        del part.value_info[:]
+    onnx.save(file, str(path))
+
+
+def _name_interface(graph: GraphProto, spec: ModelSpec) -> None:
+    """Inputs, outputs and dynamic axes by the names of the specification.
+
+    Converters of Keras call an output ``Identity:0`` or ``217``, and a dynamic axis ``unk__88``.
+    """
+    held = {tensor.name for tensor in graph.initializer}
+    given = [info for info in graph.input if info.name not in held]
+    renamed: dict[str, str] = {}
+    for kind, infos, tensors in (("input", given, spec.inputs), ("output", list(graph.output), spec.outputs)):
+        # Another number of them is told when the interface is checked.
+        for info, tensor in zip(infos, tensors, strict=False):
+            if info.name != tensor.name:
+                _LOG.warning("%s '%s' was renamed '%s'", kind, info.name, tensor.name)
+                renamed[info.name] = tensor.name
+            for dimension, axis in zip(info.type.tensor_type.shape.dim, tensor.axes, strict=False):
+                if axis.size is None and not dimension.HasField("dim_value"):
+                    dimension.dim_param = axis.name
+    taken = held | {name for node in graph.node for name in (*node.input, *node.output)}
+    for name in sorted((set(renamed.values()) & taken) - set(renamed)):
+        raise Failed(f"the graph has a tensor '{name}' already, which is the name of an input or output")
+    _rename(graph, renamed)
+
+
+#: How tf2onnx marks a name that it made up: by a number that counts through the life of a process.
+_NUMBERED = re.compile(r"(__\d+)+(?=:\d+$|$)")
+
+
+def _renumber(graph: GraphProto) -> None:
+    """Numbers of made-up names, and the order of initializers, by their first place in the graph.
+
+    tf2onnx walks sets of nodes, so that the same model is numbered otherwise every time, and one of two equal constants is
+    kept by chance.
+    """
+    constants = {tensor.name for part in _parts(graph) for tensor in part.initializer}
+    places: dict[str, int] = {}
+    new: dict[str, str] = {}
+    for part in _parts(graph):
+        for node in part.node:
+            for name in (*node.input, *node.output, node.name):
+                places.setdefault(name, len(places))
+                if name not in new and _NUMBERED.search(name):
+                    stem = "constant" if name in constants else _NUMBERED.sub("", name)
+                    new[name] = f"{stem}__{len(new)}"
+    for part in _parts(graph):
+        # What no node uses comes last.
+        kept = sorted(part.initializer, key=lambda tensor: (places.get(tensor.name, len(places)), tensor.name))
+        copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
+        del part.initializer[:]
+        part.initializer.extend(copies)
+    _rename(graph, new)
+
+
+def _parts(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph and those inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _parts(inner)
+
+
+def _rename(graph: GraphProto, names: dict[str, str]) -> None:
+    """Call tensors and nodes otherwise, everywhere."""
+    for part in _parts(graph):
+        for entry in (*part.input, *part.output, *part.initializer, *part.node):
+            entry.name = names.get(entry.name, entry.name)
+        for node in part.node:
+            for listed in (node.input, node.output):
+                for index, name in enumerate(listed):
+                    listed[index] = names.get(name, name)

@@ -1,0 +1,171 @@
+"""python/onnxruntime: Microsoft's ONNX Runtime on the CPU, as its users run it."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import ModelProto
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from harness.workers.engine import (
+    Array,
+    BadInput,
+    Engine,
+    LoadedModel,
+    Precision,
+    Stopwatch,
+    TensorInfo,
+    Unsupported,
+    environment_threads,
+    thread_count,
+)
+from harness.workers.onnx.file import inputs_of, outputs_of, read_model, stored
+from harness.workers.onnx.structure import structure
+from harness.workers.onnx.widen import widen
+
+#: Words in ONNX Runtime's errors that mean "not supported here" rather than "the file is wrong".
+_UNSUPPORTED = (
+    "NOT_IMPLEMENTED",
+    "is under development",
+    "Unsupported model IR version",
+    "is not a registered function/op",
+    "Could not find an implementation",
+    "No Op registered",
+    "Type 'tensor(double)'",
+)
+
+#: Dtypes that pass between NumPy and ONNX Runtime; bfloat16 and those of under a byte do not.
+_NUMPY_DTYPES = {"bool", "string", "complex64", "complex128", "float16", "float32", "float64"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+
+
+def _options(level: Any = None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_count()
+    options.inter_op_num_threads = thread_count()
+    # Errors arrive as exceptions; the log keeps what is worse than a warning.
+    options.log_severity_level = 3
+    if level is not None:
+        options.graph_optimization_level = level
+    return options
+
+
+def _session(model: str | bytes, options: Any) -> Any:
+    """An InferenceSession; its errors sorted into those of the worker contract."""
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except (state.NotImplemented, state.EPFail) as error:
+        raise Unsupported(_reason(error)) from error
+    except (state.InvalidGraph, state.Fail, state.InvalidArgument, state.InvalidProtobuf, state.NoSuchFile) as error:
+        kind = Unsupported if any(word in str(error) for word in _UNSUPPORTED) else BadInput
+        raise kind(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """The useful part of ONNX Runtime's message: without source locations and error codes."""
+    text = " ".join(str(error).split()).removeprefix("[ONNXRuntimeError] : ")
+    # Where in its own sources it says so, and of which file, the harness knows or does not care.
+    text = re.sub(r"\S+\.(?:cc|cpp|h):\d+ \S.*?\)(?: const)? ", "", re.sub(r"Load model from .*? failed: ?", "", text))
+    parts = [part for part in text.split(" : ") if not part.strip().isdigit()]
+    return f"onnxruntime: {' : '.join(parts)[:600]}"
+
+
+class RuntimeModel(LoadedModel):
+    """A model held by an InferenceSession with all optimisations, which is its default."""
+
+    def __init__(self, path: Path, model: ModelProto, precision: Precision) -> None:
+        self._path = path
+        self.widened = precision == "float64"
+        self._model = widen(model) if precision == "float64" else model
+        self._source: str | bytes = self._model.SerializeToString() if precision == "float64" else str(path)
+        self._file_names = set(stored(model))
+        self.inputs: list[TensorInfo] = inputs_of(model)
+        self.outputs: list[TensorInfo] = outputs_of(model)
+        for info in (*self.inputs, *self.outputs):
+            if not self.widened and info.dtype not in _NUMPY_DTYPES:
+                raise Unsupported(
+                    f"'{info.name}' is {info.dtype}, which onnxruntime's Python interface cannot hand over"
+                )
+        self._session = _session(self._source, _options())
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+
+    def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
+        """See LoadedModel."""
+        names = [info.name for info in self.outputs]
+        with watch:
+            found = self._session.run(names, feeds)
+        return dict(zip(names, found, strict=True))
+
+    def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
+        """See LoadedModel."""
+        names = [info.name for info in self.outputs]
+        return functools.partial(self._session.run, names, feeds)
+
+    def parameters(self) -> dict[str, Array]:
+        """What a session holds: the file as onnxruntime itself writes it back without any optimisation."""
+        with tempfile.TemporaryDirectory(prefix="onnxruntime-") as folder:
+            written = Path(folder) / "held.onnx"
+            options = _options(onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+            options.optimized_model_filepath = str(written)
+            # Tensors of a file in several pieces would only be named again, as they lie beside that file.
+            weights = "session.optimized_model_external_initializers_"
+            options.add_session_config_entry(f"{weights}file_name", "held.weights")
+            options.add_session_config_entry(f"{weights}min_size_in_bytes", "0")
+            _session(str(self._path), options)
+            held = onnx.load(str(written))
+        return {
+            name: onnx.numpy_helper.to_array(tensor)
+            for name, tensor in stored(held).items()
+            if name in self._file_names
+        }
+
+    def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
+        """See LoadedModel: the names become outputs of a session of their own, which keeps them from being fused."""
+        known = {value for node in self._model.graph.node for value in node.output if value}
+        for name in names:
+            if name not in known:
+                raise BadInput(f"the graph has no tensor '{name}'")
+        wider = ModelProto()
+        wider.CopyFrom(self._model)
+        present = {info.name for info in wider.graph.output}
+        wider.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
+        session = _session(wider.SerializeToString(), _options())
+        return dict(zip(names, session.run(names, feeds), strict=True))
+
+
+class OnnxRuntime(Engine):
+    """onnxruntime behind the worker contract."""
+
+    runtime: ClassVar[str] = "python/onnxruntime"
+
+    def versions(self) -> dict[str, str]:
+        """See Engine."""
+        return {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__, "numpy": np.__version__}
+
+    def threads(self) -> dict[str, int]:
+        """See Engine."""
+        options = _options()
+        return {
+            "onnxruntime intra-op": options.intra_op_num_threads,
+            "onnxruntime inter-op": options.inter_op_num_threads,
+        } | environment_threads()
+
+    def load(self, path: Path, precision: Precision) -> RuntimeModel:
+        """See Engine."""
+        return RuntimeModel(path, read_model(path, self.runtime), precision)
+
+    def structure(self, path: Path) -> dict[str, Any]:
+        """See Engine."""
+        return structure(read_model(path, self.runtime), path)
+
+
+ENGINE = OnnxRuntime

@@ -1,0 +1,182 @@
+"""python/onnx-reference: ONNX's own reference implementation in NumPy, in single and in double precision."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+from onnx.reference import ReferenceEvaluator
+
+from harness.workers.engine import (
+    Array,
+    BadInput,
+    Engine,
+    LoadedModel,
+    Precision,
+    Progress,
+    Stopwatch,
+    Unsupported,
+    environment_threads,
+)
+from harness.workers.onnx.cut import Cutter
+from harness.workers.onnx.file import by_name, inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
+from harness.workers.onnx.reference_operators import OPERATORS
+from harness.workers.onnx.structure import structure
+from harness.workers.onnx.widen import widen
+
+#: Operators that the reference implementation computes in float32 whatever it is given: no oracle can be made of them.
+_SINGLE_ONLY = (
+    "AffineGrid",
+    "CausalConvWithState",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "GridSample",
+    "LinearAttention",
+)
+
+
+class ReferenceModel(LoadedModel):
+    """A model held by ReferenceEvaluator."""
+
+    def __init__(self, model: ModelProto, precision: Precision) -> None:
+        self._dtypes = {
+            name: onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type) for name, tensor in stored(model).items()
+        }
+        held = widen(model) if precision == "float64" else _inlined(model)
+        _check(held, precision)
+        self._held = held
+        self._tensor_names = {value for node in held.graph.node for value in node.output if value}
+        self.widened = precision == "float64"
+        self.inputs = inputs_of(model)
+        self.outputs = outputs_of(model)
+        self.metadata = metadata_of(model)
+        try:
+            self._evaluator = ReferenceEvaluator(held, new_ops=OPERATORS)
+        except RuntimeError as error:
+            # An operator or a version of it without an implementation, which the message names.
+            raise Unsupported(f"onnx.reference: {error}") from error
+
+    def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
+        """See LoadedModel."""
+        names = [info.name for info in self.outputs]
+        with watch:
+            found = self._evaluator.run(names, feeds)
+        return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+    def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
+        """See LoadedModel."""
+        names = [info.name for info in self.outputs]
+        return functools.partial(self._evaluator.run, names, feeds)
+
+    def parameters(self) -> dict[str, Array]:
+        """What the evaluator holds of the file's; what was widened for an oracle is narrowed again, which is exact."""
+        return {
+            names[name]: np.asarray(array).astype(self._dtypes[names[name]], copy=False)
+            for evaluator, (_, names) in zip(_evaluators(self._evaluator), scopes(self._held), strict=True)
+            for name, array in _held_by(evaluator)
+            if names.get(name) in self._dtypes
+        }
+
+    def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
+        """See LoadedModel."""
+        known = {*self._tensor_names, *self._dtypes, *(info.name for info in self.inputs)}
+        for name in names:
+            if name not in known:
+                raise BadInput(f"the graph has no tensor '{name}'")
+        found = self._evaluator.run(names, feeds)
+        return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+
+def _evaluators(evaluator: ReferenceEvaluator) -> Iterator[ReferenceEvaluator]:
+    """An evaluator and those of the graphs inside of its nodes, in the order of the file."""
+    yield evaluator
+    for node in evaluator.rt_nodes_:
+        for attribute in by_name(node.onnx_node):
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _evaluators(getattr(node, attribute.name))
+
+
+def _held_by(evaluator: ReferenceEvaluator) -> Iterator[tuple[str, Any]]:
+    """Initializers of one graph, and what its Constant nodes state."""
+    yield from evaluator.rt_inits_.items()
+    for node in evaluator.rt_nodes_:
+        if node.onnx_node.op_type == "Constant":
+            yield node.onnx_node.output[0], node.cst
+
+
+def run_model(model: ModelProto, precision: Precision, feeds: Mapping[str, Any]) -> dict[str, Any]:
+    """Every output of a model by name, for feeds in the dtypes of that precision. Raises Unsupported by name."""
+    held = widen(model) if precision == "float64" else _inlined(model)
+    _check(held, precision)
+    names = [info.name for info in held.graph.output]
+    found = ReferenceEvaluator(held, new_ops=OPERATORS).run(names, dict(feeds))
+    # NumPy's scalars are tensors without axes; sequences and empty optionals stay what they are.
+    values = (np.asarray(value) if isinstance(value, np.generic) else value for value in found)
+    return dict(zip(names, values, strict=True))
+
+
+def _inlined(model: ModelProto) -> ModelProto:
+    """Without local functions: ReferenceEvaluator does not pass its own operators down into them."""
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def _check(model: ModelProto, precision: Precision) -> None:
+    """Refuse by name what would be computed wrongly."""
+    version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 0)
+    for node in nodes(model):
+        if node.domain not in ("", "ai.onnx"):
+            continue
+        if precision == "float64" and node.op_type in _SINGLE_ONLY:
+            raise Unsupported(
+                f"operator {node.op_type} (opset {version}, node '{node.name}') is not supported by "
+                f"python/onnx-reference in float64: it computes in float32"
+            )
+        if node.op_type == "BatchNormalization":
+            values = {entry.name: entry.i for entry in node.attribute}
+            training = (
+                values.get("training_mode", 0) == 1
+                or len([name for name in node.output if name]) > 1
+                or (version < 7 and values.get("is_test", 0) == 0)
+            )
+            if training or values.get("spatial", 1) == 0:
+                raise Unsupported(
+                    f"operator BatchNormalization (opset {version}, node '{node.name}') is not supported by "
+                    f"python/onnx-reference in training mode or with spatial 0"
+                )
+
+
+class OnnxReference(Engine):
+    """onnx.reference behind the worker contract."""
+
+    runtime: ClassVar[str] = "python/onnx-reference"
+
+    def __init__(self) -> None:
+        self._cutter = Cutter(lambda path: read_model(path, self.runtime), run_model)
+
+    def versions(self) -> dict[str, str]:
+        """See Engine."""
+        return {"onnx": onnx.__version__, "numpy": np.__version__}
+
+    def threads(self) -> dict[str, int]:
+        """See Engine: NumPy's pools are pinned by the environment."""
+        return environment_threads()
+
+    def load(self, path: Path, precision: Precision) -> ReferenceModel:
+        """See Engine."""
+        return ReferenceModel(read_model(path, self.runtime), precision)
+
+    def structure(self, path: Path) -> dict[str, Any]:
+        """See Engine."""
+        return structure(read_model(path, self.runtime), path)
+
+    def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
+        """``cut``: a graph node by node, for runtimes to be asked for single nodes."""
+        return {"cut": self._cutter.cut}
+
+
+ENGINE = OnnxReference

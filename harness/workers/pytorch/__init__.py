@@ -1,0 +1,1 @@
+"""PyTorch: its engine, its models, its training and its exporters."""

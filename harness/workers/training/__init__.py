@@ -1,0 +1,1 @@
+"""Training and the import of weights, the same for every framework."""
