@@ -4,20 +4,20 @@ PYTHON ?= python3
 SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
 VENV := .venv/bin
 
-.PHONY: run test test-slow test-r lint setup schema clean
+.PHONY: run test test-slow lint setup clean
 
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
 
 test: setup lint
 	$(VENV)/python -m pytest -m "not slow" tests/conformance
-	$(VENV)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit tests/integration
+	$(VENV)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks
 	bash scripts/test_r.sh
 	bash scripts/test_julia.sh
 
 test-slow: setup
 	$(VENV)/python -m pytest -m slow tests/conformance
-	$(VENV)/python -m pytest -m slow -n 2 --dist loadfile tests/unit tests/integration
+	$(VENV)/python -m pytest -m slow -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks
 	bash scripts/test_julia.sh flux
 	bash scripts/test_julia.sh onnxruntime
 

@@ -1,6 +1,6 @@
 """Two files of float32 compared in a stream, against the numpy script that one would write first.
 
-    python benchmarks/compare_stream.py [--values 100000000] [--folder DIR] [--repeat 1]
+    python -m benchmarks.compare_stream [--values 100000000] [--folder DIR] [--repeat 1]
 
 Writes two .npy files of normal values that differ by about 1e-6 (every chunk differs), then compares them in two
 processes of their own, alternately, and prints seconds, throughput, peak resident memory and
@@ -77,7 +77,7 @@ def _write(files: tuple[Path, Path], values: int) -> None:
 
 
 def _in_own_process(name: str, files: tuple[Path, Path]) -> dict[str, Any]:
-    command = [sys.executable, str(Path(__file__).resolve()), "--only", name, "--files", *map(str, files)]
+    command = [sys.executable, "-m", "benchmarks.compare_stream", "--only", name, "--files", *map(str, files)]
     environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)

@@ -129,7 +129,7 @@ def compare(
     from harness.compare.verdict import exit_code
     from harness.errors import ScenarioError
     from harness.models.spec import Head
-    from harness.results.given import Given
+    from harness.pipeline.given_plan import Given
     from harness.results.given_run import compare_given
     from harness.scenario.sections import TimingSection
 

@@ -2,122 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError, WorkerError
 from harness.pipeline.plan import Step
-from harness.runtimes import registry
-from harness.runtimes.process import Worker
+from harness.runtimes.pool import Progress, Workers
 from harness.scenario.sections import LimitsSection
-
-Progress = Callable[[dict[str, Any]], None]
-
-
-class Workers:
-    """The running workers of one run, one per runtime, started when first asked for and again after a death."""
-
-    def __init__(self, logs: Path, threads: int, *, memory_limit: float | None = None) -> None:
-        self.logs = logs
-        self.threads = threads
-        self.memory_limit = memory_limit
-        self.start_seconds: dict[str, float] = {}
-        self.busy_seconds: dict[str, float] = {}
-        self.starts: dict[str, int] = {}
-        self._running: dict[str, Worker] = {}
-
-    def request(
-        self, runtime: str, request: str, *, timeout: float, progress: Progress | None = None, **arguments: Any
-    ) -> dict[str, Any]:
-        """Ask a runtime's worker; see Worker.request."""
-        worker = self._worker(runtime, timeout)
-        started = time.perf_counter()
-        try:
-            return worker.request(request, timeout=timeout, progress=progress, **arguments)
-        except WorkerError as error:
-            raise _disk_full(error) or error from error
-        finally:
-            self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + time.perf_counter() - started
-
-    def _worker(self, runtime: str, timeout: float) -> Worker:
-        worker = self._running.get(runtime)
-        if worker is not None and worker.alive:
-            return worker
-        if worker is not None:
-            worker.close()
-        started = time.perf_counter()
-        worker = Worker.start(
-            registry.runtime(runtime),
-            self.logs / f"{runtime.replace('/', '-')}.log",
-            threads=self.threads,
-            memory_limit=self.memory_limit,
-        )
-        self._running[runtime] = worker
-        worker.request("describe", timeout=min(timeout, 300.0))
-        self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + time.perf_counter() - started
-        self.starts[runtime] = self.starts.get(runtime, 0) + 1
-        return worker
-
-    def note(self, runtime: str, starts: int, start_seconds: float, busy_seconds: float) -> None:
-        """Count workers that a step started for itself."""
-        self.starts[runtime] = self.starts.get(runtime, 0) + starts
-        self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + start_seconds
-        self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + busy_seconds
-
-    def record(self) -> dict[str, Any]:
-        """By runtime, of those that were started: ``starts``, ``start_seconds`` of all of them, and ``warnings``.
-
-        A warning is a line of a worker's log that says so; of equal ones there is one, with the number of its kind.
-        """
-        return {
-            runtime: {
-                "starts": starts,
-                "start_seconds": self.start_seconds.get(runtime, 0.0),
-                "warnings": _warnings(self.logs, runtime.replace("/", "-")),
-            }
-            for runtime, starts in sorted(self.starts.items())
-        }
-
-    def close(self) -> None:
-        """End all workers."""
-        for worker in self._running.values():
-            worker.close()
-        self._running.clear()
-
-
-#: The line of source that Python prints under a warning says so too.
-_QUOTED = ("warnings.warn(", "warn(")
-
-
-def _warnings(logs: Path, stem: str) -> list[dict[str, Any]]:
-    """``line`` and ``times`` of the warnings in a runtime's logs, in their order."""
-    found: dict[str, int] = {}
-    for path in (logs / f"{stem}.log", logs / f"timing-{stem}.log"):
-        if not path.exists():
-            continue
-        lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
-        for text, following in zip(lines, [*lines[1:], ""], strict=False):
-            if text in ("Warning message:", "Warning messages:"):
-                # R says in the next line what it is about.
-                text = f"{text} {following}"
-            if "warning" in text.lower() and not text.startswith(_QUOTED):
-                found[text] = found.get(text, 0) + 1
-    return [{"line": line[:400], "times": times} for line, times in found.items()]
-
-
-def _disk_full(error: WorkerError) -> StoreError | None:
-    """A worker's full disk is not the fault of its cell: the run cannot go on for any of them."""
-    for sign in ("No space left on device", "File too large", "Disk quota exceeded"):
-        if sign.lower() in error.what.lower():
-            return StoreError(
-                f"no room to write: {sign}",
-                where=error.where,
-                hint="free some space, then run the same command again: it goes on from here",
-            )
-    return None
 
 
 @dataclass

@@ -13,9 +13,11 @@ from typing import Any, Protocol
 from harness.compare.records import Verdict
 from harness.errors import BadInputError, HarnessError, ModelError, UnavailableError, UnsupportedError, WorkerError
 from harness.files.store import Store, content_hash
-from harness.pipeline.context import Context, Workers
+from harness.pipeline.context import Context
+from harness.pipeline.fingerprint import fingerprint
 from harness.pipeline.plan import Plan, Step
-from harness.pipeline.steps import carry_out, fingerprint
+from harness.pipeline.steps import carry_out
+from harness.runtimes.pool import Workers
 from harness.runtimes.registry import availability, lacks_environment, ready, runtime
 from harness.runtimes.row import Availability
 from harness.scenario.sections import LimitsSection

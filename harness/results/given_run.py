@@ -13,19 +13,12 @@ from harness.errors import DataError
 from harness.files.arrays import Array, load_arrays
 from harness.files.store import Store, content_hash, exclusive
 from harness.pipeline.execution import Execution, Finished, Listener, availabilities, phase, step_keys
+from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import file_hash, sources
-from harness.results.given import ROUTE, Given, Yardstick, evaluate_given, given_plan, read_column, read_yardstick
-from harness.results.publish import (
-    Rows,
-    cell_seconds,
-    finished_run,
-    prediction_rows,
-    probe_rows,
-    publish,
-    surroundings,
-    timings_record,
-)
+from harness.results.given import Yardstick, evaluate_given, read_column, read_yardstick
+from harness.results.publish import cell_seconds, finished_run, publish, surroundings, timings_record
+from harness.results.tables import Rows, prediction_rows, probe_rows
 
 
 def compare_given(

@@ -27,16 +27,8 @@ from harness.pipeline.source import WEIGHTS
 from harness.report.example_frames import seen_apart, wettest
 from harness.report.frames import ExampleFrames
 from harness.results.evaluate import Probe, Source, evaluate, export_record, only_output
-from harness.results.publish import (
-    Rows,
-    cell_seconds,
-    forecast_tables,
-    prediction_rows,
-    probe_rows,
-    publish,
-    surroundings,
-    timings_record,
-)
+from harness.results.publish import cell_seconds, publish, surroundings, timings_record
+from harness.results.tables import Rows, forecast_tables, prediction_rows, probe_rows
 from harness.runtimes.row import Availability
 from harness.scenario.sections import Scenario
 

@@ -16,11 +16,12 @@ from harness.pipeline.plan import make_plan
 from harness.pipeline.provenance import sources
 from harness.report.overview import SOURCES, MissingPart, build_overview, read_sources
 from harness.report.read import read_port_result
+from harness.results.overview import write_overview
 from harness.results.publish import finished_run
 from harness.results.scenario_results import Outcome, write_results
-from harness.results.several_sources import apart, write_overview
 from harness.runtimes.registry import framework_runtime, ready
 from harness.scenario.sections import Scenario
+from harness.scenario.several_sources import apart
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from harness.report.frames import ExampleFrames
 from harness.report.overview import build_overview
 from harness.report.read import SOURCE, cell_label, read_results
 from harness.report.tables import forecast as tables
-from harness.results.publish import as_csv, forecast_tables
+from harness.results.tables import as_csv, forecast_tables
 
 FORECAST = Forecast(
     history=2,

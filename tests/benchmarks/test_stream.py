@@ -16,7 +16,7 @@ from benchmarks.stream import StreamComparison, compare_files, open_float32
 from harness.compare.ulp import max_ulp
 from harness.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def compare(folder: Path, first: np.ndarray, second: np.ndarray, classes: int | None = None) -> StreamComparison:
@@ -185,8 +185,8 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_benchmark_agrees_with_plain_numpy_in_little_memory(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "benchmarks" / "compare_stream.py"), "--values", "2000000"]
-    done = subprocess.run([*command, "--folder", str(tmp_path)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "benchmarks.compare_stream", "--values", "2000000"]
+    done = subprocess.run([*command, "--folder", str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
     assert float(lines["stream"][3]) < 100

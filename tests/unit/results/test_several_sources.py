@@ -11,9 +11,9 @@ from harness.cli.progress import listener
 from harness.errors import ExitCode, ScenarioError
 from harness.pipeline.plan import make_plan
 from harness.results import scenario_run as run
-from harness.results.several_sources import apart
 from harness.runtimes.row import Availability
 from harness.scenario.read import read_scenario
+from harness.scenario.several_sources import apart
 
 TEXT = """
 scenario: several

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from harness.pipeline.context import Workers
+from harness.runtimes.pool import Workers
 from harness.runtimes.python import DISTRIBUTIONS
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.runtimes.tooling import julia_packages, packages, python_packages, r_packages

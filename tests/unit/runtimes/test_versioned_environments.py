@@ -20,7 +20,7 @@ from harness.runtimes.registry import RUNTIMES, availability, lacks_environment,
 from harness.runtimes.resolution import Pin, check_size, platform, reason
 from harness.runtimes.row import Pinned, Runtime
 from harness.runtimes.tooling import packages
-from tests.unit.wheels import only_from, write_wheel
+from tests.unit.runtimes.wheels import only_from, write_wheel
 
 ROW = Runtime(
     "python/tiny",

@@ -15,7 +15,7 @@ from harness.pipeline.plan import make_plan
 from harness.scenario.read import read_scenario
 from harness.scenario.sections import Scenario, json_schema
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 TEXT = (ROOT / "scenarios" / "tempcnn_py_to_r.yaml").read_text()
 

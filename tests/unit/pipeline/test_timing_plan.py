@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from harness.errors import ScenarioError
+from harness.pipeline.fingerprint import fingerprint
 from harness.pipeline.plan import Step, make_plan
-from harness.pipeline.steps import fingerprint
 from harness.runtimes.timing import machine_lock
 from harness.scenario.read import read_scenario
 from harness.scenario.sections import Scenario, json_schema
@@ -137,6 +137,6 @@ def test_an_export_is_another_one_with_another_version_of_its_tool(
     before = fingerprint(step)
     assert tool in before["tools"]
     monkeypatch.setattr(
-        "harness.pipeline.steps.distribution_version", lambda name: "0.1" if name == tool else before["tools"][name]
+        "harness.pipeline.fingerprint.distribution_version", lambda name: "0.1" if name == tool else before["tools"][name]
     )
     assert fingerprint(step) == before | {"tools": before["tools"] | {tool: "0.1"}}

@@ -60,7 +60,7 @@ def made_folders(cache: Path) -> list[str]:
 
 def test_the_lock_pins_everything_and_the_onnxruntime_of_the_harness() -> None:
     # Two onnxruntimes of one version differ by their host alone.
-    lines = (Path(__file__).parents[2] / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parents[3] / "requirements.lock").read_text(encoding="utf-8").splitlines()
     locked = dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
     for package in ("onnxruntime", "protobuf", "flatbuffers", "packaging"):
         assert OWN.packages[package] == locked[package]
