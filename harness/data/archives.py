@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from harness.data.transfer import Progress
 from harness.errors import DataError, StoreError
-from harness.files.store import explained
+from harness.files.disk_errors import explained
 
 #: Members of an archive, bytes of one header, and bytes that are copied at once.
 MOST_MEMBERS, _LARGEST_READ, _BLOCK = 1000, 1 << 22, 1 << 20

@@ -12,7 +12,7 @@ from harness.data.dataset import Wanted
 from harness.data.sources import source
 from harness.data.transfer import Progress, Silent
 from harness.errors import DataError, StoreError
-from harness.files.store import explained
+from harness.files.disk_errors import explained
 
 
 def get(

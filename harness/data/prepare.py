@@ -35,7 +35,8 @@ from harness.data.prepared import (
 from harness.data.prepared_frames import PreparedFrames, prepare_frames
 from harness.data.sources import source
 from harness.errors import DataError
-from harness.files.store import explained, to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
+from harness.files.disk_errors import explained
 
 __all__ = ["MINIMUM_PROBE", "DataConfig", "PreparedData", "fingerprint", "prepare", "read_prepared"]
 

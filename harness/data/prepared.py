@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.data.dataset import PARTS, Band, DatasetInfo, Part
 from harness.data.normalisation import Normalisation
 from harness.errors import DataError
-from harness.files.store import explained
+from harness.files.disk_errors import explained
 
 Sampling = Literal["frozen", "per-epoch"]
 

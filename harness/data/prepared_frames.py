@@ -36,7 +36,7 @@ from harness.data.prepared import (
 )
 from harness.data.sequences import inputs_of, targets_of
 from harness.errors import DataError
-from harness.files.store import to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
 
 #: The smallest probe of sequences. One holds thousands of values, so that fewer than of series are enough for an RMS.
 MINIMUM_PROBE = 8

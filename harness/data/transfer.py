@@ -26,7 +26,8 @@ from urllib.parse import urlsplit
 
 import harness
 from harness.errors import DataError, StoreError
-from harness.files.store import explained, write_atomically
+from harness.files.atomic import write_atomically
+from harness.files.disk_errors import explained
 
 #: Attempts that may fail one after the other without a single new byte, seconds before the second, which double.
 ATTEMPTS, PAUSE = 4, 1.0

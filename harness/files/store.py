@@ -1,87 +1,18 @@
-"""Artifacts by content hash, and files that are written whole or not at all."""
+"""Artifacts by content hash."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
-import hashlib
 import json
-import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError
-
-#: Errors of the file system that a user can mend, and how.
-_REMEDIES = {
-    errno.ENOSPC: ("the disk is full", "free some space, then run the same command again: it goes on from here"),
-    errno.EDQUOT: (
-        "the disk quota is used up",
-        "free some space, then run the same command again: it goes on from here",
-    ),
-    errno.EACCES: ("may not be written", "name a folder of your own with --output and --store"),
-    errno.EPERM: ("may not be written", "name a folder of your own with --output and --store"),
-    errno.EROFS: ("lies on a read-only file system", "name another folder with --output and --store"),
-    errno.ENOTDIR: ("cannot be made: part of its path is a file", "name another folder with --output and --store"),
-    errno.EEXIST: (
-        "cannot be made: a file of that name is in the way",
-        "name another folder with --output and --store",
-    ),
-    errno.EFBIG: ("a file grew past the limit of this file system or shell", "raise the limit (ulimit -f), run again"),
-}
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn the file-system errors that a user can mend into a StoreError that says how."""
-    try:
-        yield
-    except Exception as error:
-        number = _error_number(error)
-        if number not in _REMEDIES:
-            raise
-        what, hint = _REMEDIES[number]
-        raise StoreError(what, where=str(getattr(error, "filename", None) or path), hint=hint) from error
-
-
-def _error_number(error: Exception) -> int | None:
-    """The system's number of an error; libraries written in Rust give it in the text alone."""
-    if isinstance(error, OSError):
-        return error.errno
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found.group(1)) if found else None
-
-
-def content_hash(value: Any) -> str:
-    """SHA-256 of a JSON value in canonical form (sorted keys, no spaces)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file whole or not at all: beside it first, then renamed over it."""
-    data = content.encode() if isinstance(content, str) else content
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with scratch.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
-
-
-def to_json(value: Any) -> str:
-    """Readable JSON with sorted keys and a final newline: equal values give equal bytes."""
-    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+from harness.files.atomic import to_json, write_atomically
+from harness.files.disk_errors import explained
 
 
 class Store:
@@ -156,33 +87,3 @@ class Store:
                 except BlockingIOError:
                     time.sleep(0.2)
             yield
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a results folder for one run. Raises StoreError where another run holds it or it cannot be written."""
-    path = folder / ".lock"
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a+")
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            owner = handle.read().strip() or "unknown"
-            raise StoreError(
-                f"another run of this scenario is writing here (process {owner})",
-                where=str(folder),
-                hint="wait for it, or name another folder with --output",
-            ) from error
-        with explained(folder):
-            handle.seek(0)
-            handle.truncate()
-            handle.write(str(os.getpid()))
-            handle.flush()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink()

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from harness.compare.records import Verdict
 from harness.errors import BadInputError, HarnessError, ModelError, UnavailableError, UnsupportedError, WorkerError
-from harness.files.store import Store, content_hash
+from harness.files.digests import content_hash
+from harness.files.store import Store
 from harness.pipeline.context import Context
 from harness.pipeline.fingerprint import fingerprint
 from harness.pipeline.plan import Plan, Step

@@ -22,7 +22,7 @@ from harness.compare.port import (
 )
 from harness.errors import BadInputError, ModelError, UnsupportedError
 from harness.files.arrays import Array, load_arrays, save_arrays
-from harness.files.store import to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
 from harness.models import build_for
 from harness.models.hypotheses import Hypothesis, applied, combinations, hypotheses_of
 from harness.models.spec import ModelSpec

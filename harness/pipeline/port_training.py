@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.compare.port import Convention, taken_from_divisor, weight_of_new
 from harness.files.arrays import Array, load_arrays, save_arrays
-from harness.files.store import write_atomically
+from harness.files.atomic import write_atomically
 from harness.models.spec import ModelSpec
 
 Arrays = dict[str, Array]

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.data.locate import find
 from harness.errors import BadInputError, ModelError, UnsupportedError
-from harness.files.store import to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
 from harness.models.spec import ModelSpec
 from harness.pipeline.context import Context
 from harness.pipeline.provenance import file_hash

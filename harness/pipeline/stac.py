@@ -20,7 +20,7 @@ from typing import Any
 from harness.data.dataset import Band, DatasetInfo
 from harness.data.normalisation import Normalisation
 from harness.data.prepared import Prepared, PreparedData
-from harness.files.store import to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
 from harness.models import model
 from harness.models.spec import Decision, ModelSpec, TensorSpec
 from harness.pipeline.provenance import file_hash

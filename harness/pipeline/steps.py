@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ModelError
-from harness.files.store import to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
 from harness.pipeline.context import Context
 from harness.pipeline.fingerprint import data_config
 from harness.pipeline.plan import REFERENCE

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.files.store import write_atomically
+from harness.files.atomic import write_atomically
 from harness.report import compose, facts, latex, pages
 from harness.report.bibliography import bibliography
 from harness.report.document import FigureBlock, Table

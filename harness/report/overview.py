@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness.compare.records import CellResult
 from harness.errors import DataError
-from harness.files.store import write_atomically
+from harness.files.atomic import write_atomically
 from harness.report import facts, pages
 from harness.report.document import (
     Block,

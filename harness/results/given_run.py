@@ -11,7 +11,9 @@ from typing import Any
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.files.arrays import Array, load_arrays
-from harness.files.store import Store, content_hash, exclusive
+from harness.files.digests import content_hash
+from harness.files.locks import exclusive
+from harness.files.store import Store
 from harness.pipeline.execution import Execution, Finished, Listener, availabilities, phase, step_keys
 from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan

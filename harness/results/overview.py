@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.compare.records import CellResult
-from harness.files.store import explained, to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
+from harness.files.disk_errors import explained
 from harness.report.overview import SOURCES, MissingPart, SourcePart, Sources, build_overview
 from harness.scenario.sections import Scenario
 

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
 from harness.files.arrays import stored_arrays
-from harness.files.store import explained, to_json, write_atomically
+from harness.files.atomic import to_json, write_atomically
+from harness.files.disk_errors import explained
 from harness.pipeline.execution import Finished
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import hardware, harness_version, library_versions, lock_hash

@@ -10,7 +10,10 @@ from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
 from harness.compare.verdict import exit_code
 from harness.errors import ExitCode, WorkerError
-from harness.files.store import Store, content_hash, exclusive, explained
+from harness.files.digests import content_hash
+from harness.files.disk_errors import explained
+from harness.files.locks import exclusive
+from harness.files.store import Store
 from harness.pipeline.execution import Execution, Listener, availabilities, phase, step_keys
 from harness.pipeline.plan import make_plan
 from harness.pipeline.provenance import sources

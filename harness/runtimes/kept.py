@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ScenarioError
-from harness.files.store import explained
+from harness.files.disk_errors import explained
 from harness.runtimes.locked_environment import LOCK_NAME, environments_folder, read_pins
 from harness.runtimes.registry import runtime
 from harness.runtimes.row import Runtime

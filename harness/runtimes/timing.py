@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.files.store import explained
+from harness.files.disk_errors import explained
 from harness.runtimes.cache import cache_folder
 from harness.runtimes.process import Worker
 from harness.runtimes.row import Runtime

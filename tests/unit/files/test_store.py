@@ -15,7 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
-from harness.files.store import Store, content_hash, exclusive, explained, write_atomically
+from harness.files.atomic import write_atomically
+from harness.files.digests import content_hash
+from harness.files.disk_errors import explained
+from harness.files.locks import exclusive
+from harness.files.store import Store
 
 KEY = "0123456789abcdef" * 4
 
@@ -96,7 +100,7 @@ def test_an_atomic_write_that_hits_the_limit_leaves_the_old_file(tmp_path: Path)
     path.write_text("old")
     code = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from harness.files.store import write_atomically; from harness.errors import StoreError\n"
+        "from harness.files.atomic import write_atomically; from harness.errors import StoreError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try: write_atomically(Path(sys.argv[1]), b'x' * 5000)\n"

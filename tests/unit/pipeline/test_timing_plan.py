@@ -137,6 +137,7 @@ def test_an_export_is_another_one_with_another_version_of_its_tool(
     before = fingerprint(step)
     assert tool in before["tools"]
     monkeypatch.setattr(
-        "harness.pipeline.fingerprint.distribution_version", lambda name: "0.1" if name == tool else before["tools"][name]
+        "harness.pipeline.fingerprint.distribution_version",
+        lambda name: "0.1" if name == tool else before["tools"][name],
     )
     assert fingerprint(step) == before | {"tools": before["tools"] | {tool: "0.1"}}

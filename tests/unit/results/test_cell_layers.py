@@ -10,7 +10,7 @@ import pytest
 from harness.compare.layers import compare_layers, layer_row
 from harness.compare.outputs import compare_runtime, noise_floor
 from harness.compare.records import Finding, LayersComparison, Verdict
-from harness.files.store import to_json
+from harness.files.atomic import to_json
 from harness.pipeline.execution import Failure
 from harness.pipeline.plan import Cell
 from harness.results.evaluate import layers_of, with_explanation
