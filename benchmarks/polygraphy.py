@@ -81,9 +81,9 @@ with tempfile.TemporaryDirectory() as scratch:
             largest, tensors = max(largest, found.max_abs), tensors + 1
     held = ""
     if first != second:
-        from harness.compare.held import compare_held
+        from harness.compare.file_parameters import compare_file_parameters
         from safetensors.numpy import load_file
-        found = compare_held(load_file(scratch / "p0"), load_file(scratch / "p1"))
+        found = compare_file_parameters(load_file(scratch / "p0"), load_file(scratch / "p1"))
         held = f"{found.verdict.value}: {'; '.join(finding.message for finding in found.findings)}"
     worker.close()
 print(json.dumps({"tensors": tensors, "largest": float(largest), "held": held}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from harness.compare.records import (
     CellResult,
@@ -20,6 +21,9 @@ from harness.errors import ExitCode
 
 #: Comparisons that answer "is it the same model": of their findings the first makes the sentence.
 _CAUSES: tuple[Comparison, ...] = ("structure", "parameters", "route", "runtime", "end-to-end", "decisions")
+
+#: What a target was compared with: the model that a file was made from, or a file whose origin is not known.
+Origin = Literal["source", "file"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ def combine(
     end_to_end: RuntimeComparison | None = None,
     decisions: DecisionComparison | None = None,
     structure: Iterable[Finding] = (),
+    origin: Origin = "source",
 ) -> Judgement:
-    """The verdict of a cell: the worst of its comparisons, which stay apart.
+    """The verdict of a cell: the worst of its comparisons, which are never merged.
 
     - ``identical``: parameters bit-equal, outputs bit-equal to the source's own float32 outputs, and the route within
       its limit (its float64 outputs may still differ in the order of summation).
@@ -70,27 +75,28 @@ def combine(
             findings.append(_decision_finding(_changed(decisions)))
     if verdict.rank <= Verdict.EQUIVALENT.rank:
         verdict = Verdict.IDENTICAL if _bit_equal(parameters, runtime, end_to_end) else Verdict.EQUIVALENT
-    return Judgement(verdict, sentence(verdict, findings, parameters, runtime, end_to_end, decisions), findings)
+    return Judgement(verdict, _sentence(verdict, findings, parameters, runtime, decisions, origin), findings)
 
 
-def sentence(
+def _sentence(
     verdict: Verdict,
     findings: list[Finding],
-    parameters: ParameterComparison | None = None,
-    runtime: RuntimeComparison | None = None,
-    end_to_end: RuntimeComparison | None = None,
-    decisions: DecisionComparison | None = None,
+    parameters: ParameterComparison | None,
+    runtime: RuntimeComparison | None,
+    decisions: DecisionComparison | None,
+    origin: Origin,
 ) -> str:
     """One plain sentence for a verdict that was reached by comparing (`describe_failure` for the others)."""
     if verdict is Verdict.IDENTICAL:
+        if origin == "file":
+            return "Identical: parameters are equal to the file's and outputs to the reference's, bit for bit."
         return "Identical: parameters and outputs are equal to the source's bit for bit."
     if verdict is Verdict.EQUIVALENT:
-        how = "its parameters are the source's"
+        how = f"its parameters are the {origin}'s"
         if parameters is not None and parameters.folded:
             how += " with batch normalisation folded in"
-        ratio = end_to_end or runtime
-        if ratio is not None and ratio.rms_ratio is not None:
-            how += f" and its error is {ratio.rms_ratio:.2g} times the source's own float32 noise"
+        if runtime is not None and runtime.rms_ratio is not None:
+            how += f" and its runtime error is {error_in_floors(runtime)} times the noise floor"
         if decisions is not None:
             if decisions.flip_count:
                 how += f"; {_plural(decisions.flip_count, 'decision')} flipped within that noise"
@@ -109,6 +115,16 @@ def sentence(
         text = _changed(decisions)
         changed = "" if text == cause else f"; {text}"
     return f"Divergent: {cause}{changed}{more}."
+
+
+def error_in_floors(comparison: RuntimeComparison | None) -> str:
+    """The RMS error of a comparison as a multiple of the noise floor, as every sentence and column shows it.
+
+    Empty where there is no such number.
+    """
+    if comparison is None or comparison.rms_ratio is None:
+        return ""
+    return f"{comparison.rms_ratio:.2g}"
 
 
 def describe_failure(verdict: Verdict, error: str, hint: str | None = None) -> str:

@@ -1,243 +1,275 @@
-"""From the artifacts of one cell to its result: the three comparisons, kept apart, and what follows from them."""
+"""The judgement of one cell: what a target holds and answers, compared with a source and with what was exported of it.
+
+Everything here works on arrays; `harness.results.artifacts` reads them from the folders of a run's steps.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.decisions import compare_decisions
-from harness.compare.layers import compare_layers, explanation
+from harness.compare.file_parameters import compare_file_parameters
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
-from harness.compare.records import CellResult, Finding, Floor, LayersComparison, RuntimeComparison, Verdict
-from harness.compare.structure import compare_structure, summarise
-from harness.compare.verdict import combine, describe_failure
-from harness.data.prepared_frames import Forecast
-from harness.files.arrays import Array, load_arrays
-from harness.models.spec import ModelSpec
-from harness.pipeline.execution import Failure
-from harness.pipeline.layers import read_layers
-from harness.pipeline.plan import Cell
+from harness.compare.records import (
+    DecisionComparison,
+    Finding,
+    Floor,
+    ParameterComparison,
+    RouteComparison,
+    RuntimeComparison,
+)
+from harness.compare.structure import compare_structure
+from harness.compare.verdict import Judgement, Origin, combine
+from harness.files.arrays import Array
+from harness.models.spec import Decision, ModelSpec
+
+#: Outputs over the probe by name, each with the sample as axis 0.
+Outputs = Mapping[str, Array]
+Structure = Mapping[str, Any]
+_Compared = TypeVar("_Compared", RouteComparison, RuntimeComparison)
 
 
 @dataclass(frozen=True)
-class Probe:
-    """The fixed inputs on which a source and its targets are compared, as far as comparisons and tables name them."""
+class DecisionRule:
+    """What decisions are made of: the arguments of `harness.compare.decisions.compare_decisions` beside the outputs.
 
-    sha256: str
-    samples: int
+    ``ids`` (sample,); ``thresholds`` in the outputs' unit; ``mask`` of the shape of the outputs, True where one counts.
+    """
+
+    rule: Decision
+    names: Sequence[str]
     ids: NDArray[np.int64]
-    class_names: list[str]
-    #: What is forecast, where the data are frames, and which pixels of its targets count.
-    forecast: Forecast | None = None
-    mask: Array | None = None
-
-    @property
-    def decided(self) -> dict[str, Any]:
-        """What decisions are made of, by the names that `compare_decisions` takes: choices, thresholds, what counts."""
-        if self.forecast is None:
-            return {"names": self.class_names}
-        return {
-            "names": self.forecast.threshold_names,
-            "thresholds": self.forecast.scaled_thresholds,
-            "mask": self.mask,
-        }
+    thresholds: Sequence[float] | None = None
+    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
-class Source:
-    """A source as artifacts: the folder of its weights, that of its answers, and the probe they are answers to.
+class Exported:
+    """What was exported of a source.
 
-    ``arranged``: the specification with the axes of its inputs in the order of a given file, where that differs.
+    ``structure``: the graph (worker contract), or None for a plain table of weights. ``oracles``: its float64 outputs by
+    the runtime that computed them; the first is the route oracle, the others must agree with it. ``passed_over``:
+    runtimes that could not compute it, with the reason.
     """
 
-    weights: Path
-    predictions: Path
-    probe: Probe
-    arranged: ModelSpec | None = None
+    structure: Structure | None
+    oracles: Mapping[str, Outputs]
+    passed_over: Mapping[str, str] = field(default_factory=dict)
 
-    @cached_property
-    def spec(self) -> ModelSpec:
-        """The model specification."""
-        return ModelSpec.from_json((self.weights / "model.json").read_text())
 
-    @cached_property
-    def metadata(self) -> dict[str, str]:
-        """The metadata that every exported file must carry; none where nobody has said anything of the weights."""
-        path = self.weights / "metadata.json"
-        metadata: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-        return metadata
+@dataclass(frozen=True)
+class Target:
+    """What a runtime made of a file: the metadata it read, the tensors it holds by name, its float32 outputs by name."""
 
-    @cached_property
-    def parameters(self) -> dict[str, Array]:
-        """Canonical parameters by canonical name, canonical layout."""
-        return load_arrays(self.weights / "weights.safetensors")
+    metadata: Mapping[str, str]
+    parameters: Mapping[str, Array]
+    outputs: Outputs
+
+
+class Source(Protocol):
+    """What a target is compared with, and how: a model whose parameters are known, or a file alone."""
 
     @property
-    def imported(self) -> dict[str, Any] | None:
-        """``import.json`` where the weights were given as a file."""
-        path = self.weights / "import.json"
-        return json.loads(path.read_text()) if path.exists() else None
+    def origin(self) -> Origin:
+        """What sentences call the source."""
 
     @property
-    def output(self) -> str:
-        """Name of the model's first output, on which runtimes are compared."""
-        return self.spec.outputs[0].name
+    def float32(self) -> Outputs:
+        """The source's own float32 outputs, by the names of the outputs that are compared; the noise floor is theirs."""
 
-    @cached_property
-    def probe32(self) -> Array:
-        """The source's own float32 outputs on the probe, axis 0 the sample."""
-        return load_arrays(self.predictions / "probe.float32.safetensors")[self.output]
+    @property
+    def float64(self) -> Outputs:
+        """The source oracle: the same outputs in float64."""
 
-    @cached_property
-    def probe64(self) -> Array:
-        """The source oracle: the same model's float64 outputs on the probe, axis 0 the sample."""
-        return load_arrays(self.predictions / "probe.float64.safetensors")[self.output]
+    @property
+    def decision(self) -> DecisionRule | None:
+        """How decisions are made on the first output; None where it has none."""
 
-    @cached_property
-    def floor(self) -> Floor:
-        """The noise floor of the source."""
-        return noise_floor(self.probe32, self.probe64)
+    @property
+    def converted(self) -> bool:
+        """Whether the file was made from the source, so that a target has an error end to end, too."""
+
+    def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
+        """The output of that name among those that a reader of the file gives."""
+
+    def compare_parameters(self, structure: Structure | None, parameters: Mapping[str, Array]) -> ParameterComparison:
+        """What a target holds against what the source holds."""
+
+    def compare_structure(self, structure: Structure | None, target: Target) -> list[Finding]:
+        """What the file says of itself against what is known of the source."""
 
 
-def only_output(path: Path, name: str, first: str | None = None) -> Array:
-    """The output of that name; else the one called ``first``; else, where a file names its only output otherwise, that one.
+@dataclass(frozen=True)
+class SourceModel:
+    """A model with its canonical parameters: the file was exported from it, or its weights were handed over.
 
-    That it is called otherwise is a finding of its own.
+    ``metadata`` is what every exported file must carry; ``file_spec`` the specification with the axes of its inputs in
+    the order of the file, where that differs.
     """
-    arrays = load_arrays(path)
-    return arrays.get(name, arrays.get(first or "", next(iter(arrays.values()))))
+
+    spec: ModelSpec
+    parameters: Mapping[str, Array]
+    float32: Outputs
+    float64: Outputs
+    metadata: Mapping[str, str]
+    decision: DecisionRule | None
+    file_spec: ModelSpec | None = None
+    origin: Origin = "source"
+    converted: bool = True
+
+    def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
+        """The output of that name; else the graph's first; else the only one. That it has another name is a finding."""
+        first = "" if structure is None else str(structure["outputs"][0]["name"])
+        return outputs.get(name, outputs.get(first, next(iter(outputs.values()))))
+
+    def compare_parameters(self, structure: Structure | None, parameters: Mapping[str, Array]) -> ParameterComparison:
+        """Canonical parameters, paired with the target's by the part they play in the graph."""
+        return compare_parameters(self.spec, self.parameters, structure, parameters)
+
+    def compare_structure(self, structure: Structure | None, target: Target) -> list[Finding]:
+        """The file's metadata and graph against the specification."""
+        spec = self.file_spec or self.spec
+        return compare_structure(spec, target.metadata, self.metadata, structure, target.parameters)
 
 
-def evaluate(
-    cell: Cell, source: Source, folders: dict[str, Path], failures: dict[str, Failure], framework: str
-) -> CellResult:
-    """Compare one cell, or say why it could not be compared."""
-    named: dict[str, Any] = {
-        "cell": cell.id,
-        "model": source.spec.model,
-        "source": framework,
-        "route": cell.route,
-        "route_label": cell.route_label,
-        "target": cell.target,
-        "head": source.spec.head,
-        "probe_sha256": source.probe.sha256,
-        "probe_samples": source.probe.samples,
-    }
-    oracles = [name for name in cell.oracles if name in folders]
-    # The target's own failure says more of this cell than a missing oracle does.
-    broken = failures.get(cell.step) or (None if oracles else failures[cell.oracles[0]])
-    if broken is not None:
-        return CellResult(
-            **named,
-            verdict=broken.verdict,
-            sentence=describe_failure(broken.verdict, broken.error, broken.hint),
-            error=broken.error,
-            hint=broken.hint,
-            log_tail=[*broken.log_tail],
-        )
-    oracle, others = oracles[0], oracles[1:]
-    target = folders[cell.step]
-    record = json.loads((target / "target.json").read_text())
-    structure_file = folders[oracle] / "structure.json"
-    structure = json.loads(structure_file.read_text()) if structure_file.exists() else None
+@dataclass(frozen=True)
+class SourceFile:
+    """A model file alone: its tensors, and its graph by a reference implementation in float32 and in float64."""
 
-    first = None if structure is None else str(structure["outputs"][0]["name"])
-    route64 = only_output(folders[oracle] / "probe.float64.safetensors", source.output, first)
-    target32 = only_output(target / "probe.float32.safetensors", source.output, first)
-    held = load_arrays(target / "parameters.safetensors")
-    parameters = compare_parameters(source.spec, source.parameters, structure, held)
-    route = compare_route(
-        route64,
-        source.probe64,
-        parameters.folded,
-        {
-            name.rpartition(" ")[2]: only_output(folders[name] / "probe.float64.safetensors", source.output, first)
-            for name in others
-        },
-        oracle=oracle.rpartition(" ")[2],
-        passed_over={
-            name.rpartition(" ")[2]: failures[name].error
-            for name in cell.oracles
-            if name in failures and failures[name].verdict is not Verdict.UNAVAILABLE
-        },
+    parameters: Mapping[str, Array]
+    float32: Outputs
+    float64: Outputs
+    decision: DecisionRule | None
+    origin: Origin = "file"
+    converted: bool = False
+
+    def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
+        """The output of that name; empty where there is none: all readers have the names from the same file."""
+        return outputs.get(name, np.empty((0,), np.float32))
+
+    def compare_parameters(self, structure: Structure | None, parameters: Mapping[str, Array]) -> ParameterComparison:
+        """The file's tensors, paired by name."""
+        return compare_file_parameters(self.parameters, parameters)
+
+    def compare_structure(self, structure: Structure | None, target: Target) -> list[Finding]:
+        """Nothing: a file does not contradict itself."""
+        return []
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The comparisons of one cell and what follows from them. ``floor``: of the output that ``runtime`` is of."""
+
+    parameters: ParameterComparison
+    floor: Floor
+    route: RouteComparison
+    runtime: RuntimeComparison
+    end_to_end: RuntimeComparison | None
+    decisions: DecisionComparison | None
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
+class _Output:
+    """One output of a target, compared."""
+
+    floor: Floor
+    route: RouteComparison
+    runtime: RuntimeComparison
+    end_to_end: RuntimeComparison | None
+    decisions: DecisionComparison | None
+
+
+def judge(source: Source, exported: Exported, target: Target) -> Judged:
+    """Make all comparisons of a cell and their judgement: the only place where they are put together.
+
+    Of several outputs the worst stands for the target in each comparison; decisions are made on the first.
+    """
+    parameters = source.compare_parameters(exported.structure, target.parameters)
+    names = [*source.float64]
+    outputs = [
+        _compare_output(source, exported, target, name, folded=parameters.folded, decided=name == names[0])
+        for name in names
+    ]
+    if len(names) > 1:
+        outputs = [_with_name(name, output) for name, output in zip(names, outputs, strict=True)]
+    worst = max(outputs, key=lambda output: _badness(output.runtime))
+    route = max((output.route for output in outputs), key=lambda found: found.verdict.rank)
+    end_to_end = max((output.end_to_end for output in outputs if output.end_to_end), key=_badness, default=None)
+    decisions = outputs[0].decisions
+    return Judged(
+        parameters=parameters,
+        floor=worst.floor,
+        route=route,
+        runtime=worst.runtime,
+        end_to_end=end_to_end,
+        decisions=decisions,
+        judgement=combine(
+            parameters=parameters,
+            route=route,
+            runtime=worst.runtime,
+            end_to_end=end_to_end,
+            decisions=decisions,
+            structure=source.compare_structure(exported.structure, target),
+            origin=source.origin,
+        ),
     )
-    runtime = compare_runtime(target32, route64, source.floor, source32=source.probe32)
-    end_to_end = compare_runtime(
-        target32, source.probe64, source.floor, source32=source.probe32, comparison="end-to-end"
+
+
+def _compare_output(
+    source: Source, exported: Exported, target: Target, name: str, *, folded: bool, decided: bool
+) -> _Output:
+    source32, source64 = source.float32[name], source.float64[name]
+    target32 = source.output(name, target.outputs, exported.structure)
+    (oracle, route64), *others = (
+        (runtime, source.output(name, outputs, exported.structure)) for runtime, outputs in exported.oracles.items()
     )
-    decisions = (
-        compare_decisions(
-            source.spec.decision,
-            target32,
-            source.probe64,
-            source.floor,
-            ids=source.probe.ids,
-            **source.probe.decided,
-        )
-        if target32.shape == source.probe64.shape
+    floor = noise_floor(source32, source64)
+    route = compare_route(route64, source64, folded, dict(others), oracle=oracle, passed_over=exported.passed_over)
+    runtime = compare_runtime(target32, route64, floor, source32=source32)
+    end_to_end = (
+        compare_runtime(target32, source64, floor, source32=source32, comparison="end-to-end")
+        if source.converted
         else None
     )
-    found: list[Finding] = compare_structure(
-        source.arranged or source.spec, record["load"].get("metadata", {}), source.metadata, structure, held
+    rule = source.decision if decided and target32.shape == source64.shape else None
+    decisions = (
+        compare_decisions(
+            rule.rule,
+            target32,
+            source64,
+            floor,
+            names=rule.names,
+            ids=rule.ids,
+            thresholds=rule.thresholds,
+            mask=rule.mask,
+        )
+        if rule is not None
+        else None
     )
-    judgement = combine(
-        parameters=parameters,
-        route=route,
-        runtime=runtime,
-        end_to_end=end_to_end,
-        decisions=decisions,
-        structure=found,
-    )
-    layers = layers_of(cell, folders, failures)
-    return CellResult(
-        **named,
-        verdict=judgement.verdict,
-        sentence=judgement.sentence,
-        findings=with_explanation(judgement.findings, layers, runtime),
-        structure=None if structure is None else summarise(structure),
-        parameters=parameters,
-        floor=source.floor,
-        route_comparison=route,
-        runtime_comparison=runtime,
-        end_to_end=end_to_end,
-        decisions=decisions,
-        layers=layers,
-        versions=record["describe"].get("versions", {}),
-    )
+    return _Output(floor, route, runtime, end_to_end, decisions)
 
 
-def layers_of(cell: Cell, folders: dict[str, Path], failures: dict[str, Failure]) -> LayersComparison | None:
-    """What was found node by node; without rows, and with the reason, where it could not be done. None: not asked for."""
-    if cell.layers is None:
-        return None
-    if cell.layers in folders:
-        return read_layers(folders[cell.layers])
-    return compare_layers([], None, samples=0, notes=[f"Not examined: {failures[cell.layers].error}"])
+def _badness(comparison: RuntimeComparison) -> tuple[int, float]:
+    """What makes one output's comparison worse than another's."""
+    return comparison.verdict.rank, comparison.rms_ratio or 0.0
 
 
-def with_explanation(
-    findings: list[Finding], layers: LayersComparison | None, runtime: RuntimeComparison
-) -> list[Finding]:
-    """Findings with the culprit among the nodes, right after those of the runtime comparison that it explains."""
-    found = None if layers is None else explanation(layers, runtime.verdict)
-    if found is None:
-        return findings
-    place = max((index + 1 for index, old in enumerate(findings) if old.comparison == "runtime"), default=len(findings))
-    return [*findings[:place], found, *findings[place:]]
+def _with_name(name: str, output: _Output) -> _Output:
+    """The same with the name of the output in every finding."""
 
+    def named(comparison: _Compared) -> _Compared:
+        findings = [
+            finding.model_copy(update={"message": f"output {name}: {finding.message}"})
+            for finding in comparison.findings
+        ]
+        return comparison.model_copy(update={"findings": findings})
 
-def export_record(folder: Path) -> dict[str, Any] | None:
-    """``export.json`` of an export, without what differs from run to run; None for a route that exports nothing."""
-    path = folder / "export.json"
-    if not path.exists():
-        return None
-    record: dict[str, Any] = json.loads(path.read_text())
-    record.pop("seconds", None)
-    return record
+    end_to_end = None if output.end_to_end is None else named(output.end_to_end)
+    return _Output(output.floor, named(output.route), named(output.runtime), end_to_end, output.decisions)

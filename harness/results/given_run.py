@@ -18,7 +18,7 @@ from harness.pipeline.execution import Execution, Finished, Listener, availabili
 from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import file_hash, sources
-from harness.results.given import Yardstick, evaluate_given, read_column, read_yardstick
+from harness.results.given import Reference, evaluate_given, read_column, read_reference
 from harness.results.publish import cell_seconds, finished_run, publish, surroundings, timings_record
 from harness.results.tables import Rows, prediction_rows, probe_rows
 
@@ -42,85 +42,85 @@ def compare_given(
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
         finished = execution.all_steps()
-        yardstick = read_yardstick(given, finished)
-        cells = [evaluate_given(given, cell, yardstick, finished) for cell in plan.cells]
+        reference = read_reference(given, finished)
+        cells = [evaluate_given(given, cell, reference, finished) for cell in plan.cells]
         tables: dict[str, Rows] = {
             "outputs_probe.csv.gz": probe_rows(
-                _probe_outputs(plan, yardstick, finished), yardstick.ids.tolist(), yardstick.class_names
+                _probe_outputs(plan, reference, finished), reference.ids.tolist(), reference.class_names
             )
         }
         if given.labels is not None:
-            tables["predictions.csv.gz"] = _predictions(given, plan, yardstick, finished)
+            tables["predictions.csv.gz"] = _predictions(given, plan, reference, finished)
         manifest = {
             **surroundings(states, keys, given.threads),
-            **_about(given, yardstick),
+            **_about(given, reference),
             "identity": identity,
         }
         with phase(listener, "comparisons and report"):
-            reference = "the first of the runtimes named"
+            baseline = "the first of the runtimes named"
             if given.weights is not None:
-                reference = f"the source in its own framework, {given.framework}"
+                baseline = f"the source in its own framework, {given.framework}"
             publish(
                 folder,
                 cells,
                 manifest,
                 cell_seconds(plan, finished),
                 tables,
-                structures={ROUTE: yardstick.structure},
+                structures={ROUTE: reference.structure},
                 workers=finished.workers,
-                timings=timings_record(plan, finished, reference),
+                timings=timings_record(plan, finished, baseline),
                 pdf=pdf,
             )
     return folder, cells, True
 
 
-def _probe_outputs(plan: Plan, yardstick: Yardstick, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:
-    reference = yardstick.float64[yardstick.output]
+def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:
+    exact = reference.float64[reference.output]
     for cell in plan.cells:
-        if cell.step in finished.folders and yardstick.class_names:
+        if cell.step in finished.folders and reference.class_names:
             outputs = load_arrays(finished.folders[cell.step] / "probe.float32.safetensors")
             oracle = next(name for name in cell.oracles if name in finished.folders)
             route = load_arrays(finished.folders[oracle] / "probe.float64.safetensors")
-            if yardstick.output in outputs:
-                yield cell.id, outputs[yardstick.output], route[yardstick.output], reference
+            if reference.output in outputs:
+                yield cell.id, outputs[reference.output], route[reference.output], exact
 
 
-def _predictions(given: Given, plan: Plan, yardstick: Yardstick, finished: Finished) -> Iterator[list[str]]:
-    names = yardstick.class_names
+def _predictions(given: Given, plan: Plan, reference: Reference, finished: Finished) -> Iterator[list[str]]:
+    names = reference.class_names
     if not names or given.labels is None:
         raise DataError("the model's first output has no classes", where="--labels", hint="leave the labels out")
-    labels = read_column(given.labels, yardstick.samples)
+    labels = read_column(given.labels, reference.samples)
     if labels.min() < 0 or labels.max() >= len(names):
         raise DataError(
             f"holds the class {labels.max() if labels.min() >= 0 else labels.min()}, the model has {len(names)}",
             where=str(given.labels),
             hint="count classes from 0, in the order of the model's output",
         )
-    outputs = [("source", yardstick.float32[yardstick.output])]
+    outputs = [("source", reference.float32[reference.output])]
     for cell in plan.cells:
         if cell.step in finished.folders:
             found = load_arrays(finished.folders[cell.step] / "probe.float32.safetensors")
-            outputs += [(cell.label, found[yardstick.output])] if yardstick.output in found else []
+            outputs += [(cell.label, found[reference.output])] if reference.output in found else []
     return prediction_rows(
-        ["probe"] * yardstick.samples,
-        yardstick.ids.tolist(),
+        ["probe"] * reference.samples,
+        reference.ids.tolist(),
         [names[label] for label in labels],
         names,
-        yardstick.head,
+        reference.head,
         outputs,
     )
 
 
-def _about(given: Given, yardstick: Yardstick) -> dict[str, Any]:
+def _about(given: Given, reference: Reference) -> dict[str, Any]:
     """What a scenario's manifest says of scenario, data and probe, as far as a file and arrays tell it."""
-    described = yardstick.metadata.get("harness.data", "{}")
+    described = reference.metadata.get("harness.data", "{}")
     try:
         trained_on = json.loads(described)
     except ValueError:
         trained_on = {}
     source = "" if given.weights is None else f" --from {given.weights.name}"
     text = f"harness compare {given.model.name}{source} --to {','.join(given.targets)}\n"
-    few = ["The probe is small: gates are made for 64 samples and more."] if yardstick.samples < 64 else []
+    few = ["The probe is small: gates are made for 64 samples and more."] if reference.samples < 64 else []
     return {
         "scenario": {
             "name": given.name,
@@ -135,41 +135,41 @@ def _about(given: Given, yardstick: Yardstick) -> dict[str, Any]:
             "name": "given probe",
             "title": "the user's own probe",
             "synthetic": isinstance(trained_on, dict) and bool(trained_on.get("synthetic", False)),
-            "class_names": yardstick.class_names,
+            "class_names": reference.class_names,
             "licence": "the user's own",
             "citation": "",
             "notes": [
                 f"The probe was given as NumPy files: {', '.join(path.name for path in given.probe.values())}.",
                 *few,
-                *_source_notes(yardstick),
+                *_source_notes(reference),
             ],
         },
-        "probe": {"samples": yardstick.samples, "sha256": yardstick.probe_sha256},
+        "probe": {"samples": reference.samples, "sha256": reference.probe_sha256},
         "labelled": given.labels is not None,
         "probe_given": True,
-        **_origin(yardstick),
+        **_origin(reference),
     }
 
 
-def _origin(yardstick: Yardstick) -> dict[str, Any]:
+def _origin(reference: Reference) -> dict[str, Any]:
     """What is known of the file's source."""
-    if yardstick.source is None:
+    if reference.source is None:
         return {"source": "file"}
-    spec = yardstick.source.spec.model_dump(mode="json")
-    return {"source": "weights", "model": spec, "imported": yardstick.source.imported or {}}
+    spec = reference.source.spec.model_dump(mode="json")
+    return {"source": "weights", "model": spec, "imported": reference.source.imported or {}}
 
 
-def _source_notes(yardstick: Yardstick) -> list[str]:
+def _source_notes(reference: Reference) -> list[str]:
     """What was assumed of the weights, and what was done to the probe for them."""
-    if yardstick.source is None:
+    if reference.source is None:
         return []
     notes = []
-    if yardstick.source.arranged is not None:
+    if reference.source.file_spec is not None:
         orders = [
             f"{tensor.name} ({', '.join(axis.name for axis in tensor.axes)})"
-            for tensor in yardstick.source.arranged.inputs
+            for tensor in reference.source.file_spec.inputs
         ]
         notes.append(f"The file takes its axes in another order than the source: {'; '.join(orders)}.")
-    if (yardstick.source.imported or {}).get("head_from") == "otherwise":
+    if (reference.source.imported or {}).get("head_from") == "otherwise":
         notes.append("The head of the model was not stated: it was taken from the end of the file's graph.")
     return notes

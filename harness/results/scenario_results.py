@@ -26,7 +26,8 @@ from harness.pipeline.port import read_port
 from harness.pipeline.source import WEIGHTS
 from harness.report.example_frames import seen_apart, wettest
 from harness.report.frames import ExampleFrames
-from harness.results.evaluate import Probe, Source, evaluate, export_record, only_output
+from harness.results.artifacts import Probe, SourceArtifacts, export_record, only_output
+from harness.results.cell import Labels, evaluate
 from harness.results.publish import cell_seconds, publish, surroundings, timings_record
 from harness.results.tables import Rows, forecast_tables, prediction_rows, probe_rows
 from harness.runtimes.row import Availability
@@ -75,10 +76,11 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
         forecast=None if forecast is None else Forecast(**forecast),
         mask=None if forecast is None else labels["mask"],
     )
-    source = Source(outcome.folders[weights], outcome.folders["source"], probe)
+    source = SourceArtifacts(outcome.folders[weights], outcome.folders["source"], probe)
     framework = outcome.scenario.source.framework
+    named = Labels.of(source, framework)
     cells = [
-        evaluate(cell, source, outcome.folders, outcome.finished.failures, framework) for cell in outcome.plan.cells
+        evaluate(cell, source.model, named, outcome.folders, outcome.finished.failures) for cell in outcome.plan.cells
     ]
     compared = [cell for cell in outcome.plan.cells if cell.step in outcome.folders]
     tables = _training(source.weights / "training.csv")
@@ -155,7 +157,7 @@ def _training(log: Path) -> dict[str, Rows]:
     return {name: [some, *([row[column] for column in some] for row in rows)] for name, some in columns.items()}
 
 
-def _predictions(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterator[list[str]]:
+def _predictions(outcome: Outcome, source: SourceArtifacts, cells: list[Cell]) -> Iterator[list[str]]:
     names, data = source.probe.class_names, outcome.folders["data"]
     evaluation = json.loads((outcome.folders["inputs"] / "evaluation.json").read_text())
     indices = np.asarray(evaluation["indices"])
@@ -235,7 +237,7 @@ class _Forecasts:
         )
 
 
-def _forecasts(outcome: Outcome, source: Source, forecast: Forecast, cells: list[Cell]) -> _Forecasts:
+def _forecasts(outcome: Outcome, source: SourceArtifacts, forecast: Forecast, cells: list[Cell]) -> _Forecasts:
     evaluation = json.loads((outcome.folders["inputs"] / "evaluation.json").read_text())
     indices = np.asarray(evaluation["indices"])
     test = load_arrays(outcome.folders["data"] / "test.safetensors")
@@ -260,7 +262,9 @@ def _one_step(array: Array) -> Array:
     return array.reshape(samples, bands, 1, -1, columns)
 
 
-def _probe_outputs(outcome: Outcome, source: Source, cells: list[Cell]) -> Iterator[tuple[str, Array, Array, Array]]:
+def _probe_outputs(
+    outcome: Outcome, source: SourceArtifacts, cells: list[Cell]
+) -> Iterator[tuple[str, Array, Array, Array]]:
     for cell in cells:
         oracle = next((name for name in cell.oracles if name in outcome.folders), None)
         if oracle is not None:
@@ -269,7 +273,7 @@ def _probe_outputs(outcome: Outcome, source: Source, cells: list[Cell]) -> Itera
             yield cell.id, target, route, source.probe64
 
 
-def _manifest(outcome: Outcome, source: Source, dataset: dict[str, Any]) -> dict[str, Any]:
+def _manifest(outcome: Outcome, source: SourceArtifacts, dataset: dict[str, Any]) -> dict[str, Any]:
     scenario = outcome.scenario
     exports = {}
     for cell in outcome.plan.cells:
@@ -294,7 +298,7 @@ def _manifest(outcome: Outcome, source: Source, dataset: dict[str, Any]) -> dict
     }
 
 
-def _origin(source: Source) -> dict[str, Any]:
+def _origin(source: SourceArtifacts) -> dict[str, Any]:
     """Where the weights come from: the record of their training, or of their import."""
     if (imported := source.imported) is not None:
         return {"source": "weights", "imported": imported}

@@ -22,20 +22,10 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from harness.compare.decisions import compare_decisions  # noqa: E402
-from harness.compare.outputs import compare_route, compare_runtime, noise_floor  # noqa: E402
-from harness.compare.parameters import compare_parameters  # noqa: E402
-from harness.compare.records import (  # noqa: E402
-    DecisionComparison,
-    Floor,
-    ParameterComparison,
-    RouteComparison,
-    RuntimeComparison,
-    Verdict,
-)
-from harness.compare.structure import compare_structure  # noqa: E402
-from harness.compare.verdict import Judgement, combine  # noqa: E402
+from harness.compare.records import DecisionComparison, ParameterComparison, Verdict  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
+from harness.results import evaluate  # noqa: E402
+from harness.results.artifacts import Probe  # noqa: E402
 from harness.workers.engine import predict  # noqa: E402
 from harness.workers.onnx.onnxruntime_engine import OnnxRuntime  # noqa: E402
 from harness.workers.onnx.reference import OnnxReference  # noqa: E402
@@ -73,14 +63,27 @@ class Source:
     parameters: dict[str, Array] = field(init=False)
     outputs32: Array = field(init=False)
     outputs64: Array = field(init=False)
-    floor: Floor = field(init=False)
 
     def __post_init__(self) -> None:
         self.module.eval()
         self.parameters = state_arrays(self.module)
         self.outputs32 = outputs_of(self.module, self.probe)
         self.outputs64 = outputs_of(widened(self.module), self.probe.astype(np.float64))
-        self.floor = noise_floor(self.outputs32, self.outputs64)
+
+    @property
+    def model(self) -> evaluate.SourceModel:
+        """The same as the harness takes it."""
+        metadata = metadata_of(self.spec)
+        (output,) = self.spec.outputs
+        probe = Probe("", len(self.probe), np.arange(len(self.probe)), json.loads(metadata["harness.classes"]))
+        return evaluate.SourceModel(
+            spec=self.spec,
+            parameters=self.parameters,
+            float32={output.name: self.outputs32},
+            float64={output.name: self.outputs64},
+            metadata=metadata,
+            decision=probe.decision(self.spec.decision),
+        )
 
     def changed(self, change: Callable[[torch.nn.Module], object]) -> torch.nn.Module:
         """A copy of the model with a fault in it."""
@@ -167,53 +170,45 @@ def read(path: Path, probe: Array) -> Exported:
 
 @dataclass(frozen=True)
 class Judged:
-    """The comparisons of one cell and what follows from them."""
+    """What the harness judges of a cell, and what is asked of it here."""
 
-    parameters: ParameterComparison
-    route: RouteComparison
-    runtime: RuntimeComparison
-    end_to_end: RuntimeComparison
-    decisions: DecisionComparison
-    judgement: Judgement
+    found: evaluate.Judged
+
+    @property
+    def parameters(self) -> ParameterComparison:
+        return self.found.parameters
+
+    @property
+    def decisions(self) -> DecisionComparison:
+        assert self.found.decisions is not None
+        return self.found.decisions
 
     @property
     def verdict(self) -> Verdict:
-        return self.judgement.verdict
+        return self.found.judgement.verdict
 
     @property
     def found_by(self) -> set[str]:
         """The comparisons that object: those with a finding worse than ``equivalent``."""
-        return {
-            finding.comparison for finding in self.judgement.findings if finding.verdict.rank > Verdict.EQUIVALENT.rank
-        }
+        findings = self.found.judgement.findings
+        return {finding.comparison for finding in findings if finding.verdict.rank > Verdict.EQUIVALENT.rank}
 
     @property
     def words(self) -> str:
         """Everything that is said, for assertions about it."""
         rows = [f"{row.name} {row.relation}: {row.note}" for row in self.parameters.rows]
-        return "\n".join([self.judgement.sentence, *(finding.message for finding in self.judgement.findings), *rows])
+        judgement = self.found.judgement
+        return "\n".join([judgement.sentence, *(finding.message for finding in judgement.findings), *rows])
 
 
 def judge(source: Source, exported: Exported, *, target32: Array | None = None) -> Judged:
-    """Compare a cell: the source, the exported file, and a target that answers ``target32`` (onnxruntime by default)."""
+    """Judge a cell: the source, the exported file, and a target that answers ``target32`` (onnxruntime by default)."""
     answers = exported.target32 if target32 is None else target32
-    parameters = compare_parameters(source.spec, source.parameters, exported.structure, exported.parameters)
-    route = compare_route(exported.route64, source.outputs64, parameters.folded)
-    runtime = compare_runtime(answers, exported.route64, source.floor, source32=source.outputs32)
-    end_to_end = compare_runtime(
-        answers, source.outputs64, source.floor, source32=source.outputs32, comparison="end-to-end"
+    (output,) = source.spec.outputs
+    return Judged(
+        evaluate.judge(
+            source.model,
+            evaluate.Exported(exported.structure, {"python/onnx-reference": {output.name: exported.route64}}),
+            evaluate.Target(exported.metadata, exported.parameters, {output.name: answers}),
+        )
     )
-    classes = json.loads(metadata_of(source.spec)["harness.classes"])
-    decisions = compare_decisions(source.spec.decision, answers, source.outputs64, source.floor, names=classes)
-    structure = compare_structure(
-        source.spec, exported.metadata, metadata_of(source.spec), exported.structure, exported.parameters
-    )
-    judgement = combine(
-        parameters=parameters,
-        route=route,
-        runtime=runtime,
-        end_to_end=end_to_end,
-        decisions=decisions,
-        structure=structure,
-    )
-    return Judged(parameters, route, runtime, end_to_end, decisions, judgement)

@@ -60,11 +60,11 @@ def test_a_clean_network_raises_no_alarm(
     source, graph, fold = nets.made(seed)
     judged = judge(source, read_in(target, graph, source.probe))
     for name, value in (
-        ("rms ratio", judged.runtime.rms_ratio),
-        ("max ratio", judged.runtime.max_ratio),
-        ("route", judged.route.errors.relative_rms),
+        ("rms ratio", judged.found.runtime.rms_ratio),
+        ("max ratio", judged.found.runtime.max_ratio),
+        ("route", judged.found.route.errors.relative_rms),
     ):
         record_property(name, value)
     assert judged.verdict in (Verdict.IDENTICAL, Verdict.EQUIVALENT), judged.words
-    assert not judged.judgement.findings, judged.words
+    assert not judged.found.judgement.findings, judged.words
     assert judged.parameters.folded == fold

@@ -51,7 +51,7 @@ def test_equivalent_says_why() -> None:
     judgement = judge()
     assert judgement.verdict is Verdict.EQUIVALENT
     assert judgement.findings == []
-    assert judgement.sentence.startswith("Equivalent: its parameters are the source's and its error is 1")
+    assert judgement.sentence.startswith("Equivalent: its parameters are the source's and its runtime error is 1 times")
     assert "none of 64 decisions changed" in judgement.sentence
     assert "folded in" in judge(style="folded").sentence
 

@@ -13,7 +13,7 @@ from harness.compare.records import Finding, LayersComparison, Verdict
 from harness.files.atomic import to_json
 from harness.pipeline.execution import Failure
 from harness.pipeline.plan import Cell
-from harness.results.evaluate import layers_of, with_explanation
+from harness.results.cell import layers_of, with_explanation
 
 RANDOM = np.random.default_rng(0)
 ORACLE = RANDOM.normal(size=(64, 5))

@@ -11,7 +11,8 @@ import pytest
 from harness.compare.records import Verdict
 from harness.pipeline.execution import Failure
 from harness.pipeline.plan import Cell
-from harness.results.evaluate import Probe, Source, evaluate
+from harness.results.artifacts import Probe, SourceArtifacts
+from harness.results.cell import Labels, evaluate
 from harness.workers.tensors import write_tensors
 from tests.unit.compare.tempcnn_graphs import draw_parameters, export, specification
 
@@ -51,9 +52,9 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 def judged(folders: dict[str, Path], failures: dict[str, Failure]):
     probe = Probe("hash", 64, np.arange(64), ["a", "b", "c", "d", "e"])
-    source = Source(folders["weights"], folders["source"], probe)
+    source = SourceArtifacts(folders["weights"], folders["source"], probe)
     here = {name: folder for name, folder in folders.items() if name not in failures}
-    return evaluate(CELL, source, here, failures, "pytorch")
+    return evaluate(CELL, source.model, Labels.of(source, "pytorch"), here, failures)
 
 
 def test_the_next_oracle_serves_and_the_first_is_named_with_its_reason(folders: dict[str, Path]) -> None:
@@ -77,7 +78,7 @@ def test_where_none_can_the_cell_says_why(folders: dict[str, Path]) -> None:
     assert (found.verdict, found.error) == (Verdict.UNSUPPORTED, REFUSED.error)
 
 
-def test_two_that_do_not_agree_put_the_yardstick_in_doubt(folders: dict[str, Path]) -> None:
+def test_two_that_do_not_agree_put_the_reference_in_doubt(folders: dict[str, Path]) -> None:
     other = {"logits": SINGLE.astype(np.float64) + 1e-8}
     write_tensors(folders[ORACLES[2]] / "probe.float64.safetensors", other)
     found = judged(folders, {ORACLES[0]: REFUSED})

@@ -19,7 +19,7 @@ from conftest import Asked, random_parameters  # noqa: E402
 from onnx import helper  # noqa: E402
 from onnx_models import FLOAT, model, saved  # noqa: E402
 
-from harness.compare.held import compare_held  # noqa: E402
+from harness.compare.file_parameters import compare_file_parameters  # noqa: E402
 from harness.compare.parameters import compare_parameters  # noqa: E402
 from harness.compare.records import Verdict  # noqa: E402
 from harness.models import convlstm  # noqa: E402
@@ -91,7 +91,7 @@ def test_a_copy_that_is_none_any_more_is_found(back: tuple[Path, Asked], tmp_pat
     assert found.verdict is Verdict.DIVERGENT
     assert [row.name for row in found.rows if row.relation == "extra"] == [name]
     reference = {key: value for key, value in values.items() if "#" not in key}
-    given = compare_held(reference, values)
+    given = compare_file_parameters(reference, values)
     assert [row.name for row in given.rows if row.relation != "equal"] == [name]
     assert given.copies == STEPS
 

@@ -16,7 +16,7 @@ from harness.compare.ulp import bits
 Array = NDArray[Any]
 
 
-def compare_held(reference: Mapping[str, Array], target: Mapping[str, Array]) -> ParameterComparison:
+def compare_file_parameters(reference: Mapping[str, Array], target: Mapping[str, Array]) -> ParameterComparison:
     """Tensors of one file as the reference and a target hold them, bit for bit.
 
     Here equal names do prove something: both loaded the same bytes, and nobody exported in between. Copies that the target

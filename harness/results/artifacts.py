@@ -1,0 +1,147 @@
+"""The artifacts of a run's steps, read for comparison: of a source, of an export, and of a target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare.records import Verdict
+from harness.data.prepared_frames import Forecast
+from harness.files.arrays import Array, load_arrays
+from harness.models.spec import Decision, ModelSpec
+from harness.pipeline.execution import Failure
+from harness.pipeline.plan import Cell
+from harness.results.evaluate import DecisionRule, Exported, SourceModel, Target
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The fixed inputs on which a source and its targets are compared, as far as comparisons and tables name them."""
+
+    sha256: str
+    samples: int
+    ids: NDArray[np.int64]
+    class_names: list[str]
+    #: What is forecast, where the data are frames, and which pixels of its targets count.
+    forecast: Forecast | None = None
+    mask: Array | None = None
+
+    def decision(self, rule: Decision) -> DecisionRule:
+        """How decisions are made on answers to this probe."""
+        if self.forecast is None:
+            return DecisionRule(rule, self.class_names, self.ids)
+        return DecisionRule(rule, self.forecast.threshold_names, self.ids, self.forecast.scaled_thresholds, self.mask)
+
+
+@dataclass(frozen=True)
+class SourceArtifacts:
+    """A source as artifacts: the folder of its weights, that of its answers, and the probe they are answers to.
+
+    ``file_spec``: the specification with the axes of its inputs in the order of a given file, where that differs.
+    """
+
+    weights: Path
+    predictions: Path
+    probe: Probe
+    file_spec: ModelSpec | None = None
+
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The model specification."""
+        return ModelSpec.from_json((self.weights / "model.json").read_text())
+
+    @cached_property
+    def metadata(self) -> dict[str, str]:
+        """The metadata that every exported file must carry; none where nobody has said anything of the weights."""
+        path = self.weights / "metadata.json"
+        metadata: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        return metadata
+
+    @property
+    def imported(self) -> dict[str, Any] | None:
+        """``import.json`` where the weights were given as a file."""
+        path = self.weights / "import.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    @property
+    def output(self) -> str:
+        """Name of the model's first output, on which runtimes are compared."""
+        return self.spec.outputs[0].name
+
+    @cached_property
+    def probe32(self) -> Array:
+        """The source's own float32 outputs on the probe, axis 0 the sample."""
+        return load_arrays(self.predictions / "probe.float32.safetensors")[self.output]
+
+    @cached_property
+    def probe64(self) -> Array:
+        """The source oracle: the same model's float64 outputs on the probe, axis 0 the sample."""
+        return load_arrays(self.predictions / "probe.float64.safetensors")[self.output]
+
+    @cached_property
+    def model(self) -> SourceModel:
+        """What targets are compared with."""
+        return SourceModel(
+            spec=self.spec,
+            parameters=load_arrays(self.weights / "weights.safetensors"),
+            float32={self.output: self.probe32},
+            float64={self.output: self.probe64},
+            metadata=self.metadata,
+            decision=self.probe.decision(self.spec.decision),
+            file_spec=self.file_spec,
+        )
+
+
+def read_exported(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str, Failure]) -> Exported:
+    """What was exported for a cell, by the oracles that could compute it. Raises IndexError where none could."""
+    oracles = [name for name in cell.oracles if name in folders]
+    structure = folders[oracles[0]] / "structure.json"
+    return Exported(
+        structure=json.loads(structure.read_text()) if structure.exists() else None,
+        oracles={_runtime(name): load_arrays(folders[name] / "probe.float64.safetensors") for name in oracles},
+        passed_over={
+            _runtime(name): failures[name].error
+            for name in cell.oracles
+            # One that is not installed has refused nothing.
+            if name in failures and failures[name].verdict is not Verdict.UNAVAILABLE
+        },
+    )
+
+
+def read_target(folder: Path) -> tuple[Target, dict[str, str]]:
+    """What a target holds and answers, and the versions of its software."""
+    record = json.loads((folder / "target.json").read_text())
+    target = Target(
+        metadata=record["load"].get("metadata", {}),
+        parameters=load_arrays(folder / "parameters.safetensors"),
+        outputs=load_arrays(folder / "probe.float32.safetensors"),
+    )
+    return target, record["describe"].get("versions", {})
+
+
+def export_record(folder: Path) -> dict[str, Any] | None:
+    """``export.json`` of an export, without what differs from run to run; None for a route that exports nothing."""
+    path = folder / "export.json"
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    record.pop("seconds", None)
+    return record
+
+
+def only_output(path: Path, name: str) -> Array:
+    """The output of that name in a file of outputs; where the file names its only output otherwise, that one."""
+    arrays = load_arrays(path)
+    return arrays.get(name, next(iter(arrays.values())))
+
+
+def _runtime(step: str) -> str:
+    """The runtime that an oracle's step names last."""
+    return step.rpartition(" ")[2]

@@ -1,0 +1,99 @@
+"""From the artifacts of one cell to its result: its judgement, or why it could not be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.compare.layers import compare_layers, explanation
+from harness.compare.records import CellResult, Finding, LayersComparison, RuntimeComparison
+from harness.compare.structure import summarise
+from harness.compare.verdict import describe_failure
+from harness.pipeline.execution import Failure
+from harness.pipeline.layers import read_layers
+from harness.pipeline.plan import Cell
+from harness.results.artifacts import SourceArtifacts, read_exported, read_target
+from harness.results.evaluate import Source, judge
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What result tables say of the source of a cell, beside its comparisons."""
+
+    model: str
+    source: str
+    head: str
+    probe_sha256: str
+    probe_samples: int
+
+    @classmethod
+    def of(cls, source: SourceArtifacts, framework: str) -> Labels:
+        """Those of a model that was run in a framework."""
+        return cls(source.spec.model, framework, source.spec.head, source.probe.sha256, source.probe.samples)
+
+
+def evaluate(
+    cell: Cell, source: Source, labels: Labels, folders: Mapping[str, Path], failures: Mapping[str, Failure]
+) -> CellResult:
+    """Compare one cell, or say why it could not be compared."""
+    named: dict[str, Any] = {
+        "cell": cell.id,
+        "route": cell.route,
+        "route_label": cell.route_label,
+        "target": cell.target,
+        **asdict(labels),
+    }
+    # The target's own failure says more of this cell than a missing oracle does.
+    broken = failures.get(cell.step)
+    if broken is None and not any(name in folders for name in cell.oracles):
+        broken = failures[cell.oracles[0]]
+    if broken is not None:
+        return CellResult(
+            **named,
+            verdict=broken.verdict,
+            sentence=describe_failure(broken.verdict, broken.error, broken.hint),
+            error=broken.error,
+            hint=broken.hint,
+            log_tail=[*broken.log_tail],
+        )
+    exported = read_exported(cell, folders, failures)
+    target, versions = read_target(folders[cell.step])
+    judged = judge(source, exported, target)
+    layers = layers_of(cell, folders, failures)
+    return CellResult(
+        **named,
+        verdict=judged.judgement.verdict,
+        sentence=judged.judgement.sentence,
+        findings=with_explanation(judged.judgement.findings, layers, judged.runtime),
+        structure=None if exported.structure is None else summarise(exported.structure),
+        parameters=judged.parameters,
+        floor=judged.floor,
+        route_comparison=judged.route,
+        runtime_comparison=judged.runtime,
+        end_to_end=judged.end_to_end,
+        decisions=judged.decisions,
+        layers=layers,
+        versions=versions,
+    )
+
+
+def layers_of(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str, Failure]) -> LayersComparison | None:
+    """What was found node by node; without rows, and with the reason, where it could not be done. None: not asked for."""
+    if cell.layers is None:
+        return None
+    if cell.layers in folders:
+        return read_layers(folders[cell.layers])
+    return compare_layers([], None, samples=0, notes=[f"Not examined: {failures[cell.layers].error}"])
+
+
+def with_explanation(
+    findings: list[Finding], layers: LayersComparison | None, runtime: RuntimeComparison
+) -> list[Finding]:
+    """Findings with the culprit among the nodes, right after those of the runtime comparison that it explains."""
+    found = None if layers is None else explanation(layers, runtime.verdict)
+    if found is None:
+        return findings
+    place = max((index + 1 for index, old in enumerate(findings) if old.comparison == "runtime"), default=len(findings))
+    return [*findings[:place], found, *findings[place:]]
