@@ -1,0 +1,338 @@
+"""The one wiring of comparisons to a judgement: what each comparison is given, and that each of them counts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.compare.records import Verdict
+from harness.results.evaluate import DecisionRule, Exported, Judged, SourceFile, SourceModel, Target, judge
+from tests.unit.compare.tempcnn_graphs import draw_parameters, export, specification
+
+SPEC = specification()
+WEIGHTS = draw_parameters(SPEC)
+CLASSES = ["a", "b", "c", "d", "e"]
+RANDOM = np.random.default_rng(3)
+#: Outputs (sample, class) of spread 3; the nearest two classes of a sample are 0.1 apart at least.
+EXACT = np.stack([RANDOM.permutation([-4.0, -1.9, 0.3, 2.1, 4.2]) for _ in range(64)])
+#: One noise floor, with the sign of each error.
+NOISE = 1e-6 * np.sign(RANDOM.normal(size=EXACT.shape))
+IDS = np.arange(1000, 1064)
+METADATA = {"harness.classes": json.dumps(CLASSES)}
+
+
+def graph_of(style: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """An exported graph whose output has the name that it has in the specification, and what it holds."""
+    structure, held = export(SPEC, WEIGHTS, style=style)
+    structure["nodes"][-1]["outputs"] = ["logits"]
+    structure["outputs"][0]["name"] = "logits"
+    return structure, held
+
+
+#: The route may be off by 1e-6 of the spread where batch normalisation is folded, by 1e-8 elsewhere.
+FOLDED, HELD_FOLDED = graph_of("folded")
+KEPT, HELD = graph_of("kept")
+
+SOURCE = SourceModel(
+    spec=SPEC,
+    parameters=WEIGHTS,
+    float32={"logits": EXACT + NOISE},
+    float64={"logits": EXACT},
+    metadata=METADATA,
+    decision=DecisionRule("argmax", CLASSES, IDS),
+)
+
+
+def judged(
+    target: float | np.ndarray = 1.0,
+    route: float = 0.0,
+    *,
+    source: SourceModel = SOURCE,
+    folded: bool = False,
+    held: dict[str, np.ndarray] | None = None,
+    metadata: dict[str, str] | None = None,
+    **exported: Any,
+) -> Judged:
+    """A cell whose target and whose graph in float64 are off by so many noise floors (or by an array)."""
+    structure, own = (FOLDED, HELD_FOLDED) if folded else (KEPT, HELD)
+    graph = Exported(structure, {"python/onnx-reference": {"logits": EXACT + route * NOISE}})
+    return judge(
+        source,
+        replace(graph, **exported),
+        Target(METADATA if metadata is None else metadata, held or own, {"logits": EXACT + target * NOISE}),
+    )
+
+
+def objecting(found: Judged) -> list[str]:
+    return [one.comparison for one in found.judgement.findings if one.verdict.rank > Verdict.EQUIVALENT.rank]
+
+
+def test_where_nothing_is_wrong_nobody_objects() -> None:
+    found = judged(1.5)
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.EQUIVALENT, [])
+    assert found.floor.rms == pytest.approx(1e-6)
+    assert found.route.verdict is Verdict.IDENTICAL
+    assert found.route.oracles == ["python/onnx-reference"]
+    assert found.runtime.rms_ratio == pytest.approx(1.5)
+    assert found.end_to_end is not None
+    assert found.end_to_end.rms_ratio == pytest.approx(1.5)
+    assert found.decisions is not None
+    assert (found.decisions.decisions, found.decisions.flip_count) == (64, 0)
+    assert found.judgement.sentence == (
+        "Equivalent: its parameters are the source's and its runtime error is 1.5 times the noise floor; "
+        "none of 64 decisions changed."
+    )
+
+
+def test_parameters_count() -> None:
+    held = {name: value.copy() for name, value in HELD.items()}
+    held["conv1.weight"][0, 0, 0] = np.nextafter(held["conv1.weight"][0, 0, 0], np.float32(9))
+    found = judged(held=held)
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.DIVERGENT, ["parameters"])
+    assert found.parameters.verdict is Verdict.DIVERGENT
+
+
+def test_the_route_counts() -> None:
+    found = judged(1.0, 0.1)
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.DRIFTED, ["route"])
+    assert (found.route.limit, found.route.folded) == (1e-8, False)
+
+
+def test_the_runtime_counts_alone() -> None:
+    """On the other side of the source than the graph is: near the source, far from the graph."""
+    found = judged(-2.5, 2.5, folded=True)
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.DRIFTED, ["runtime"])
+    assert found.runtime.rms_ratio == pytest.approx(5)
+    assert (found.route.limit, found.route.folded) == (1e-6, True)
+
+
+def test_end_to_end_counts_alone() -> None:
+    """Near the graph, which is near the source; and farther from the source than either."""
+    found = judged(5.0, 2.5, folded=True)
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.DRIFTED, ["end-to-end"])
+    assert found.runtime.rms_ratio == pytest.approx(2.5)
+    assert found.end_to_end is not None
+    assert found.end_to_end.rms_ratio == pytest.approx(5)
+
+
+def test_a_changed_decision_counts_where_a_gate_fails() -> None:
+    error = np.zeros_like(EXACT)
+    error[7] = (np.roll(EXACT[7], 1) - EXACT[7]) / NOISE[7]
+    found = judged(error)
+    assert (found.judgement.verdict, found.judgement.findings[-1].comparison) == (Verdict.DIVERGENT, "decisions")
+    assert found.decisions is not None
+    (flip,) = found.decisions.flips
+    first, second = (CLASSES[int(np.argmax(values))] for values in (EXACT[7], np.roll(EXACT[7], 1)))
+    assert (flip.sample, flip.id, flip.source, flip.target) == (7, 1007, first, second)
+    assert flip.margin == pytest.approx(EXACT[7].max() - np.roll(EXACT[7], -1)[np.argmax(EXACT[7]) - 1], abs=9)
+
+
+def test_what_the_file_says_of_itself_counts() -> None:
+    found = judged(metadata={"harness.classes": json.dumps(["b", "a", "c", "d", "e"])})
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.DIVERGENT, ["structure"])
+    assert "exchanged" in found.judgement.sentence
+
+
+def test_metadata_are_not_asked_of_a_source_that_has_none() -> None:
+    source = replace(SOURCE, metadata={})
+    assert "structure" not in objecting(judged(source=source))
+
+
+def test_identical_is_of_the_sources_own_bits() -> None:
+    single = (EXACT + NOISE).astype(np.float32)
+    source = replace(SOURCE, float32={"logits": single})
+    graph = Exported(KEPT, {"r/base": {"logits": EXACT}})
+    assert judge(source, graph, Target(METADATA, HELD, {"logits": single})).judgement.verdict is Verdict.IDENTICAL
+    other = np.nextafter(single, np.float32(9))
+    assert judge(source, graph, Target(METADATA, HELD, {"logits": other})).judgement.verdict is Verdict.EQUIVALENT
+    # A graph of its own rounding: the target has the source's bits end to end.
+    moved = Exported(KEPT, {"r/base": {"logits": EXACT + 1e-9 * NOISE}})
+    assert judge(source, moved, Target(METADATA, HELD, {"logits": single})).judgement.verdict is Verdict.IDENTICAL
+
+
+def test_other_oracles_must_agree_with_the_first_and_refusals_are_recorded() -> None:
+    oracles = {"r/base": {"logits": EXACT}, "julia/base": {"logits": EXACT + 0.001 * NOISE}}
+    found = judged(oracles=oracles, passed_over={"python/onnx-reference": "operator Loop is not supported"})
+    assert objecting(found) == ["route"]
+    assert "two implementations of the route oracle, r/base and julia/base, differ by" in found.judgement.sentence
+    assert found.route.oracles == ["r/base", "julia/base"]
+    assert found.route.passed_over == {"python/onnx-reference": "operator Loop is not supported"}
+
+
+@pytest.mark.parametrize("outputs", [("logits", "other"), ("other", "t10"), ("other",)])
+def test_the_output_is_found_by_name_else_as_the_graphs_first_else_alone(outputs: tuple[str, ...]) -> None:
+    wanted = "logits" if "logits" in outputs else outputs[-1]
+    structure = {**KEPT, "outputs": [{**KEPT["outputs"][0], "name": "t10"}, {"name": "other", "shape": [64]}]}
+    answers = {name: EXACT + NOISE if name == wanted else np.zeros((3, 2)) for name in outputs}
+    found = judge(
+        replace(SOURCE, metadata={}), Exported(structure, {"r/base": answers}), Target(METADATA, HELD, answers)
+    )
+    assert found.runtime.errors.count == EXACT.size
+    assert found.route.errors.count == EXACT.size
+
+
+def test_a_table_of_weights_has_no_graph() -> None:
+    found = judge(
+        SOURCE, Exported(None, {"python/pytorch": {"y": EXACT}}), Target(METADATA, WEIGHTS, {"z": EXACT + 2 * NOISE})
+    )
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.EQUIVALENT, [])
+    assert found.parameters.verdict is Verdict.IDENTICAL
+
+
+def test_other_shapes_leave_no_decisions_and_are_divergent() -> None:
+    found = judge(
+        SOURCE,
+        Exported(KEPT, {"r/base": {"logits": EXACT}}),
+        Target(METADATA, HELD, {"logits": EXACT[:, :4]}),
+    )
+    assert found.decisions is None
+    assert found.judgement.verdict is Verdict.DIVERGENT
+
+
+def test_a_source_without_decisions_gets_no_benefit() -> None:
+    source = replace(SOURCE, decision=None)
+    assert judged(2.0, source=source).decisions is None
+    assert judged(2.0, source=source).judgement.verdict is Verdict.EQUIVALENT
+    assert judged(8.0).judgement.verdict is Verdict.DRIFTED
+    assert judged(8.0, source=source).judgement.verdict is Verdict.DIVERGENT
+
+
+def test_thresholds_and_mask_of_a_forecast_reach_the_decisions() -> None:
+    counted = np.zeros(EXACT.shape, dtype=bool)
+    counted[:, 0] = True
+    rule = DecisionRule("exceedance", ("2 mm/h", "4 mm/h"), IDS, thresholds=(1.0, 4.0), mask=counted)
+    found = judged(source=replace(SOURCE, decision=rule))
+    assert found.decisions is not None
+    assert (found.decisions.rule, found.decisions.decisions) == ("exceedance", 2 * 64)
+    error = np.zeros_like(EXACT)
+    place = int(np.argmax(EXACT[:, 0] > 4))
+    error[place, 0] = -1 / NOISE[place, 0]
+    changed = judged(error, source=replace(SOURCE, decision=rule)).decisions
+    assert changed is not None
+    assert [(flip.id, flip.source, flip.target) for flip in changed.flips] == [
+        (1000 + place, "at or above 4 mm/h", "below 4 mm/h")
+    ]
+
+
+def test_the_order_of_axes_in_the_file_is_that_of_its_own_specification() -> None:
+    turned = SPEC.model_copy(update={"inputs": tuple(tensor.arranged((0, 2, 1)) for tensor in SPEC.inputs)})
+    batch, bands, dates = KEPT["inputs"][0]["shape"]
+    structure = {**KEPT, "inputs": [{**KEPT["inputs"][0], "shape": [batch, dates, bands]}]}
+    of_source, of_file = (judged(structure=structure, source=replace(SOURCE, file_spec=one)) for one in (None, turned))
+    assert objecting(of_file) == []
+    assert set(objecting(of_source)) == {"structure"}
+
+
+# A file alone.
+
+TENSORS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
+FILE = SourceFile(
+    parameters=TENSORS,
+    float32={"y": EXACT + NOISE},
+    float64={"y": EXACT},
+    decision=DecisionRule("argmax", CLASSES, IDS),
+)
+GRAPH = Exported(None, {"python/onnx-reference": {"y": EXACT}})
+
+
+def of_file(answers: np.ndarray, *, source: SourceFile = FILE, held: dict[str, np.ndarray] = TENSORS) -> Judged:
+    return judge(source, GRAPH, Target({}, held, {"y": answers}))
+
+
+def test_a_file_alone_is_compared_by_its_own_tensors_and_graph() -> None:
+    found = of_file(EXACT + 2 * NOISE)
+    assert found.judgement.verdict is Verdict.EQUIVALENT
+    assert found.end_to_end is None
+    assert found.route.verdict is Verdict.IDENTICAL
+    assert found.judgement.sentence == (
+        "Equivalent: its parameters are the file's and its runtime error is 2 times the noise floor; "
+        "none of 64 decisions changed."
+    )
+    assert of_file(EXACT + 5 * NOISE).judgement.verdict is Verdict.DRIFTED
+    other = of_file(EXACT, held={"w": TENSORS["w"] + np.float32(1)})
+    assert (other.judgement.verdict, objecting(other)) == (Verdict.DIVERGENT, ["parameters"])
+    single = replace(FILE, float32={"y": (EXACT + NOISE).astype(np.float32)})
+    same = of_file(single.float32["y"], source=single)
+    assert same.judgement.verdict is Verdict.IDENTICAL
+    assert same.judgement.sentence == (
+        "Identical: parameters are equal to the file's and outputs to the reference's, bit for bit."
+    )
+
+
+def test_a_target_without_the_files_output_is_divergent() -> None:
+    found = judge(FILE, GRAPH, Target({}, TENSORS, {"z": EXACT}))
+    assert (found.judgement.verdict, objecting(found)) == (Verdict.DIVERGENT, ["runtime"])
+    assert found.decisions is None
+
+
+#: A second output, of another size, whose noise floor is a thousand times that of the first.
+WIDE = RANDOM.normal(size=(64, 7))
+WIDE_NOISE = 1e-3 * np.sign(RANDOM.normal(size=WIDE.shape))
+TWO = SourceFile(
+    parameters=TENSORS,
+    float32={"y": EXACT + NOISE, "z": WIDE + WIDE_NOISE},
+    float64={"y": EXACT, "z": WIDE},
+    decision=DecisionRule("argmax", CLASSES, IDS),
+)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shown"), [(1.0, 3.0, 3.0), (3.0, 1.0, 3.0), (1.0, 9.0, 9.0), (9.0, 1.0, 9.0)]
+)
+def test_of_several_outputs_the_worst_stands_for_the_target(first: float, second: float, shown: float) -> None:
+    graph = Exported(None, {"python/onnx-reference": {"y": EXACT, "z": WIDE}})
+    found = judge(TWO, graph, Target({}, TENSORS, {"y": EXACT + first * NOISE, "z": WIDE + second * WIDE_NOISE}))
+    assert found.runtime.rms_ratio == pytest.approx(shown)
+    assert found.floor.rms == pytest.approx(1e-3 if second > first else 1e-6)
+    assert found.runtime.errors.count == (WIDE.size if second > first else EXACT.size)
+    assert found.decisions is not None
+    assert found.decisions.decisions == 64
+    messages = [finding.message for finding in found.judgement.findings]
+    name = "z" if second > first else "y"
+    assert bool(messages) == (shown == 9.0)
+    assert all(message.startswith(f"output {name}: ") for message in messages)
+    assert found.judgement.verdict is (Verdict.EQUIVALENT if shown == 3.0 else Verdict.DRIFTED)
+
+
+def test_an_output_that_is_not_finite_is_worse_than_one_past_its_gate() -> None:
+    graph = Exported(None, {"python/onnx-reference": {"y": EXACT, "z": WIDE}})
+    broken = WIDE.copy()
+    broken[3, 2] = np.nan
+    found = judge(TWO, graph, Target({}, TENSORS, {"y": EXACT + 9 * NOISE, "z": broken}))
+    assert found.runtime.verdict is Verdict.DIVERGENT
+    assert found.judgement.sentence.startswith("Divergent: output z: ")
+
+
+def test_a_decision_of_the_first_output_is_seen_against_the_floor_of_the_first() -> None:
+    """The second output's floor is wide enough to excuse any flip."""
+    close = EXACT.copy()
+    close[5] = [4.0, 4.0 - 1e-4, 0, -1, -2]
+    source = replace(TWO, float32={**TWO.float32, "y": close + NOISE}, float64={"y": close, "z": WIDE})
+    graph = Exported(None, {"python/onnx-reference": {"y": close, "z": WIDE}})
+    flipped = close + NOISE
+    flipped[5, 1] += 2e-4
+    found = judge(source, graph, Target({}, TENSORS, {"y": flipped, "z": WIDE + 200 * WIDE_NOISE}))
+    assert found.decisions is not None
+    assert (found.decisions.flip_count, found.decisions.counted_count) == (1, 1)
+
+
+def test_oracles_must_agree_on_every_output() -> None:
+    first, second = {"y": EXACT, "z": WIDE}, {"y": EXACT, "z": WIDE + WIDE_NOISE}
+    graph = Exported(None, {"python/onnx-reference": first, "r/base": second})
+    found = judge(TWO, graph, Target({}, TENSORS, {"y": EXACT + NOISE, "z": WIDE + WIDE_NOISE}))
+    assert found.judgement.verdict is Verdict.DIVERGENT
+    assert found.judgement.sentence.startswith("Divergent: output z: two implementations")
+
+
+def test_the_worst_output_end_to_end_stands_for_a_model_too() -> None:
+    source = replace(SOURCE, float32=TWO.float32, float64=TWO.float64)
+    graph = Exported(KEPT, {"r/base": {"y": EXACT, "z": WIDE}})
+    found = judge(source, graph, Target(METADATA, HELD, {"y": EXACT + NOISE, "z": WIDE + 9 * WIDE_NOISE}))
+    assert found.end_to_end is not None
+    assert found.end_to_end.rms_ratio == pytest.approx(9)
+    assert [one.comparison for one in found.judgement.findings] == ["runtime", "end-to-end"]
+    assert all(one.message.startswith("output z: ") for one in found.judgement.findings)
