@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.in_turn import pairs
-from harness.runtimes.environments import environment, interpreter
+from harness.runtimes.launch import environment
+from harness.runtimes.python import interpreter
 from harness.runtimes.registry import RUNTIMES, availability
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,10 +33,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = """
 import importlib, json, sys, time
 from pathlib import Path
-from harness.workers.serve import ENGINES, pin_threads
+from harness.runtimes.table import RUNTIMES
+from harness.workers.serve import pin_threads
 pin_threads()
 framework, folder = sys.argv[1], Path(sys.argv[2])
-engine = importlib.import_module(ENGINES["python/" + framework]).ENGINE()
+engine = importlib.import_module(RUNTIMES["python/" + framework].worker).ENGINE()
 from harness.models.spec import ModelSpec
 from harness.workers.tensors import read_tensors, write_tensors
 from harness.workers.timing import resident_peak

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.by_hand import prepare
-from harness.runtimes.environments import environment
+from harness.runtimes.launch import environment
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 

@@ -100,7 +100,7 @@ fi
 
 # --- juliacall: Julia inside a Python process, a host of julia/flux; a plain julia is the other ---------------------
 # It has to be of the version of the Julia package PythonCall, where that is installed.
-pythoncall=$(.venv/bin/python -c 'from harness.runtimes import julia; print(julia.packages().versions.get("PythonCall", ""))')
+pythoncall=$(.venv/bin/python -c 'from harness.runtimes.julia_installation import packages; print(packages().versions.get("PythonCall", ""))')
 if [ -z "$pythoncall" ]; then
   say "juliacall is left out, as the Julia package PythonCall is not installed; julia/flux would be hosted by a plain julia"
 elif .venv/bin/python -c "import importlib.metadata as m; raise SystemExit(m.version('juliacall') != '$pythoncall')" 2>/dev/null; then

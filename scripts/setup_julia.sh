@@ -5,7 +5,7 @@ julia_source=/etc/apt/sources.list.d/eo-interop-harness-bullseye.sources
 julia_pin=/etc/apt/preferences.d/eo-interop-harness-bullseye
 
 # Whether the Julia on the path is new enough and works, by the harness' own judgement.
-julia_serves() { .venv/bin/python -c 'from harness.runtimes import julia; raise SystemExit(julia.find()[1] != "")'; }
+julia_serves() { .venv/bin/python -c 'from harness.runtimes.julia_installation import find; raise SystemExit(find()[1] != "")'; }
 
 # Where this machine has its Debian from, however its sources are written: apt itself is asked.
 debian_mirror() {

@@ -8,7 +8,7 @@ case "${1:-}" in
   flux) tests=flux/runtests.jl environment="@v#.#:" wanted="('Flux',)" ;;
   onnxruntime) tests=onnxruntime/runtests.jl environment="@v#.#:" wanted="('ONNXRunTime',)" ;;
 esac
-reason=$(.venv/bin/python -c "from harness.runtimes import julia; print(julia.find_packages($wanted)[1])")
+reason=$(.venv/bin/python -c "from harness.runtimes.julia_installation import find_packages; print(find_packages($wanted)[1])")
 if [ -n "$reason" ]; then
   echo "Julia package: tests of ${1:-the package} skipped, $reason"
   exit 0

@@ -14,6 +14,7 @@ import typer
 
 import harness
 from harness.errors import ExitCode, HarnessError
+from harness.runtimes.table import importing_frameworks
 
 if TYPE_CHECKING:
     from harness.compare.port import PortComparison
@@ -111,7 +112,7 @@ def compare(
         str,
         typer.Option(
             "--framework",
-            help="With --from: what runs the weights: pytorch, keras-tensorflow, keras-torch or keras-jax.",
+            help=f"With --from: what runs the weights: {', '.join(importing_frameworks())}.",
         ),
     ] = "pytorch",
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,

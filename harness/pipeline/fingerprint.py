@@ -10,7 +10,9 @@ from harness.pipeline.provenance import hardware, library_versions, sources
 from harness.pipeline.source import imported_files
 from harness.runtimes.python import distribution_version
 from harness.runtimes.registry import availability, runtime
-from harness.scenario.sections import ROUTES, DataSection, RouteSection
+from harness.runtimes.registry import sources as sources_of
+from harness.runtimes.routes import ROUTES
+from harness.scenario.sections import DataSection, RouteSection
 
 
 def data_config(section: dict[str, Any]) -> Any:
@@ -38,7 +40,12 @@ def fingerprint(step: Step) -> dict[str, Any]:
         # Two runtimes work on it, and the errors are told here.
         rooms = ("workers", "pipeline/layers.py", "compare/layers.py", "compare/outputs.py", "compare/gates.py")
         own = fingerprint(replace(step, kind="target"))
-        return {"sources": sources(*rooms), "target": own, "versions": availability(runtime(REFERENCE)).versions}
+        return {
+            "sources": sources(*rooms),
+            "note": runtime(step.runtime or "").inner_values_note,
+            "target": own,
+            "versions": availability(runtime(REFERENCE)).versions,
+        }
     if step.kind == "port":
         own, other = (
             fingerprint(Step(step.id, "target", name)) for name in (step.runtime, step.parameters["source_runtime"])
@@ -49,18 +56,7 @@ def fingerprint(step: Step) -> dict[str, Any]:
             "source": other,
         }
     row = runtime(step.runtime or "")
-    # Models written by hand are for those that read weights alone.
-    written = "safetensors" in row.reads
-    if row.language == "r":
-        code = sources("native:r", "workers/rpy2_host.py", *(["native:rtorch"] if written else []))
-    elif row.language == "julia":
-        code = sources("native:julia", *(["native:flux"] if written else []))
-    elif row.framework is not None:
-        # One folder serves all backends of a framework.
-        native = row.framework.partition("-")[0]
-        code = sources("workers", "models", "compare/metrics.py", f"native:{native}")
-    else:
-        code = sources("workers", "models")
+    code = sources(*sources_of(row))
     if step.kind in ("train", "import", "export"):
         code += sources("pipeline/stac.py")
     found = {"sources": code, "versions": availability(row).versions}

@@ -15,7 +15,8 @@ from harness.models.spec import Head
 from harness.pipeline.plan import REFERENCE, Cell, Plan, Step, Timed, layers_step, oracle_runtimes, timing_step
 from harness.pipeline.provenance import file_hash
 from harness.runtimes.registry import RUNTIMES, framework_runtime, runtime
-from harness.scenario.sections import IMPORTING, LayersSection, LimitsSection, TimingSection
+from harness.runtimes.table import importing_frameworks
+from harness.scenario.sections import LayersSection, LimitsSection, TimingSection
 from harness.version_names import split
 
 #: What a file's route is called: nothing was converted here.
@@ -133,14 +134,14 @@ def _yardstick_steps(given: Given, running: dict[str, Any]) -> list[Step]:
             raise ScenarioError(
                 "an architecture is that of weights", where="--model", hint="name the weights by --from"
             )
-        if given.framework != "pytorch":
+        if given.framework != Given.framework:
             raise ScenarioError("a framework runs weights", where="--framework", hint="name the weights by --from")
         return [Step("reference", "reference", REFERENCE, running, ("given", "probe"))]
-    if split(given.framework)[0] not in IMPORTING:
+    if split(given.framework)[0] not in (importing := importing_frameworks()):
         raise ScenarioError(
             f"weights from a file are not run in {given.framework}",
             where="--framework",
-            hint=f"choose one of {', '.join(IMPORTING)}",
+            hint=f"choose one of {', '.join(importing)}",
         )
     if not given.weights.is_file():
         raise ModelError("no such file", where=str(given.weights), hint=f"name a file of weights ({_endings()})")

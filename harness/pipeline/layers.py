@@ -29,30 +29,25 @@ MAX_BYTES = 1 << 28
 #: Requests in which a target may break (fail, die, hang) before it is given up: one bad node must not cost all others.
 BREAKS = 2
 
-#: Engines that fuse operators, so that a tensor between them has to be asked for.
-_FUSING = {
-    "onnxruntime": "The values of inner tensors come from a session of onnxruntime in which they are outputs too, which keeps "
-    "the operators around them from being fused; a fault of a fusion alone shows in the outputs and not here."
-}
-
 
 def walk_layers(
     *,
     target: Ask,
     reference: Ask,
-    engine: str,
     model: Path,
     probe: Mapping[str, Array],
     samples: int,
     structure: Mapping[str, Any],
     scratch: Path,
+    note: str = "",
     tensors: int = TENSORS,
     max_bytes: int = MAX_BYTES,
 ) -> LayersComparison:
     """Local and accumulated errors of a target on every node of ``model``, over the first ``samples`` of ``probe``.
 
-    ``scratch`` is an empty folder and is empty again afterwards. A node that the target refuses is a row without a local
-    error, and so is one at which it breaks; WorkerError is raised where it breaks more than ``BREAKS`` times.
+    ``scratch`` is an empty folder and is empty again afterwards. ``note``: what the target's row says of its inner tensors.
+    A node that the target refuses is a row without a local error, and so is one at which it breaks; WorkerError is raised
+    where it breaks more than ``BREAKS`` times.
     """
     loaded = target("load", path=str(model), precision="float32")
     inputs = scratch / "inputs.safetensors"
@@ -60,7 +55,7 @@ def walk_layers(
     rows: list[LayerRow] = []
     skipped: list[str] = []
     patience = _Patience(target)
-    notes = [_FUSING[engine]] if engine in _FUSING else []
+    notes = [note] if note else []
     first, flow = 0, _Flow(model, inputs, scratch)
     while True:
         part = reference(

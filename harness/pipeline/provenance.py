@@ -10,7 +10,7 @@ from typing import Any
 
 import harness
 from harness.files.native import native_folder
-from harness.runtimes.environments import source_hash
+from harness.files.source_hash import source_hash
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

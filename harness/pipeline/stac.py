@@ -24,6 +24,7 @@ from harness.files.atomic import to_json, write_atomically
 from harness.models import model
 from harness.models.spec import Decision, ModelSpec, TensorSpec
 from harness.pipeline.provenance import file_hash
+from harness.runtimes.table import frameworks
 
 ITEM_FILE = "item.json"
 STAC_VERSION = "1.1.0"
@@ -43,14 +44,6 @@ _TASKS: dict[Decision, str] = {
     "threshold": "classification",
     "exceedance": "regression",
     "argmax-per-pixel": "semantic-segmentation",
-}
-
-#: Framework as the harness names it -> MLM's name, and the package whose version it is.
-_FRAMEWORKS = {
-    "pytorch": ("PyTorch", "torch"),
-    "keras-tensorflow": ("Keras", "keras"),
-    "keras-torch": ("Keras", "keras"),
-    "keras-jax": ("Keras", "keras"),
 }
 
 #: What ``training.json`` says that is the same in every equal run.
@@ -102,7 +95,8 @@ def _weights_item(
 ) -> dict[str, Any]:
     info = prepared.info
     title = model(spec.model).TITLE
-    name, package = _FRAMEWORKS.get(training["framework"], (training["framework"],) * 2)
+    framework = frameworks().get(training["framework"])
+    name, package = (training["framework"],) * 2 if framework is None else framework.mlm
     version = bare_version(training["versions"].get(package, ""))
     properties = {
         "title": f"{title} on {info.name}: trained weights",

@@ -207,7 +207,7 @@ def _layers(context: Context) -> None:
         found = walk_layers(
             target=context.ask,
             reference=reference,
-            engine=runtime(context.step.runtime or "").engine,
+            note=runtime(context.step.runtime or "").inner_values_note,
             model=_model(context),
             probe=load_file(_probe_file(context)),
             samples=context.step.parameters["samples"],

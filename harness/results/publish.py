@@ -21,9 +21,8 @@ from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import hardware, harness_version, library_versions, lock_hash
 from harness.report.frames import ExampleFrames
 from harness.results.tables import Rows, as_csv
-from harness.runtimes.registry import runtime
+from harness.runtimes.registry import packages, runtime
 from harness.runtimes.row import Availability
-from harness.runtimes.tooling import packages
 
 #: Result files that not every run has.
 _SOMETIMES = (

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from harness.errors import BadInputError, UnavailableError, UnsupportedError, WorkerError
-from harness.runtimes.environments import command, environment
+from harness.runtimes.launch import command, environment
 from harness.runtimes.memory import resident_bytes
 from harness.runtimes.registry import ready
 from harness.runtimes.row import Runtime

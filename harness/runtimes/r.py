@@ -15,40 +15,83 @@ from pathlib import Path
 
 from harness.runtimes import reticulate
 from harness.runtimes.cache import cache_folder
-from harness.runtimes.row import Availability, Host, Runtime, asked_host
+from harness.runtimes.language import Language, asked_host
+from harness.runtimes.python import search_path
+from harness.runtimes.r_package import library, r_packages
+from harness.runtimes.row import Availability, Runtime
+from harness.runtimes.table import RUNTIMES
+from harness.runtimes.tooling import Package, python_packages, site_packages, sorted_packages
 
 #: Variable that names the host of the runtimes whose row says ``rpy2``: ``rpy2`` or ``rscript``.
 HOST_VARIABLE = "HARNESS_R_HOST"
 
 _INSTALL_RPY2 = "RPY2_CFFI_MODE=API pip install rpy2-rinterface==3.6.5 rpy2-robjects==3.6.6 (wants r-base-dev)"
 
-#: All that the rows of R ask for, so that one start of R answers for all of them.
-_ASKED = ("jsonlite", "reticulate", "torch")
+#: The R package of this project.
+_OWN = "plainonnx"
+
+#: What brings R into a Python process; up to rpy2 3.5 it was one distribution.
+_RPY2 = ("rpy2-rinterface", "rpy2-robjects", "rpy2")
 
 
-def availability(row: Runtime) -> Availability:
-    """Whether a runtime can be started, its Python environment taken as it stands: none is made."""
-    here = packages(row)
-    if here.installed and row.environment is not None:
-        return _called_by_reticulate(row, here)
-    if not here.installed or host_of(row) != "rpy2":
-        return here
-    if broken := rpy2_broken():
-        return Availability(False, here.versions, broken, _INSTALL_RPY2)
-    return Availability(True, here.versions | {"rpy2": _rpy2_version()})
+class R(Language):
+    """Engines of the R package in ``native/r``."""
 
+    name = "r"
 
-def host_of(row: Runtime) -> Host:
-    """``rpy2`` where the row says so and it works, unless ``HARNESS_R_HOST`` asks for another; else ``rscript``."""
-    if row.host != "rpy2":
-        return row.host
-    return asked_host(HOST_VARIABLE, "rpy2", "rscript") or ("rscript" if rpy2_broken() else "rpy2")
+    def availability(self, row: Runtime) -> Availability:
+        """See Language; the Python that R calls is taken as it stands: no environment is made."""
+        here = packages(row)
+        if here.installed and row.environment is not None:
+            return _called_by_reticulate(row, here)
+        if not here.installed or self.host_of(row) != "rpy2":
+            return here
+        if broken := rpy2_broken():
+            return Availability(False, here.versions, broken, _INSTALL_RPY2)
+        return Availability(True, here.versions | {"rpy2": _rpy2_version()})
 
+    def host_of(self, row: Runtime) -> str:
+        """``rpy2`` where the row says so and it works, unless ``HARNESS_R_HOST`` asks for another; else ``rscript``."""
+        if row.host != "rpy2":
+            return row.host
+        return asked_host(HOST_VARIABLE, "rpy2", "rscript") or ("rscript" if rpy2_broken() else "rpy2")
 
-def lacks_environment(row: Runtime) -> bool:
-    """Whether the Python that R would call is to be made first."""
-    found = interpreter(row)
-    return found is not None and found.environment is not None and not found.environment.made
+    def lacks_environment(self, row: Runtime) -> bool:
+        """Whether the Python that R would call is to be made first."""
+        found = interpreter(row)
+        return found is not None and found.environment is not None and not found.environment.made
+
+    def command(self, row: Runtime) -> list[str]:
+        """See Language."""
+        if self.host_of(row) == "rpy2":
+            return [sys.executable, "-m", "harness.workers.rpy2_host", row.name]
+        return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", f"plainonnx::serve('{row.engine}')"]
+
+    def variables(self, row: Runtime, inherited: dict[str, str], threads: int) -> dict[str, str]:
+        """See Language; the R package of ``native/r`` is installed first where it is not there yet."""
+        host = self.host_of(row)
+        variables = inherited | {"R_LIBS": str(library()), "HARNESS_HOST": host}
+        # R torch would otherwise load libtorch twice, the first time in a child; and it must never download anything.
+        variables |= {"TORCH_VERIFY_LOAD": "FALSE", "TORCH_INSTALL": "0", "RPY2_CFFI_MODE": "API"}
+        if host == "rpy2":
+            variables["PYTHONPATH"] = search_path(inherited)
+        if (found := interpreter(row)) is not None:
+            variables = reticulate.without_search_paths(variables) | reticulate.variables(found.python)
+        return variables
+
+    def packages(self, row: Runtime) -> list[Package]:
+        """See Language."""
+        found = r_packages((_OWN, *row.packages))
+        if self.host_of(row) == "rpy2":
+            found += python_packages(_RPY2)
+        elif (called := interpreter(row)) is not None:
+            found += python_packages((row.engine,), site_packages(called.python))
+        return sorted_packages(found)
+
+    def sources(self, row: Runtime) -> tuple[str, ...]:
+        """See Language; hand-written models are for runtimes that read weights alone."""
+        written = ("native:rtorch",) if "safetensors" in row.reads else ()
+        return ("native:r", "workers/rpy2_host.py", *written)
 
 
 def interpreter(row: Runtime) -> reticulate.Interpreter | None:
@@ -64,7 +107,7 @@ def _called_by_reticulate(row: Runtime, here: Availability) -> Availability:
     if found is None or rscript is None or row.environment is None:
         return Availability(False, here.versions, "the R package reticulate is not installed", row.install)
     make = f"python -m harness prepare {row.name}"
-    if lacks_environment(row):
+    if found.environment is not None and not found.environment.made:
         not_yet = "its Python environment is not made yet, which the first run that names it does"
         return Availability(False, here.versions, row.environment.not_made or not_yet, make)
     if broken := reticulate.broken(rscript, here.versions["reticulate"], found.python, row.engine):
@@ -77,7 +120,9 @@ def packages(row: Runtime) -> Availability:
     rscript = shutil.which("Rscript")
     if rscript is None:
         return Availability(False, {}, "Rscript is not on the path", row.install)
-    everything = _versions(rscript, tuple(sorted({*_ASKED, *row.packages})))
+    # One start of R answers for all rows.
+    asked = {package for other in (*RUNTIMES.values(), row) if other.language == R.name for package in other.packages}
+    everything = _versions(rscript, tuple(sorted(asked)))
     wanted = {"R", *row.packages} | ({"libtorch"} if "torch" in row.packages else set())
     found = {package: version for package, version in everything.items() if package in wanted}
     missing = [package for package in ("R", *row.packages) if package not in found]

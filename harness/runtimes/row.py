@@ -1,26 +1,23 @@
-"""What is known of a runtime before anybody looks whether it is installed, and what is known of it then."""
+"""The rows of the table of runtimes, and what is found out about a runtime on this machine."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.errors import ScenarioError
 from harness.runtimes.locked_environment import LockedEnvironment
 from harness.version_names import split
 
-Language = Literal["python", "r", "julia"]
 FileFormat = Literal["onnx", "safetensors", "savedmodel", "keras"]
-Host = Literal["python", "rscript", "rpy2", "julia", "juliacall"]
 
 
 @dataclass(frozen=True)
-class Pinned:
-    """What a version after a runtime's name fixes.
+class VersionedPackages:
+    """The packages whose version the name of a runtime may fix, as in ``python/onnxruntime@1.20``.
 
-    ``parts``: distributions by the short name that is written before their number, which is empty where there is only one;
-    ``example``: a number for each; ``beside``: requirements of what the worker needs beside them.
+    ``parts``: pairs of a short name and a distribution; the short name is written before the number, and is empty where
+    there is one distribution only. ``example``: a number for each part, for error messages. ``beside``: requirements of
+    everything else that the worker needs.
     """
 
     parts: tuple[tuple[str, str], ...]
@@ -29,28 +26,54 @@ class Pinned:
 
 
 @dataclass(frozen=True)
-class Runtime:
-    """One row: what executes a model file and how it is reached.
+class Framework:
+    """What trains models.
 
-    ``host`` is how it is reached; a row that says ``rpy2`` (R inside a Python process) can be reached by ``Rscript`` as
-    well, one that says ``juliacall`` by a plain ``julia``, see :func:`harness.runtimes.registry.host_of`. ``packages`` are
-    the packages of its language it cannot do without; ``reads`` the file formats it loads; ``framework`` names the
-    framework it trains with, where it can train; ``oracle`` marks those that can serve as a route oracle of
-    all that they load, ``oracle_of`` names formats of which they can; ``pinned`` says
-    what a version in its name means, see :mod:`harness.runtimes.versioned`. ``environment`` is a Python of its own: the one
-    that a runtime in a version runs in, or one that R calls by reticulate, used where the harness's own does not fit.
+    ``name``: as scenarios write it. ``title``: its name for people. ``native``: the folder below ``native/`` that holds
+    its models; frameworks that share a folder are one family. ``mlm``: its name in STAC's machine-learning-model
+    extension, and the package whose version is given there. ``imports_weights``: whether it runs weights from a file.
     """
 
     name: str
-    host: Host
+    title: str
+    native: str
+    mlm: tuple[str, str]
+    imports_weights: bool = True
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One row: what executes a model file, and how it is reached.
+
+    Attributes:
+        name: ``language/engine``; a version may follow, see :mod:`harness.runtimes.versioned`.
+        host: how the engine is reached. A row that says ``rpy2`` (R inside a Python process) can be reached by
+            ``Rscript`` as well, one that says ``juliacall`` by a plain ``julia``; see
+            :func:`harness.runtimes.registry.host_of`.
+        packages: the packages of its language that it needs.
+        reads: the file formats that it loads.
+        install: the command that installs it.
+        worker: the module that holds its ``ENGINE`` class, where Python hosts it.
+        framework: what it trains with, where it can train.
+        oracle: whether it can serve as a route oracle of every format that it reads.
+        oracle_of: the formats of which it can serve as a route oracle.
+        versioned: what a version in its name means, where it can be asked for in a version.
+        environment: a Python environment of its own: the one that its worker runs in, or one that R calls by reticulate.
+        inner_values_note: what a reader must know about the values of inner tensors that it gives.
+    """
+
+    name: str
+    host: str
     packages: tuple[str, ...]
     reads: tuple[FileFormat, ...]
     install: str
-    framework: str | None = None
+    worker: str = ""
+    framework: Framework | None = None
     oracle: bool = False
     oracle_of: tuple[FileFormat, ...] = ()
-    pinned: Pinned | None = None
+    versioned: VersionedPackages | None = None
     environment: LockedEnvironment | None = None
+    inner_values_note: str = ""
 
     @property
     def base(self) -> str:
@@ -58,9 +81,9 @@ class Runtime:
         return split(self.name)[0]
 
     @property
-    def language(self) -> Language:
-        """The part of the name before the slash."""
-        return self.name.partition("/")[0]  # type: ignore[return-value]
+    def language(self) -> str:
+        """The part of the name before the slash: the name of a :class:`harness.runtimes.language.Language`."""
+        return self.name.partition("/")[0]
 
     @property
     def engine(self) -> str:
@@ -76,14 +99,3 @@ class Availability:
     versions: dict[str, str]
     reason: str = ""
     install: str = ""
-
-
-def asked_host(variable: str, embedded: Host, apart: Host) -> Host | None:
-    """The host that a variable of the environment asks for, None where it asks for none. Raises ScenarioError."""
-    asked = os.environ.get(variable, "")
-    for host in (embedded, apart):
-        if asked == host:
-            return host
-    if asked:
-        raise ScenarioError(f"{variable} is '{asked}'", hint=f"set it to {embedded} or {apart}, or not at all")
-    return None

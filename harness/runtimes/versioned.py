@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from harness.errors import ScenarioError
 from harness.runtimes.locked_environment import LockedEnvironment
-from harness.runtimes.row import Pinned, Runtime
+from harness.runtimes.row import Runtime, VersionedPackages
 from harness.version_names import joined, parts
 
 #: The first releases that run with NumPy 2, by distribution. Older ones were compiled for NumPy 1 and do not say so.
@@ -38,23 +38,25 @@ def in_version(row: Runtime, version: str) -> Runtime:
 
     Raises ScenarioError where the runtime cannot be asked for in a version, or not in that one.
     """
-    if row.pinned is None:
+    if row.versioned is None:
         raise ScenarioError(
             f"{row.name} cannot be asked for in a version", hint=f"it runs in the one installed here: write {row.name}"
         )
-    asked = [_Asked(name, numbers) for name, numbers in _distributions(row, row.pinned, version)]
-    beside = [*row.pinned.beside, *(["numpy<2"] if any(one.for_numpy_1 for one in asked) else [])]
+    asked = [_Asked(name, numbers) for name, numbers in _distributions(row, row.versioned, version)]
+    beside = [*row.versioned.beside, *(["numpy<2"] if any(one.for_numpy_1 for one in asked) else [])]
     name = joined(row.name, version)
     environment = LockedEnvironment(name.replace("/", "-"), (*(one.requirement for one in asked), *beside))
     return replace(row, name=name, environment=environment, install=f"python -m harness prepare {name}")
 
 
-def _distributions(row: Runtime, pinned: Pinned, version: str) -> list[tuple[str, str]]:
+def _distributions(row: Runtime, versioned: VersionedPackages, version: str) -> list[tuple[str, str]]:
     """The distributions of a runtime and the numbers asked for. One spelling, so that one environment has one name."""
-    known = dict(pinned.parts)
-    example = "+".join(f"{short}{numbers}" for (short, _), numbers in zip(pinned.parts, pinned.example, strict=True))
+    known = dict(versioned.parts)
+    example = "+".join(
+        f"{short}{numbers}" for (short, _), numbers in zip(versioned.parts, versioned.example, strict=True)
+    )
     found = parts(version)
     order = [short for short in known if short in dict(found)]
     if [short for short, _ in found] != order:
         raise ScenarioError(f"'{version}' is no version of {row.name}", hint=f"write it as in {row.name}@{example}")
-    return [(distribution, dict(found).get(short, "")) for short, distribution in pinned.parts]
+    return [(distribution, dict(found).get(short, "")) for short, distribution in versioned.parts]

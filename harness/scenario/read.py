@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError, ScenarioError
 from harness.models import model
-from harness.scenario.sections import IMPORTING, ROUTES, VIA, RouteSection, Scenario, json_schema, suggestion
+from harness.runtimes.routes import ROUTES
+from harness.runtimes.table import importing_frameworks
+from harness.scenario.sections import VIA, RouteSection, Scenario, json_schema, suggestion
 from harness.scenario.yaml_text import line_of, parse
 from harness.version_names import split
 
@@ -66,7 +68,7 @@ def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 
 def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
-    """Names that other rooms know: runtimes, frameworks, routes and data sources."""
+    """Names that other packages know: runtimes, frameworks, routes and data sources."""
     from harness.data.sources import source_names
     from harness.models.hypotheses import hypotheses_of
     from harness.runtimes.registry import framework_runtime, runtime
@@ -154,8 +156,8 @@ def _check_framework(route: RouteSection, framework: str) -> None:
         if not route.frameworks:
             raise ScenarioError(f"{route.tool} is not written by a framework", hint="leave its version out")
         framework_runtime(f"{framework}@{route.version}")
-    if route.frameworks and framework not in route.frameworks:
-        fitting = [name for name, other in ROUTES.items() if not other.frameworks or framework in other.frameworks]
+    if not route.converts(framework):
+        fitting = [name for name, other in ROUTES.items() if other.fits(framework)]
         raise ScenarioError(
             f"{route.route} converts models of {' and '.join(route.frameworks)}, not of {framework}",
             hint=f"choose one of {', '.join(fitting)}",
@@ -164,9 +166,9 @@ def _check_framework(route: RouteSection, framework: str) -> None:
 
 def _check_importing(framework: str) -> None:
     """Raises ScenarioError where weights from a file cannot be run in a framework."""
-    if split(framework)[0] not in IMPORTING:
+    if split(framework)[0] not in (importing := importing_frameworks()):
         raise ScenarioError(
-            f"weights from a file are run in {' or '.join(IMPORTING)}, not in {framework}",
+            f"weights from a file are run in {' or '.join(importing)}, not in {framework}",
             hint="name that framework, or train the source",
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -17,37 +17,9 @@ from pydantic import (
 
 from harness.models import MODELS, model
 from harness.models.spec import Head
+from harness.runtimes.routes import ROUTES
+from harness.runtimes.table import RUNTIMES, frameworks
 from harness.version_names import joined, split
-
-
-class Conversion(NamedTuple):
-    """A route: the frameworks whose models it converts, every one where none is named, and the format it writes.
-
-    ``tools``: Python packages beside the framework whose versions decide what is written.
-    """
-
-    frameworks: tuple[str, ...]
-    writes: str
-    tools: tuple[str, ...] = ()
-
-
-#: Conversions by name.
-ROUTES: dict[str, Conversion] = {
-    "safetensors": Conversion((), "safetensors"),
-    "torch-dynamo": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
-    "torch-script": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
-    "torch-scan": Conversion(("pytorch",), "onnx", ("onnx", "onnxscript")),
-    "keras-export": Conversion(
-        ("keras-tensorflow", "keras-torch", "keras-jax"), "onnx", ("onnx", "onnxscript", "tf2onnx")
-    ),
-    "tf2onnx": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
-    "keras-to-savedmodel": Conversion(("keras-tensorflow",), "savedmodel"),
-    "keras-backend-swap": Conversion(("keras-tensorflow", "keras-torch", "keras-jax"), "keras"),
-    "tf2onnx-savedmodel": Conversion(("keras-tensorflow",), "onnx", ("onnx", "tf2onnx")),
-}
-
-#: Frameworks that weights given as a file can be run in.
-IMPORTING = ("pytorch", "keras-tensorflow", "keras-torch", "keras-jax")
 
 #: Verdicts a scenario may expect: those of a comparison, and that a runtime refuses by name.
 Expectation = Literal["identical", "equivalent", "drifted", "divergent", "unsupported"]
@@ -152,9 +124,9 @@ class RouteSection(_Section):
 
     @property
     def label(self) -> str:
-        """A name that tells routes of one scenario apart."""
-        # Names are told apart before it is known whether there are such routes.
-        if self.tool in ROUTES and self.writes != "onnx":
+        """A name that differs between the routes of one scenario."""
+        # Labels are compared before it is known whether there are such routes.
+        if self.tool in ROUTES and not ROUTES[self.tool].options:
             return self.route
         return f"{self.route}-opset{self.opset}-{'folded' if self.fold else 'unfolded'}"
 
@@ -180,7 +152,7 @@ class RouteSection(_Section):
 
     def converts(self, framework: str) -> bool:
         """Whether the route converts models of a framework, whatever its version."""
-        return not self.frameworks or split(framework)[0] in self.frameworks
+        return ROUTES[self.tool].fits(framework)
 
     def exporter(self, framework: str) -> str:
         """The framework, with its version, that converts a source of a framework."""
@@ -354,6 +326,12 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file, for editors."""
     schema = Scenario.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    # What stands in tables is looked up when the schema is asked for, so that it shows every row.
+    known = "; ".join(f"{row.name} ({row.title})" for row in frameworks().values())
+    schema["$defs"]["SourceSection"]["properties"]["framework"]["description"] += f". Known: {known}"
+    known = "; ".join(f"{row.name} ({row.title})" for row in ROUTES.values())
+    schema["$defs"]["RouteSection"]["properties"]["route"]["description"] += f". Known: {known}"
+    schema["properties"]["targets"]["description"] += f". Known: {', '.join(RUNTIMES)}"
     # A route may be given by its bare name, which the schema generator cannot know.
     items = schema["properties"]["routes"]["items"]
     schema["properties"]["routes"]["items"] = {"anyOf": [{"type": "string", "enum": list(ROUTES)}, items]}

@@ -17,24 +17,13 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.runtimes.table import RUNTIMES
+
 if TYPE_CHECKING:
     from harness.workers.requests import Requests
 
 #: Longest line of the contract, in bytes.
 MAX_LINE = 1 << 20
-
-#: Runtime to the module that holds its ``ENGINE`` class.
-ENGINES = {
-    "python/pytorch": "harness.workers.pytorch.engine",
-    "python/keras-tensorflow": "harness.workers.keras.on_tensorflow",
-    "python/keras-torch": "harness.workers.keras.on_torch",
-    "python/keras-jax": "harness.workers.keras.on_jax",
-    "python/tensorflow": "harness.workers.keras.saved_model",
-    "python/onnxruntime": "harness.workers.onnx.onnxruntime_engine",
-    "python/onnx-reference": "harness.workers.onnx.reference",
-    "python/onnx2tf": "harness.workers.onnx.onnx2tf_engine",
-    "python/onnx2torch": "harness.workers.onnx.onnx2torch_engine",
-}
 
 _POOLS = (
     "OMP_NUM_THREADS",
@@ -43,6 +32,11 @@ _POOLS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+
+def python_runtimes() -> tuple[str, ...]:
+    """The runtimes that this loop serves: those whose row names a worker module."""
+    return tuple(name for name, row in RUNTIMES.items() if row.worker)
 
 
 def pin_threads() -> None:
@@ -68,8 +62,8 @@ class Server:
     """
 
     def __init__(self, runtime: str, emit: Callable[[str], None] = lambda line: None) -> None:
-        if runtime not in ENGINES:
-            raise ValueError(f"there is no Python runtime '{runtime}'; there are {', '.join(ENGINES)}")
+        if runtime not in (known := python_runtimes()):
+            raise ValueError(f"there is no Python runtime '{runtime}'; there are {', '.join(known)}")
         self.runtime = runtime
         self.ended = False
         self._emit = emit
@@ -118,7 +112,7 @@ class Server:
         if self._requests is None:
             from harness.workers.requests import Requests
 
-            engine = importlib.import_module(ENGINES[self.runtime]).ENGINE
+            engine = importlib.import_module(RUNTIMES[self.runtime].worker).ENGINE
             self._requests = Requests(engine())
         return self._requests
 
@@ -203,8 +197,8 @@ def serve_pipes(start: Callable[[Callable[[str], None]], Handler]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Serve until ``shutdown`` or the end of the request pipe. Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if len(arguments) != 1 or arguments[0] not in ENGINES:
-        print(f"usage: python -m harness.workers.serve {{{','.join(ENGINES)}}}", file=sys.stderr)
+    if len(arguments) != 1 or arguments[0] not in (known := python_runtimes()):
+        print(f"usage: python -m harness.workers.serve {{{','.join(known)}}}", file=sys.stderr)
         return 2
     serve_pipes(lambda emit: Server(arguments[0], emit))
     # Frameworks' threads and destructors have nothing left to say: leave at once, without their exit handlers.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.errors import BadInputError, UnsupportedError, WorkerError
-from harness.runtimes.environments import command, environment
+from harness.runtimes.launch import command, environment
 from harness.runtimes.process import MAX_LINE, Worker
 from harness.runtimes.registry import RUNTIMES, host_of
 from tests.conformance import small_models

@@ -103,7 +103,7 @@ def test_what_a_runtime_does_not_take_is_said_with_what_to_write(name: str, word
 
 def test_a_framework_may_name_a_version_too() -> None:
     row = framework_runtime("pytorch@2.8")
-    assert (row.name, row.base, row.engine, row.framework) == (
+    assert (row.name, row.base, row.engine, row.framework and row.framework.name) == (
         "python/pytorch@2.8",
         "python/pytorch",
         "pytorch",
@@ -115,8 +115,9 @@ def test_a_framework_may_name_a_version_too() -> None:
 
 def test_rows_say_what_a_version_of_them_pins() -> None:
     for row in RUNTIMES.values():
-        if row.pinned is not None:
+        if row.versioned is not None:
             version = "+".join(
-                f"{short}{number}" for (short, _), number in zip(row.pinned.parts, row.pinned.example, strict=True)
+                f"{short}{number}"
+                for (short, _), number in zip(row.versioned.parts, row.versioned.example, strict=True)
             )
             assert runtime(f"{row.name}@{version}").packages == row.packages

@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import UnavailableError, WorkerError
 from harness.files.native import native_folder
-from harness.runtimes import julia as julia_host
-from harness.runtimes.environments import command, environment, julia_package
-from harness.runtimes.julia import variables
+from harness.runtimes import julia_installation
+from harness.runtimes.julia_package import package, variables
+from harness.runtimes.launch import command, environment
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability
 
@@ -86,7 +86,7 @@ def test_a_julia_that_breaks_is_not_available(julia: Path, otherwise: str, words
 def test_that_julia_works_is_found_out_once(julia: Path, tmp_path: Path) -> None:
     write(julia, "julia version 1.6.7", f"echo run >> {tmp_path}/runs")
     assert availability(BASE).installed
-    julia_host._broken.cache_clear()
+    julia_installation._broken.cache_clear()
     assert availability(BASE).installed
     assert (tmp_path / "runs").read_text() == "run\n"
 
@@ -94,7 +94,7 @@ def test_that_julia_works_is_found_out_once(julia: Path, tmp_path: Path) -> None
 def test_a_package_that_does_not_load_is_one_error_with_the_end_of_what_julia_said(julia: Path) -> None:
     write(julia, "julia version 1.6.7", 'case "$*" in *PlainONNX*) echo "LoadError: no" >&2; exit 1;; esac')
     with pytest.raises(WorkerError, match=r"could not be loaded \(julia ended with 1\)") as error:
-        julia_package()
+        package()
     assert error.value.log_tail == ["LoadError: no"]
 
 
@@ -110,11 +110,11 @@ def test_the_users_depots_come_after_ours(monkeypatch: pytest.MonkeyPatch) -> No
 
 @needs_julia
 def test_the_package_is_compiled_apart_and_nothing_is_written_to_the_checkout() -> None:
-    package = native_folder() / "julia"
-    before = sorted((str(path), path.stat().st_mtime_ns) for path in package.rglob("*"))
-    project, depot = julia_package()
-    assert sorted((str(path), path.stat().st_mtime_ns) for path in package.rglob("*")) == before
-    assert not project.is_relative_to(package)
+    sources = native_folder() / "julia"
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in sources.rglob("*"))
+    project, depot = package()
+    assert sorted((str(path), path.stat().st_mtime_ns) for path in sources.rglob("*")) == before
+    assert not project.is_relative_to(sources)
     assert list(depot.glob("compiled/v*/PlainONNX/*.ji"))
     assert not (project / "test").exists()
     # What is compiled is used: another start makes no other file in its place.

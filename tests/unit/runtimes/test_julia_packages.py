@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ScenarioError, WorkerError
-from harness.runtimes import julia, process
-from harness.runtimes.environments import command, environment
+from harness.runtimes import julia, julia_package, process
+from harness.runtimes.launch import command, environment
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability, host_of
 from harness.workers.juliacall_host import main
@@ -186,7 +186,9 @@ def test_an_environment_that_julia_cannot_read_is_not_taken_for_empty(program: P
 
 @needs_julia
 def test_an_extension_that_did_not_load_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "command", lambda row: julia.command('import PlainONNX; PlainONNX.serve("flux")'))
+    monkeypatch.setattr(
+        process, "command", lambda row: julia_package.command('import PlainONNX; PlainONNX.serve("flux")')
+    )
     with Worker.start(BASE, tmp_path / "log") as worker:
         with pytest.raises(WorkerError, match="julia/flux is a package extension that has not been loaded") as error:
             worker.request("describe", timeout=120)
@@ -208,7 +210,7 @@ def test_a_julia_that_dies_or_prints_on_its_channel_is_one_error(
     code: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = 'answers = Base.fdio(parse(Int, ENV["HARNESS_ANSWERS_FD"])); println(stderr, "begun"); flush(stderr); '
-    monkeypatch.setattr(process, "command", lambda row: julia.command(begun + code))
+    monkeypatch.setattr(process, "command", lambda row: julia_package.command(begun + code))
     worker = Worker.start(BASE, tmp_path / "log")
     with pytest.raises(WorkerError) as error:
         worker.request("describe", timeout=60)

@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import UnavailableError
 from harness.runtimes import locked_environment, r, reticulate
-from harness.runtimes.environments import environment
+from harness.runtimes.launch import environment
 from harness.runtimes.locked_environment import LockedEnvironment
 from harness.runtimes.registry import RUNTIMES, availability, lacks_environment, ready
 from harness.runtimes.row import Availability, Runtime
@@ -174,7 +174,7 @@ def test_the_worker_gets_its_python_and_no_path_to_the_packages_of_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_reticulate("1.28", monkeypatch)
-    monkeypatch.setattr("harness.runtimes.environments.r_library", lambda: tmp_path)
+    monkeypatch.setattr("harness.runtimes.r.library", lambda: tmp_path)
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     variables = environment(ROW, 1)
     assert variables["RETICULATE_PYTHON"] == str(OWN.python)

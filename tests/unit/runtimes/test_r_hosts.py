@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import ScenarioError
 from harness.runtimes import r
-from harness.runtimes.environments import command
+from harness.runtimes.launch import command
 from harness.runtimes.r import HOST_VARIABLE
 from harness.runtimes.registry import RUNTIMES, availability, host_of
 from harness.runtimes.row import Availability

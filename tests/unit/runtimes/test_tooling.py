@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
+from harness.runtimes.julia_package import julia_packages
 from harness.runtimes.pool import Workers
 from harness.runtimes.python import DISTRIBUTIONS
-from harness.runtimes.registry import RUNTIMES, availability
-from harness.runtimes.tooling import julia_packages, packages, python_packages, r_packages
+from harness.runtimes.r_package import r_packages
+from harness.runtimes.registry import RUNTIMES, availability, packages
+from harness.runtimes.tooling import python_packages
 
 
 def installed(folder, name, version, *, requires=(), sizes=None):
@@ -76,7 +78,7 @@ def test_warnings_of_a_worker_are_lines_of_its_logs_and_not_of_source(tmp_path):
 
 def test_no_framework_is_imported_for_it():
     program = (
-        "import sys; from harness.runtimes.tooling import packages; from harness.runtimes.registry import RUNTIMES;"
+        "import sys; from harness.runtimes.registry import RUNTIMES, packages;"
         "packages(RUNTIMES['python/onnxruntime']); packages(RUNTIMES['python/pytorch']);"
         "print([name for name in ('torch', 'onnx', 'onnxruntime', 'rpy2') if name in sys.modules])"
     )

@@ -14,12 +14,12 @@ import pytest
 
 from harness.errors import ScenarioError, UnavailableError
 from harness.runtimes import kept, locked_environment, registry, resolution
-from harness.runtimes.environments import command, environment, package_alone
+from harness.runtimes.launch import command, environment
 from harness.runtimes.locked_environment import LockedEnvironment, read_pins
-from harness.runtimes.registry import RUNTIMES, availability, lacks_environment, ready
+from harness.runtimes.python import package_alone
+from harness.runtimes.registry import RUNTIMES, availability, lacks_environment, packages, ready
 from harness.runtimes.resolution import Pin, check_size, platform, reason
-from harness.runtimes.row import Pinned, Runtime
-from harness.runtimes.tooling import packages
+from harness.runtimes.row import Runtime, VersionedPackages
 from tests.unit.runtimes.wheels import only_from, write_wheel
 
 ROW = Runtime(
@@ -28,7 +28,7 @@ ROW = Runtime(
     packages=("tinyengine",),
     reads=("onnx",),
     install="pip install tinyengine",
-    pinned=Pinned((("", "tinyengine"),), ("1.0",), ("tinybeside",)),
+    versioned=VersionedPackages((("", "tinyengine"),), ("1.0",), ("tinybeside",)),
 )
 
 

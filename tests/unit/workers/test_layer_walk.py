@@ -103,7 +103,7 @@ def walk(made: ModelProto, folder: Path, target: Any, reference: Any = None, **o
     reference("structure", path=path, outputs=structure)
     scratch = folder / "scratch"
     scratch.mkdir()
-    options = {"probe": {"x": X}, "samples": 8, "engine": "onnxruntime"} | options
+    options = {"probe": {"x": X}, "samples": 8} | options
     found = walk_layers(
         target=target,
         reference=reference,

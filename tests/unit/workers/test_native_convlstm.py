@@ -13,7 +13,7 @@ from conftest import random_parameters
 from small_convlstm import X, by_hand, small
 
 from harness.models.spec import ModelSpec
-from harness.runtimes.environments import environment
+from harness.runtimes.launch import environment
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 

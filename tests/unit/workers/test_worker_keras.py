@@ -18,8 +18,9 @@ from harness.compare.records import Verdict
 from harness.errors import BadInputError, UnsupportedError, WorkerError
 from harness.models import tempcnn
 from harness.models.spec import ModelSpec
-from harness.runtimes.environments import environment, interpreter
+from harness.runtimes.launch import environment
 from harness.runtimes.process import Worker
+from harness.runtimes.python import interpreter
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 
@@ -251,9 +252,10 @@ STEPS = """
 import importlib, json, sys
 from pathlib import Path
 runtime, folder = sys.argv[1], Path(sys.argv[2])
-from harness.workers.serve import ENGINES, pin_threads
+from harness.runtimes.table import RUNTIMES
+from harness.workers.serve import pin_threads
 pin_threads()
-engine = importlib.import_module(ENGINES[runtime]).ENGINE()
+engine = importlib.import_module(RUNTIMES[runtime].worker).ENGINE()
 from harness.models.spec import ModelSpec
 from harness.workers.keras.model import fill
 from harness.workers.keras.learner import KerasLearner

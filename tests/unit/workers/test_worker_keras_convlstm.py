@@ -17,8 +17,9 @@ from harness.compare.parameters import compare_parameters
 from harness.compare.records import Verdict
 from harness.models import convlstm
 from harness.models.spec import ModelSpec
-from harness.runtimes.environments import environment, interpreter
+from harness.runtimes.launch import environment
 from harness.runtimes.process import Worker
+from harness.runtimes.python import interpreter
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.workers.tensors import read_tensors, write_tensors
 
@@ -152,9 +153,10 @@ STEPS = """
 import importlib, json, sys
 from pathlib import Path
 runtime, folder = sys.argv[1], Path(sys.argv[2])
-from harness.workers.serve import ENGINES, pin_threads
+from harness.runtimes.table import RUNTIMES
+from harness.workers.serve import pin_threads
 pin_threads()
-engine = importlib.import_module(ENGINES[runtime]).ENGINE()
+engine = importlib.import_module(RUNTIMES[runtime].worker).ENGINE()
 import keras
 from harness.models.spec import ModelSpec
 from harness.workers.keras.model import canonical_parameters, fill

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.runtimes.registry import RUNTIMES
-from harness.workers.serve import ENGINES, MAX_LINE, Server
+from harness.workers.serve import MAX_LINE, Server, python_runtimes
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -152,7 +152,7 @@ def test_what_is_printed_goes_to_the_log(tmp_path: Path) -> None:
 
 
 #: Engines of the harness's own Python; others run in an environment of their own alone.
-HERE = [name for name in ENGINES if RUNTIMES[name].environment is None]
+HERE = [name for name in python_runtimes() if RUNTIMES[name].environment is None]
 
 
 @pytest.mark.parametrize("runtime", HERE)
