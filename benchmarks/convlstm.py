@@ -40,7 +40,7 @@ framework, folder = sys.argv[1], Path(sys.argv[2])
 engine = importlib.import_module(RUNTIMES["python/" + framework].worker).ENGINE()
 from harness.models.spec import ModelSpec
 from harness.workers.tensors import read_tensors, write_tensors
-from harness.workers.timing import resident_peak
+from harness.workers.call_timing import resident_peak
 from harness.workers.training.train import Settings
 data = read_tensors(folder / "data")
 model = engine.load(folder / "weights.safetensors", "float32")

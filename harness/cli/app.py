@@ -170,7 +170,7 @@ def runtimes(as_json: Json = False) -> None:
 
     A runtime in a version of its own is listed once its environment is made.
     """
-    from harness.runtimes.kept import kept_runtimes
+    from harness.runtimes.made_environments import kept_runtimes
     from harness.runtimes.registry import RUNTIMES, availability
 
     known = RUNTIMES | {row.name: row for row in kept_runtimes()}
@@ -222,7 +222,7 @@ def prepare(
 @envs_app.command("list")
 def envs_list(as_json: Json = False) -> None:
     """The environments that were made, what they hold and what they take on the disk."""
-    from harness.runtimes.kept import kept
+    from harness.runtimes.made_environments import kept
 
     found = kept()
     if as_json:
@@ -254,7 +254,7 @@ def envs_clean(
     ] = None,
 ) -> None:
     """Remove environments; a run that names such a runtime makes its environment again."""
-    from harness.runtimes.kept import clean
+    from harness.runtimes.made_environments import clean
 
     removed, left = clean(names or ())
     for one in removed:

@@ -35,7 +35,7 @@ def fingerprint(step: Step) -> dict[str, Any]:
     if step.kind == "timing":
         # A timing is a fact of one machine.
         own = fingerprint(Step(step.id, "target", step.runtime))
-        return {"target": own, "timing": sources("runtimes/timing.py"), "hardware": hardware()}
+        return {"target": own, "timing": sources("runtimes/process_timing.py"), "hardware": hardware()}
     if step.kind == "layers":
         # Two runtimes work on it, and the errors are told here.
         rooms = ("workers", "pipeline/layers.py", "compare/layers.py", "compare/outputs.py", "compare/gates.py")

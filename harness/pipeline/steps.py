@@ -165,7 +165,7 @@ def _reference(context: Context) -> None:
 
 def _timing(context: Context) -> None:
     """In processes of their own: a pooled worker has predicted before, and holds memory of other models."""
-    from harness.runtimes.timing import measure
+    from harness.runtimes.process_timing import measure
 
     parameters = context.step.parameters
     row = runtime(context.step.runtime or "")

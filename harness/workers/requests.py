@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.workers import timing
+from harness.workers import call_timing
 from harness.workers.engine import (
     BadInput,
     Engine,
@@ -108,15 +108,15 @@ class Requests:
         return {"count": len(found)}
 
     def time(
-        self, inputs: str, batch_sizes: list[int], seconds: float, repeats: int = timing.DEFAULT_SAMPLES
+        self, inputs: str, batch_sizes: list[int], seconds: float, repeats: int = call_timing.DEFAULT_SAMPLES
     ) -> dict[str, Any]:
-        """Time the loaded model's own call, see harness.workers.timing."""
-        sizes, limit, most = timing.checked_request(batch_sizes, seconds, repeats)
+        """Time the loaded model's own call, see harness.workers.call_timing."""
+        sizes, limit, most = call_timing.checked_request(batch_sizes, seconds, repeats)
         model = self._loaded()
-        measured = timing.measure(model, read_tensors(existing_file(inputs)), sizes, limit, most)
+        measured = call_timing.measure(model, read_tensors(existing_file(inputs)), sizes, limit, most)
         return {
             "batches": measured,
-            "resident_peak_bytes": timing.resident_peak(),
+            "resident_peak_bytes": call_timing.resident_peak(),
             "threads": self.engine.threads(),
         }
 

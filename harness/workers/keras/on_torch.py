@@ -21,7 +21,7 @@ from harness.workers.keras import formats as keras_formats
 from harness.workers.keras import routes as keras_routes
 from harness.workers.keras.engine import KerasEngine
 from harness.workers.onnx.export import Routes
-from harness.workers.pytorch import threads as torch_threads
+from harness.workers.pytorch import torch_threads
 
 if TYPE_CHECKING:
     import keras

@@ -31,7 +31,7 @@ from harness.workers.engine import (
 )
 from harness.workers.onnx.file import inputs_of, known_before, metadata_of, outputs_of, read_model, stated_weight
 from harness.workers.onnx.structure import structure
-from harness.workers.pytorch import threads as torch_threads
+from harness.workers.pytorch import torch_threads
 from harness.workers.tensors import dtype_of
 
 #: Operators that onnx2torch hands to torchvision, which this runtime does without.

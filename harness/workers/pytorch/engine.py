@@ -21,7 +21,7 @@ from harness.workers.engine import (
     environment_threads,
 )
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
-from harness.workers.pytorch import threads as torch_threads
+from harness.workers.pytorch import torch_threads
 from harness.workers.pytorch.learner import PytorchLearner
 from harness.workers.pytorch.model import build, fill, state_arrays, widened
 from harness.workers.pytorch.routes import ROUTES

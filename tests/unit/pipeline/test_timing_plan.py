@@ -13,7 +13,7 @@ import yaml
 from harness.errors import ScenarioError
 from harness.pipeline.fingerprint import fingerprint
 from harness.pipeline.plan import Step, make_plan
-from harness.runtimes.timing import machine_lock
+from harness.runtimes.process_timing import machine_lock
 from harness.scenario.read import read_scenario
 from harness.scenario.sections import Scenario, json_schema
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ScenarioError, UnavailableError
-from harness.runtimes import kept, locked_environment, registry, resolution
+from harness.runtimes import locked_environment, made_environments, registry, resolution
 from harness.runtimes.launch import command, environment
 from harness.runtimes.locked_environment import LockedEnvironment, read_pins
 from harness.runtimes.python import package_alone
@@ -112,7 +112,7 @@ def test_a_shipped_lock_gives_the_same_set_without_asking_pip(tmp_path: Path, mo
     assert own.packages["tinyengine"] == "1.0.3"
     # Elsewhere its files are others: the same versions, and hashes of that platform's own.
     ship(own, ["# for cp399 vax", *lines[1:]], tmp_path, monkeypatch)
-    kept.clean()
+    made_environments.clean()
     told.clear()
     own.make(told.append)
     assert told[0] == "asking pip which versions fit"
@@ -126,7 +126,7 @@ def test_a_file_that_is_not_the_locked_one_is_refused(
     own.make()
     lines = own.lock.read_text().splitlines()
     ship(own, [*lines[:-1], lines[-1].rpartition(":")[0] + ":" + "0" * 64], tmp_path, monkeypatch)
-    kept.clean()
+    made_environments.clean()
     with pytest.raises(UnavailableError) as caught:
         own.make()
     assert "cannot be made" in caught.value.line()
@@ -214,7 +214,7 @@ def test_one_that_was_killed_while_it_made_one_leaves_nothing_that_is_taken_for_
     assert half[0].startswith("making-")
     assert not own.made
     # While it lives, nobody removes what it makes ...
-    assert [one.whole for one in kept.clean()[1]] == [False]
+    assert [one.whole for one in made_environments.clean()[1]] == [False]
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     # ... and once it is gone, the next one begins anew and clears away what it left.
@@ -267,22 +267,25 @@ def test_one_whose_python_is_gone_is_made_again() -> None:
 
 
 def test_environments_are_listed_and_removed(cache: Path) -> None:
-    assert kept.kept() == []
-    assert kept.clean() == ([], [])
+    assert made_environments.kept() == []
+    assert made_environments.clean() == ([], [])
     for version in ("1.0", "1.1"):
         in_version(version)[1].make()
-    assert [(one.name, one.whole) for one in kept.kept()] == [("python-tiny@1.0", True), ("python-tiny@1.1", True)]
-    assert all(one.bytes > 1000 and one.packages["tinybeside"] == "0.1" for one in kept.kept())
-    assert [row.name for row in kept.kept_runtimes()] == ["python/tiny@1.0", "python/tiny@1.1"]
+    assert [(one.name, one.whole) for one in made_environments.kept()] == [
+        ("python-tiny@1.0", True),
+        ("python-tiny@1.1", True),
+    ]
+    assert all(one.bytes > 1000 and one.packages["tinybeside"] == "0.1" for one in made_environments.kept())
+    assert [row.name for row in made_environments.kept_runtimes()] == ["python/tiny@1.0", "python/tiny@1.1"]
     with pytest.raises(
         ScenarioError, match=r"no environment python-tiny@1\.2.*there is python-tiny@1\.0, python-tiny@1\.1"
     ):
-        kept.clean(["python/tiny@1.1", "python/tiny@1.2"])
-    removed, left = kept.clean(["python/tiny@1.1"])
+        made_environments.clean(["python/tiny@1.1", "python/tiny@1.2"])
+    removed, left = made_environments.clean(["python/tiny@1.1"])
     assert ([one.name for one in removed], left) == (["python-tiny@1.1"], [])
     assert not in_version("1.1")[1].made
     assert in_version("1.0")[1].made
-    kept.clean()
+    made_environments.clean()
     assert folders(cache) == []
 
 

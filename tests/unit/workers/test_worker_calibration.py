@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.workers import timing
+from harness.workers import call_timing
 from harness.workers.engine import Array, BadInput, LoadedModel, Stopwatch, TensorInfo
 
 
@@ -40,7 +40,7 @@ INPUTS = {"x": np.ones((3, 2), np.float32)}
 
 def measured(model: LoadedModel, **options: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"batch_sizes": [4], "seconds": 0.2, "repeats": 500} | options
-    return timing.measure(model, INPUTS, given["batch_sizes"], given["seconds"], given["repeats"])[0]
+    return call_timing.measure(model, INPUTS, given["batch_sizes"], given["seconds"], given["repeats"])[0]
 
 
 def test_a_known_time_is_measured_and_the_first_call_kept_apart() -> None:
@@ -59,25 +59,25 @@ def test_short_calls_are_looped_until_the_clock_resolves_them() -> None:
         nonlocal calls
         calls += 1
 
-    chosen = timing.calibrate(call, 0.002)
+    chosen = call_timing.calibrate(call, 0.002)
     assert chosen > 100
     assert calls >= chosen
-    wall, _ = timing.sample(call, chosen)
+    wall, _ = call_timing.sample(call, chosen)
     assert wall > 0.0002
 
 
 def test_a_call_that_was_interrupted_once_is_looped_all_the_same() -> None:
     interruptions = iter([0.005])
-    assert timing.calibrate(lambda: time.sleep(next(interruptions, 0.0)), 0.002) > 5
+    assert call_timing.calibrate(lambda: time.sleep(next(interruptions, 0.0)), 0.002) > 5
 
 
 def test_a_long_call_is_not_looped() -> None:
-    assert timing.calibrate(lambda: time.sleep(0.01), 0.002) == 1
+    assert call_timing.calibrate(lambda: time.sleep(0.01), 0.002) == 1
 
 
 def test_samples_are_bounded_by_repeats_and_by_seconds_but_never_under_three() -> None:
     assert len(measured(Sleeper(0.0005), seconds=5.0, repeats=7)["seconds"]) == 7
-    assert len(measured(Sleeper(0.03), seconds=0.001)["seconds"]) == timing.FEWEST_SAMPLES
+    assert len(measured(Sleeper(0.03), seconds=0.001)["seconds"]) == call_timing.FEWEST_SAMPLES
     began = time.perf_counter()
     found = measured(Sleeper(0.002), seconds=0.1, repeats=1000)
     assert time.perf_counter() - began < 2.0
@@ -86,25 +86,25 @@ def test_samples_are_bounded_by_repeats_and_by_seconds_but_never_under_three() -
 
 def test_every_batch_has_its_size() -> None:
     model = Sleeper(0.0005)
-    found = timing.measure(model, INPUTS, [1, 2, 5], 0.01, 10)
+    found = call_timing.measure(model, INPUTS, [1, 2, 5], 0.01, 10)
     assert [batch["batch_size"] for batch in found] == [1, 2, 5]
     assert model.sizes == {1, 2, 5}
 
 
 def test_inputs_without_samples_are_refused() -> None:
     with pytest.raises(BadInput, match="no samples"):
-        timing.measure(Sleeper(0.0), {"x": np.ones((0, 2), np.float32)}, [1], 0.01, 10)
+        call_timing.measure(Sleeper(0.0), {"x": np.ones((0, 2), np.float32)}, [1], 0.01, 10)
 
 
 def test_the_resolution_of_a_coarse_clock_is_seen() -> None:
     ticks = iter(tick // 50 * 0.01 for tick in range(100_000))
-    assert timing.resolution(lambda: next(ticks)) == pytest.approx(0.01)
+    assert call_timing.resolution(lambda: next(ticks)) == pytest.approx(0.01)
 
 
 def test_the_peak_of_memory_grows_with_what_is_held() -> None:
-    before = timing.resident_peak()
+    before = call_timing.resident_peak()
     if before is None:
         pytest.skip("this system does not tell")
     block = np.ones(before + 50_000_000, np.uint8)
-    assert timing.resident_peak() > before + 10_000_000
+    assert call_timing.resident_peak() > before + 10_000_000
     del block
