@@ -94,6 +94,10 @@ class UnsupportedError(WorkerError):
     kind = "unsupported"
 
 
+class AccidentError(WorkerError):
+    """A worker was lost: killed, out of memory, past its time, or it broke the contract. The next run tries again."""
+
+
 class UnavailableError(WorkerError):
     """A runtime is not installed; the hint is the command that installs it."""
 

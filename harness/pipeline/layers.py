@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from harness.compare.layers import compare_layers, layer_row
 from harness.compare.records import LayerRow, LayersComparison
-from harness.errors import BadInputError, UnsupportedError, WorkerError
+from harness.errors import AccidentError, BadInputError, UnsupportedError, WorkerError
 
 Array = NDArray[Any]
 #: ``ask(request, **arguments)``: the result of a worker's answer. Raises WorkerError.
 Ask = Callable[..., dict[str, Any]]
+#: The name of a request and its arguments.
+Request = tuple[str, dict[str, Any]]
 
 #: Tensors and bytes of one part of a graph: what is asked for in one request and lies on disk at a time.
 TENSORS = 64
@@ -80,17 +82,25 @@ def walk_layers(
 
 
 class _Patience:
-    """A target that is asked again after it broke, but not for ever."""
+    """A target that is asked again after it broke, but not for ever.
+
+    What breaks twice on the same requests is a property of the node; what breaks once was an accident.
+    """
 
     def __init__(self, target: Ask) -> None:
         self._target = target
         self._broken = 0
 
-    def ask(self, *requests: tuple[str, dict[str, Any]]) -> str:
-        """Requests in turn; returns why one of them was not answered, or nothing."""
+    def ask(self, *requests: Request, anew: Request | None = None) -> str:
+        """Requests in turn; returns why one of them was not answered, or nothing.
+
+        ``anew``: what a worker must be asked before them that was started in place of a lost one.
+        """
         try:
-            for request, arguments in requests:
-                self._target(request, **arguments)
+            try:
+                self._all(*requests)
+            except AccidentError:
+                self._all(*([] if anew is None else [anew]), *requests)
         except (UnsupportedError, BadInputError) as error:
             return error.what
         except WorkerError as error:
@@ -99,6 +109,10 @@ class _Patience:
                 raise
             return f"it broke there: {error.what}"
         return ""
+
+    def _all(self, *requests: Request) -> None:
+        for request, arguments in requests:
+            self._target(request, **arguments)
 
 
 class _Flow:
@@ -128,8 +142,10 @@ class _Flow:
         if not own:
             return ""
         names = {"inputs": str(self._inputs), "names": own, "outputs": str(self.held)}
-        load = [("load", {"path": str(self._model), "precision": "float32"})] if again or segment is not None else []
-        return target.ask(*load, ("activations", names))
+        load = ("load", {"path": str(self._model), "precision": "float32"})
+        if again or segment is not None:
+            return target.ask(load, ("activations", names))
+        return target.ask(("activations", names), anew=load)
 
     def _segment_of(self, target: _Patience, segment: dict[str, Any], own: list[str], again: bool) -> str:
         from safetensors.numpy import load_file, save_file

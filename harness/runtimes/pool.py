@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import StoreError, WorkerError
+from harness.errors import AccidentError, StoreError, WorkerError
 from harness.runtimes import registry
 from harness.runtimes.process import Worker
 
 Progress = Callable[[dict[str, Any]], None]
+
+
+#: Requests that a worker answers for the model it has loaded; one that was just started would refuse them.
+_OF_THE_LOADED = ("parameters", "predict", "activations", "time")
 
 
 class Workers:
@@ -30,14 +34,25 @@ class Workers:
         self, runtime: str, request: str, *, timeout: float, progress: Progress | None = None, **arguments: Any
     ) -> dict[str, Any]:
         """Ask a runtime's worker; see Worker.request."""
+        self._check_loaded(runtime, request)
         worker = self._worker(runtime, timeout)
         started = time.perf_counter()
         try:
             return worker.request(request, timeout=timeout, progress=progress, **arguments)
         except WorkerError as error:
-            raise _disk_full(error) or error from error
+            raise _disk_full(error) or _out_of_memory(error) or error from error
         finally:
             self.busy_seconds[runtime] = self.busy_seconds.get(runtime, 0.0) + time.perf_counter() - started
+
+    def _check_loaded(self, runtime: str, request: str) -> None:
+        """Raises AccidentError where a worker is gone that was to answer for the model it had loaded."""
+        worker = self._running.get(runtime)
+        if request in _OF_THE_LOADED and worker is not None and not worker.alive:
+            worker.close()
+            del self._running[runtime]
+            raise AccidentError(
+                f"the worker was ended before it was asked '{request}'", where=runtime, log_tail=worker.log_tail()
+            )
 
     def _worker(self, runtime: str, timeout: float) -> Worker:
         worker = self._running.get(runtime)
@@ -115,3 +130,23 @@ def _disk_full(error: WorkerError) -> StoreError | None:
                 hint="free some space, then run the same command again: it goes on from here",
             )
     return None
+
+
+#: What libraries of Python, R, Julia and C++ say when they get no memory.
+_OUT_OF_MEMORY = (
+    "MemoryError",
+    "OutOfMemoryError",
+    "cannot allocate memory",
+    "cannot allocate vector",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "out of memory",
+)
+
+
+def _out_of_memory(error: WorkerError) -> AccidentError | None:
+    """A worker that answers that it got no memory says nothing of the model: with more of it the answer is another."""
+    if isinstance(error, AccidentError) or not any(sign.lower() in error.what.lower() for sign in _OUT_OF_MEMORY):
+        return None
+    return AccidentError(error.what, where=error.where, hint=error.hint, log_tail=error.log_tail)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from harness.errors import BadInputError, UnavailableError, UnsupportedError, WorkerError
+from harness.errors import AccidentError, BadInputError, UnavailableError, UnsupportedError, WorkerError
 from harness.runtimes.launch import command, environment
 from harness.runtimes.memory import resident_bytes
 from harness.runtimes.registry import ready
@@ -40,8 +40,8 @@ _ERRORS: dict[str, type[WorkerError]] = {
 class Worker:
     """One running worker. Use :meth:`start`; a context manager that closes it.
 
-    Raises WorkerError (or a child of it) from every request that does not end in an answer; after a death, a hang or a
-    broken line the worker is gone and :attr:`alive` is False.
+    Raises WorkerError (or a child of it) from every request that does not end in an answer: AccidentError after a death, a
+    hang or a broken line, and then the worker is gone and :attr:`alive` is False.
     """
 
     def __init__(self, row: Runtime, process: subprocess.Popen[bytes], requests: int, answers: int, log: Path) -> None:
@@ -91,7 +91,7 @@ class Worker:
         except OSError as error:
             os.close(write_request)
             os.close(read_answer)
-            raise WorkerError(f"cannot be started: {error}", where=row.name) from error
+            raise AccidentError(f"cannot be started: {error}", where=row.name) from error
         finally:
             os.close(read_request)
             os.close(write_answer)
@@ -254,10 +254,10 @@ class Worker:
         except OSError:
             return []
 
-    def _broken(self, what: str) -> WorkerError:
-        return WorkerError(what, where=self.runtime.name, log_tail=self.log_tail())
+    def _broken(self, what: str) -> AccidentError:
+        return AccidentError(what, where=self.runtime.name, log_tail=self.log_tail())
 
-    def _died(self, request: str) -> WorkerError:
+    def _died(self, request: str) -> AccidentError:
         self._wait(GRACE)
         code = self._process.poll()
         if code is None:
