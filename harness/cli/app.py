@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast, get_args
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 
 import harness
+from harness.cli.printing import print_json, print_table, table
+from harness.cli.store import store_app
 from harness.errors import ExitCode, HarnessError
 from harness.runtimes.table import importing_frameworks
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 EPILOGUE = (
     "Exit codes: 0 all cells as expected; 1 a cell worse than the scenario expects; 2 bad usage, scenario or data; "
-    "3 a cell failed; 130 interrupted."
+    "3 a cell failed, or a step was lost by accident; 130 interrupted."
 )
 
 #: The base of typer's usage errors, wherever this version of typer keeps it.
@@ -41,6 +43,7 @@ data_app = typer.Typer(help="The data sources.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 envs_app = typer.Typer(help="The environments that runtimes run in.", no_args_is_help=True)
 app.add_typer(envs_app, name="envs")
+app.add_typer(store_app, name="store")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for a machine to read.")]
 Output = Annotated[Path, typer.Option("--output", help="Folder of the results; each scenario has one below it.")]
@@ -82,7 +85,16 @@ def run(
         result = run_scenario(asked, scenario, output=output, store=store, listener=listening, pdf=pdf)
     code = int(result.exit_code)
     title = result.scenario.title
-    _print_outcome(title, result.folder, result.cells, fresh=result.fresh, code=code, as_json=as_json, port=result.port)
+    _print_outcome(
+        title,
+        result.folder,
+        result.cells,
+        fresh=result.fresh,
+        code=code,
+        as_json=as_json,
+        port=result.port,
+        accidents=result.accidents,
+    )
     raise typer.Exit(code)
 
 
@@ -158,10 +170,18 @@ def compare(
         timing=TimingSection(batch_sizes=sorted({1, batch_size})) if time else None,
     )
     with listener(quiet=as_json) as listening:
-        folder, cells, fresh = compare_given(given, output=output, store=store, listener=listening, pdf=pdf)
-    code = exit_code(cells, Verdict(expect))
-    _print_outcome(model.name, folder, cells, fresh=fresh, code=int(code), as_json=as_json)
-    raise typer.Exit(int(code))
+        result = compare_given(given, output=output, store=store, listener=listening, pdf=pdf)
+    code = int(ExitCode.CELL_FAILED if result.accidents else exit_code(result.cells, Verdict(expect)))
+    _print_outcome(
+        model.name,
+        result.folder,
+        result.cells,
+        fresh=result.fresh,
+        code=code,
+        as_json=as_json,
+        accidents=result.accidents,
+    )
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -186,14 +206,14 @@ def runtimes(as_json: Json = False) -> None:
             }
             for name, state in states.items()
         }
-        _print_json(rows)
+        print_json(rows)
         return
-    table = _table("runtime", "installed", "versions, or what is missing")
+    shown_table = table("runtime", "installed", "versions, or what is missing")
     for name, state in states.items():
         versions = ", ".join(f"{package} {version}" for package, version in state.versions.items())
         missing = f"{state.reason}; install it with: {state.install}"
-        table.add_row(name, "yes" if state.installed else "no", versions if state.installed else missing)
-    _print_table(table)
+        shown_table.add_row(name, "yes" if state.installed else "no", versions if state.installed else missing)
+    print_table(shown_table)
 
 
 @app.command()
@@ -226,7 +246,7 @@ def envs_list(as_json: Json = False) -> None:
 
     found = kept()
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "name": one.name,
@@ -239,11 +259,11 @@ def envs_list(as_json: Json = False) -> None:
             ]
         )
         return
-    table = _table("environment", "MB", "packages", "folder")
+    shown_table = table("environment", "MB", "packages", "folder")
     for one in found:
         packages = str(len(one.packages)) if one.whole else "left by a process that was ended, or being made"
-        table.add_row(one.name, f"{one.bytes / 1e6:.0f}", packages, str(one.folder))
-    _print_table(table)
+        shown_table.add_row(one.name, f"{one.bytes / 1e6:.0f}", packages, str(one.folder))
+    print_table(shown_table)
 
 
 @envs_app.command("clean")
@@ -272,7 +292,7 @@ def data_list(as_json: Json = False) -> None:
 
     found = [source(name) for name in source_names()]
     if as_json:
-        _print_json(
+        print_json(
             {
                 row.name: {
                     "title": row.title,
@@ -284,10 +304,10 @@ def data_list(as_json: Json = False) -> None:
             }
         )
         return
-    table = _table("source", "what", "options")
+    shown_table = table("source", "what", "options")
     for row in found:
-        table.add_row(row.name, row.title, ", ".join(row.options.model_fields))
-    _print_table(table)
+        shown_table.add_row(row.name, row.title, ", ".join(row.options.model_fields))
+    print_table(shown_table)
 
 
 @data_app.command("get")
@@ -316,7 +336,7 @@ def data_get(
     with download_progress(quiet=as_json) as progress:
         written = get(name, folder / name, seed, wanted, progress)
     if as_json:
-        _print_json({"source": name, "folder": str(folder / name), "files": [str(path) for path in written]})
+        print_json({"source": name, "folder": str(folder / name), "files": [str(path) for path in written]})
         return
     for path in written:
         typer.echo(path)
@@ -327,7 +347,7 @@ def schema() -> None:
     """The JSON Schema of a scenario file, for an editor to check and complete it."""
     from harness.scenario.sections import json_schema
 
-    _print_json(json_schema())
+    print_json(json_schema())
 
 
 @app.command()
@@ -341,30 +361,9 @@ def report(
 
     cells = rebuild_report(folder, pdf=pdf)
     if as_json:
-        _print_json({"folder": str(folder), "cells": [cell.model_dump(mode="json") for cell in cells]})
+        print_json({"folder": str(folder), "cells": [cell.model_dump(mode="json") for cell in cells]})
     else:
         typer.echo(f"Report: {folder / 'report.html'}")
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))
-
-
-def _table(*columns: str) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print_table(table: Any) -> None:
-    from rich.console import Console
-
-    # A pipe has no width of its own; a fixed one keeps lines whole for grep and for logs.
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False).print(table)
 
 
 def _print_outcome(
@@ -376,17 +375,23 @@ def _print_outcome(
     code: int,
     as_json: bool,
     port: PortComparison | None = None,
+    accidents: Mapping[str, str],
 ) -> None:
     if as_json:
         rows = [cell.model_dump(mode="json") for cell in cells]
+        lost = {"accidents": dict(accidents)} if accidents else {}
         held = {} if port is None else {"port": port.model_dump(mode="json")}
-        _print_json({"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows, **held})
+        print_json(
+            {"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows, **held, **lost}
+        )
         return
     _print_cells(title, cells)
     if port is not None:
         from harness.report.tables.port import answer
 
         typer.echo(answer(port))
+    for step, how in accidents.items():
+        typer.echo(f"Lost by accident: {step}: {how}; the same command tries it again")
     if not fresh:
         typer.echo("All of this was finished before.")
     typer.echo(f"Report: {folder / 'report.html'}")
@@ -396,13 +401,15 @@ def _print_cells(title: str, cells: list[CellResult]) -> None:
     typer.echo(title)
     # Of a single source every cell would name the same.
     several = len({cell.source for cell in cells}) > 1
-    table = _table(*(["source"] if several else []), "target", "route", "verdict", "error / floor", "in one sentence")
+    shown_table = table(
+        *(["source"] if several else []), "target", "route", "verdict", "error / floor", "in one sentence"
+    )
     for cell in cells:
         ratio = cell.runtime_comparison.rms_ratio if cell.runtime_comparison else None
         shown = "" if ratio is None else f"{ratio:.2f}"
         source = [cell.source] if several else []
-        table.add_row(*source, cell.target, cell.route_label, cell.verdict.value, shown, cell.sentence)
-    _print_table(table)
+        shown_table.add_row(*source, cell.target, cell.route_label, cell.verdict.value, shown, cell.sentence)
+    print_table(shown_table)
 
 
 def main() -> NoReturn:

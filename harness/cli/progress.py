@@ -23,6 +23,9 @@ class _Quiet:
     def ended(self, step: str, state: str, seconds: float) -> None:
         """Say nothing."""
 
+    def noticed(self, text: str) -> None:
+        """Say nothing."""
+
 
 class _Lines(_Quiet):
     """One line per step that did something: enough for a log, not too much for one."""
@@ -31,6 +34,10 @@ class _Lines(_Quiet):
         """Print the step, what became of it and its seconds."""
         if state != "kept":
             print(f"{state:>11} {seconds:7.1f} s  {step}", file=sys.stderr, flush=True)
+
+    def noticed(self, text: str) -> None:
+        """Print it."""
+        print(text, file=sys.stderr, flush=True)
 
 
 class _Bar(_Quiet):
@@ -68,6 +75,10 @@ class _Bar(_Quiet):
         if state not in ("done", "kept"):
             self._progress.console.print(f"{state}: {step}")
         self._progress.advance(self._steps)
+
+    def noticed(self, text: str) -> None:
+        """Print it above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
 
 
 @contextlib.contextmanager

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.files.disk_errors import explained
+from harness.files.owner import owned_name
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file whole or not at all: beside it first, then renamed over it."""
     data = content.encode() if isinstance(content, str) else content
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    scratch = path.with_name(owned_name(f".{path.name}", ".part"))
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +9,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import harness
 from harness.compare.records import Verdict
-from harness.errors import BadInputError, HarnessError, ModelError, UnavailableError, UnsupportedError, WorkerError
+from harness.errors import (
+    AccidentError,
+    BadInputError,
+    HarnessError,
+    ModelError,
+    UnavailableError,
+    UnsupportedError,
+    WorkerError,
+)
+from harness.files.artifact import Artifact, Damage
 from harness.files.digests import content_hash
+from harness.files.leftovers import sweep_temporary_folder
+from harness.files.owner import temporary_folder
 from harness.files.store import Store
 from harness.pipeline.context import Context
 from harness.pipeline.fingerprint import fingerprint
 from harness.pipeline.plan import Plan, Step
+from harness.pipeline.provenance import library_versions
 from harness.pipeline.steps import carry_out
+from harness.pipeline.worker_records import since, with_kept
 from harness.runtimes.pool import Workers
 from harness.runtimes.registry import availability, lacks_environment, ready, runtime
 from harness.runtimes.row import Availability
@@ -42,6 +55,9 @@ class Listener(Protocol):
     def ended(self, step: str, state: str, seconds: float) -> None:
         """A step ended: ``done``, ``kept`` (made before), ``unavailable``, ``unsupported`` or ``failed``."""
 
+    def noticed(self, text: str) -> None:
+        """Something to be said in one line: a file that does not hold what was written and is made anew."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -53,6 +69,8 @@ class Failure:
     log_tail: tuple[str, ...] = ()
     #: Whether what was given was refused, rather than something having broken.
     refused: bool = False
+    #: Whether a worker was lost (killed, out of memory, past its time): that says nothing of the model, and is tried again.
+    accident: bool = False
 
     @classmethod
     def of(cls, error: WorkerError) -> Failure:
@@ -65,9 +83,8 @@ class Failure:
         what = f"{error.where}: {error.what}" if error.where else error.what
         # A refusal by name explains itself; the log helps where something broke.
         log_tail = tuple(error.log_tail) if verdict is Verdict.FAILED else ()
-        return cls(
-            verdict, what, error.hint, log_tail, verdict is not Verdict.FAILED or isinstance(error, BadInputError)
-        )
+        refused = verdict is not Verdict.FAILED or isinstance(error, BadInputError)
+        return cls(verdict, what, error.hint, log_tail, refused, isinstance(error, AccidentError))
 
     def of_the_run(self, where: str | None = None) -> HarnessError:
         """The error of a run that cannot go on without the step: bad input where it was refused, else a worker's."""
@@ -78,10 +95,14 @@ class Failure:
 
 @dataclass
 class Finished:
-    """What the steps left: the folder or the failure of each, the seconds they took, and what their workers did."""
+    """What the steps left: the folder or the failure of each, the seconds they took, and what their workers did.
+
+    ``accidents``: by step, how its worker was lost; steps that only need such a step are not named again.
+    """
 
     folders: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
+    accidents: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, Any] = field(default_factory=dict)
     workers: dict[str, Any] = field(default_factory=dict)
 
@@ -143,16 +164,20 @@ class Execution:
         self._limits = limits
         self._threads = threads
         self._finished = Finished()
+        self._kept: dict[str, Artifact] = {}
+        self._noticed: set[str] = set()
 
     def all_steps(self) -> Finished:
         """Do every step that is not finished; returns what all of them left."""
+        sweep_temporary_folder()
+        self._store.sweep()
         self._check_source()
         began = time.perf_counter()
         seconds: dict[str, float] = {}
         # One more than the steps: comparing and reporting comes after them.
         self._listener.planned(len(self._plan.steps) + 1)
-        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            workers = Workers(Path(scratch), self._threads, memory_limit=self._limits.memory_bytes)
+        with self._store.in_use(), temporary_folder("harness") as scratch:
+            workers = Workers(scratch, self._threads, memory_limit=self._limits.memory_bytes)
             try:
                 for step in self._plan.steps:
                     started = time.perf_counter()
@@ -163,9 +188,11 @@ class Execution:
                     self._listener.ended(step.id, state, elapsed)
             finally:
                 workers.close()
-            self._finished.workers = workers.record()
+            kept = {name: artifact.record for name, artifact in self._kept.items()}
+            self._finished.workers = with_kept(workers.record(), (record["workers"] for record in kept.values()))
         self._finished.seconds = {
             "steps": seconds,
+            "kept": {name: record["seconds"] for name, record in kept.items()},
             "worker_start": workers.start_seconds,
             "worker_busy": workers.busy_seconds,
             "wall": time.perf_counter() - began,
@@ -174,7 +201,7 @@ class Execution:
 
     def _check_source(self) -> None:
         for step in self._plan.steps:
-            if step.kind not in _SOURCE or step.runtime is None or self._has(step):
+            if step.kind not in _SOURCE or step.runtime is None or self._whole(step):
                 continue
             here = self._states[step.runtime]
             if not here.installed:
@@ -184,28 +211,42 @@ class Execution:
                     hint=f"install it with: {here.install}",
                 )
 
-    def _has(self, step: Step) -> bool:
-        return self._store.has(step.kind, self._keys[step.id])
+    def _whole(self, step: Step) -> Artifact | None:
+        """The artifact of a step, where there is one and every file holds what was written; says once where not."""
+        found = self._store.find(step.kind, self._keys[step.id])
+        if isinstance(found, Damage):
+            if step.id not in self._noticed:
+                self._listener.noticed(f"damaged: {found}; it is made anew")
+            self._noticed.add(step.id)
+            return None
+        return found
 
     def _one_step(self, step: Step, workers: Workers) -> str:
         """Do one step and note its folder or its failure; returns what the listener is told."""
-        finished, key = self._finished, self._keys[step.id]
-        if self._has(step):
-            finished.folders[step.id] = self._store.folder(step.kind, key)
+        if self._keeps(step):
             return "kept"
         failure = self._in_the_way(step)
         if failure is None:
             self._listener.began(step.id)
-            with self._store.lock(step.kind, key):
-                if self._has(step):  # another run made it while this one waited
-                    finished.folders[step.id] = self._store.folder(step.kind, key)
+            with self._store.lock(step.kind, self._keys[step.id]):
+                if self._keeps(step):  # another run made it while this one waited
                     return "kept"
                 failure = self._make(step, workers)
+            if failure is not None and failure.accident:
+                self._finished.accidents[step.id] = failure.error
         if failure is not None:
-            finished.failures[step.id] = failure
+            self._finished.failures[step.id] = failure
             return failure.verdict.value
-        finished.folders[step.id] = self._store.folder(step.kind, key)
+        self._finished.folders[step.id] = self._store.folder(step.kind, self._keys[step.id])
         return "done"
+
+    def _keeps(self, step: Step) -> bool:
+        """Whether a step was finished before; notes its artifact."""
+        if (artifact := self._whole(step)) is None:
+            return False
+        self._kept[step.id] = artifact
+        self._finished.folders[step.id] = artifact.folder
+        return True
 
     def _in_the_way(self, step: Step) -> Failure | None:
         """Why a step need not be tried: a step it needs failed, or its runtime is not installed."""
@@ -220,10 +261,9 @@ class Execution:
         return None
 
     def _make(self, step: Step, workers: Workers) -> Failure | None:
+        began, before = time.perf_counter(), workers.record()
         try:
             with self._store.making(step.kind, self._keys[step.id], resume=step.kind == "train") as (folder, record):
-                record |= {"step": step.id, "runtime": step.runtime, "parameters": step.parameters}
-                record["needs"] = {name: self._keys[name] for name in step.needs}
                 carry_out(
                     Context(
                         step=step,
@@ -234,9 +274,24 @@ class Execution:
                         progress=self._listener.progressed,
                     )
                 )
+                record |= self._record(step)
+                record["seconds"] = time.perf_counter() - began
+                record["workers"] = since(before, workers.record())
         except WorkerError as error:
             return Failure.of(error)
         return None
+
+    def _record(self, step: Step) -> dict[str, Any]:
+        """What ``step.json`` says of a step beside what it took: what it depends on, and with what it was made."""
+        here = None if step.runtime is None else self._states[step.runtime]
+        return {
+            "step": step.id,
+            "runtime": step.runtime,
+            "parameters": step.parameters,
+            "needs": {name: self._keys[name] for name in step.needs},
+            "availability": here and {"installed": here.installed, "versions": here.versions},
+            "versions": {"harness": harness.__version__, **library_versions()},
+        }
 
 
 @contextmanager

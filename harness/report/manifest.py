@@ -131,3 +131,5 @@ class Manifest(_Part):
     imported: dict[str, Any] = {}
     #: Whether the probe is arrays of the user's own, and no part of a data set.
     probe_given: bool = False
+    #: By step, how its worker was lost (killed, out of memory, past its time); the next run tries it again.
+    accidents: dict[str, str] = {}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,26 @@ from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import file_hash, sources
 from harness.results.given import Reference, evaluate_given, read_column, read_reference
-from harness.results.publish import cell_seconds, finished_run, publish, surroundings, timings_record
+from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
 from harness.results.tables import Rows, prediction_rows, probe_rows
 
 
-def compare_given(
-    given: Given, *, output: Path, store: Path, listener: Listener, pdf: bool = False
-) -> tuple[Path, list[CellResult], bool]:
+@dataclass(frozen=True)
+class GivenResult:
+    """What a comparison ends with. ``fresh`` is False where everything had been finished before.
+
+    ``accidents``: by step, how its worker was lost.
+    """
+
+    folder: Path
+    cells: list[CellResult]
+    fresh: bool
+    accidents: Mapping[str, str] = field(default_factory=dict)
+
+
+def compare_given(given: Given, *, output: Path, store: Path, listener: Listener, pdf: bool = False) -> GivenResult:
     """Compare a given model in its targets and write the results below ``output/compare_<file>/``.
 
-    Returns the results folder, the cells in order, and whether anything was done that had not been finished before.
     Raises HarnessError on a model, probe, labels or ids that cannot be used.
     """
     plan = given_plan(given)
@@ -37,8 +48,8 @@ def compare_given(
     folder = output / given.name
     columns = {name: file_hash(path) for name, path in (("labels", given.labels), ("ids", given.ids)) if path}
     identity = content_hash({"keys": keys, "columns": columns, "code": sources("."), "pdf": pdf})
-    if (cells := finished_run(folder, identity)) is not None:
-        return folder, cells, False
+    if (cells := finished_run(folder, identity, listener.noticed)) is not None:
+        return GivenResult(folder, cells, fresh=False)
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
         finished = execution.all_steps()
@@ -52,9 +63,10 @@ def compare_given(
         if given.labels is not None:
             tables["predictions.csv.gz"] = _predictions(given, plan, reference, finished)
         manifest = {
-            **surroundings(states, keys, given.threads),
+            **environment_record(states, keys, given.threads),
             **_about(given, reference),
             "identity": identity,
+            "accidents": dict(sorted(finished.accidents.items())),
         }
         with phase(listener, "comparisons and report"):
             baseline = "the first of the runtimes named"
@@ -71,7 +83,7 @@ def compare_given(
                 timings=timings_record(plan, finished, baseline),
                 pdf=pdf,
             )
-    return folder, cells, True
+    return GivenResult(folder, cells, fresh=True, accidents=finished.accidents)
 
 
 def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:

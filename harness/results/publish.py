@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
@@ -20,9 +19,13 @@ from harness.pipeline.execution import Finished
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import hardware, harness_version, library_versions, lock_hash
 from harness.report.frames import ExampleFrames
+from harness.results.checksums import DIGESTS, damaged_file, write_digests
 from harness.results.tables import Rows, as_csv
 from harness.runtimes.registry import packages, runtime
 from harness.runtimes.row import Availability
+
+#: What ``training.json`` says of one run of the training: kept with the timings.
+TRAINING_TIMINGS = ("seconds", "resumed_at")
 
 #: Result files that not every run has.
 _SOMETIMES = (
@@ -35,16 +38,33 @@ _SOMETIMES = (
 )
 
 
-def finished_run(folder: Path, identity: str) -> list[CellResult] | None:
-    """The cells of a finished run of that identity; None where there is none or a cell is to be tried again."""
+def finished_run(folder: Path, identity: str, notice: Callable[[str], None]) -> list[CellResult] | None:
+    """The cells of a finished run of that identity; None where there is none or a part is to be tried again.
+
+    Tried again is what failed, what was lost by accident, and what does not hold what was written: then ``notice`` is told.
+    """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        if manifest["identity"] != identity or not (folder / "report.html").exists():
-            return None
-        cells = [CellResult.model_validate(cell) for cell in json.loads((folder / "cells.json").read_text())]
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        damage = damaged_file(folder)
+    except OSError:
         return None
+    manifest = _manifest_there(folder)
+    if damage is not None:
+        if manifest is None or manifest.get("identity") == identity:
+            notice(f"damaged: {folder}/{damage}; the results are written anew")
+        return None
+    if manifest is None or manifest["identity"] != identity or manifest["accidents"]:
+        return None
+    cells = [CellResult.model_validate(cell) for cell in json.loads((folder / "cells.json").read_text())]
     return None if any(cell.verdict is Verdict.FAILED for cell in cells) else cells
+
+
+def _manifest_there(folder: Path) -> dict[str, Any] | None:
+    """The manifest as it lies there; None where it cannot be read."""
+    try:
+        found = json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def publish(
@@ -64,43 +84,60 @@ def publish(
     """Write the result files and the report made from them.
 
     ``tables``: rows by file name, compressed where it ends in ``.gz``. ``structures``: graphs by route label, as the worker
-    contract tells them. ``workers``: how often and how fast they started in this run, and what they warned of.
+    contract tells them. ``workers``: how often and how fast they started, and what they warned of.
     ``timings``: what was timed, for a file of its own, since it differs from run to run. ``frames``: one sequence to be
-    shown. ``port``: a second implementation and what it differs in. The manifest gets its identity last, so that a folder
-    whose manifest names a run is whole.
+    shown. ``port``: a second implementation and what it differs in. The manifest gets its identity, and the digests of all
+    files are written, last: a folder without them is not whole.
     """
     from harness.report.build import build_report
 
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "manifest.json").unlink(missing_ok=True)
+        for name in ("manifest.json", DIGESTS):
+            (folder / name).unlink(missing_ok=True)
         # What an earlier run had and this one has not would be taken for this one's.
         for name in {*_SOMETIMES} - set(tables):
             (folder / name).unlink(missing_ok=True)
-    write_atomically(folder / "cells.json", to_json([cell.model_dump(mode="json") for cell in cells]))
     graphs = {route: {**graph, "metadata": {}} for route, graph in structures.items()}
-    write_atomically(folder / "structures.json", json.dumps(graphs, sort_keys=True, allow_nan=False) + "\n")
-    for name, rows in tables.items():
-        text = as_csv(rows)
-        # No time stamp and no name inside: equal rows give equal bytes.
-        content = gzip.compress(text.encode(), compresslevel=6, mtime=0) if name.endswith(".gz") else text
-        write_atomically(folder / name, content)
-    write_atomically(folder / "seconds.json", to_json(seconds))
-    write_atomically(folder / "workers.json", to_json(workers))
+    contents: dict[str, Callable[[], bytes | str]] = {
+        "cells.json": lambda: to_json([cell.model_dump(mode="json") for cell in cells]),
+        "structures.json": lambda: _one_line(graphs),
+        **{name: partial(_table, name, rows) for name, rows in tables.items()},
+        "seconds.json": lambda: to_json(seconds),
+        "workers.json": lambda: to_json(workers),
+    }
     if frames is not None:
-        write_atomically(folder / "frames.safetensors", stored_arrays(frames.tensors()))
+        contents["frames.safetensors"] = lambda: stored_arrays(frames.tensors())
     if port is not None:
-        write_atomically(folder / "port.json", to_json(port.model_dump(mode="json")))
+        contents["port.json"] = lambda: to_json(port.model_dump(mode="json"))
     if timings is not None:
-        write_atomically(folder / "timings.json", json.dumps(timings, sort_keys=True, allow_nan=False) + "\n")
+        contents["timings.json"] = lambda: _one_line(timings)
+    for name, content in contents.items():
+        write_atomically(folder / name, content())
     whole = {**manifest, "cells": {cell.cell: cell.verdict.value for cell in cells}}
     write_atomically(folder / "manifest.json", to_json({**whole, "identity": "being written"}))
-    build_report(folder, pdf=pdf)
+    report = build_report(folder, pdf=pdf)
     write_atomically(folder / "manifest.json", to_json(whole))
+    write_digests(folder, [*contents, "manifest.json"], report)
+
+
+def _one_line(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _table(name: str, rows: Rows) -> bytes | str:
+    text = as_csv(rows)
+    # No time stamp and no name inside: equal rows give equal bytes.
+    return gzip.compress(text.encode(), compresslevel=6, mtime=0) if name.endswith(".gz") else text
 
 
 def cell_seconds(plan: Plan, finished: Finished) -> dict[str, Any]:
-    """Timings of this run and, per target, those its worker measured around the framework's own calls."""
+    """Timings of the steps, those of the training and, per target, those its worker measured around the framework's calls.
+
+    ``kept``: seconds of steps that an earlier run did, as their artifacts tell them.
+    """
+    trained = next((finished.folders[step.id] for step in plan.steps if step.kind == "train"), None)
+    training = {} if trained is None else json.loads((trained / "training.json").read_text())
     targets = {}
     for cell in plan.cells:
         if cell.step not in finished.folders:
@@ -112,7 +149,8 @@ def cell_seconds(plan: Plan, finished: Finished) -> dict[str, Any]:
             if part in record
             for name in ("seconds", "cpu_seconds")
         }
-    return {**finished.seconds, "targets": targets}
+    timed = {name: training[name] for name in TRAINING_TIMINGS if name in training}
+    return {**finished.seconds, "targets": targets, **({"training": timed} if timed else {})}
 
 
 def timings_record(plan: Plan, finished: Finished, reference: str) -> dict[str, Any] | None:
@@ -133,7 +171,7 @@ def timings_record(plan: Plan, finished: Finished, reference: str) -> dict[str, 
     return {"reference": reference, "timed": rows}
 
 
-def surroundings(states: Mapping[str, Availability], keys: Mapping[str, str], threads: int) -> dict[str, Any]:
+def environment_record(states: Mapping[str, Availability], keys: Mapping[str, str], threads: int) -> dict[str, Any]:
     """The parts of a manifest that say where and with what: versions, hardware, runtimes, artifacts."""
     return {
         "harness": harness_version(),

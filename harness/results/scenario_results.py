@@ -28,7 +28,7 @@ from harness.report.example_frames import seen_apart, wettest
 from harness.report.frames import ExampleFrames
 from harness.results.artifacts import Probe, SourceArtifacts, export_record, only_output
 from harness.results.cell import Labels, evaluate
-from harness.results.publish import cell_seconds, publish, surroundings, timings_record
+from harness.results.publish import TRAINING_TIMINGS, cell_seconds, environment_record, publish, timings_record
 from harness.results.tables import Rows, forecast_tables, prediction_rows, probe_rows
 from harness.runtimes.row import Availability
 from harness.scenario.sections import Scenario
@@ -280,8 +280,9 @@ def _manifest(outcome: Outcome, source: SourceArtifacts, dataset: dict[str, Any]
         if cell.export in outcome.folders and (record := export_record(outcome.folders[cell.export])) is not None:
             exports[cell.route_label] = record
     return {
-        **surroundings(outcome.availability, outcome.keys, scenario.threads),
+        **environment_record(outcome.availability, outcome.keys, scenario.threads),
         "identity": outcome.identity,
+        "accidents": dict(sorted(outcome.finished.accidents.items())),
         "scenario": {
             "name": scenario.scenario,
             "title": scenario.title,
@@ -303,5 +304,4 @@ def _origin(source: SourceArtifacts) -> dict[str, Any]:
     if (imported := source.imported) is not None:
         return {"source": "weights", "imported": imported}
     training = json.loads((source.weights / "training.json").read_text())
-    training.pop("seconds", None)
-    return {"training": training}
+    return {"training": {name: value for name, value in training.items() if name not in TRAINING_TIMINGS}}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.compare.port import PortComparison
@@ -19,6 +20,7 @@ from harness.pipeline.plan import make_plan
 from harness.pipeline.provenance import sources
 from harness.report.overview import SOURCES, MissingPart, build_overview, read_sources
 from harness.report.read import read_port_result
+from harness.results.checksums import renew_report_digests
 from harness.results.overview import write_overview
 from harness.results.publish import finished_run
 from harness.results.scenario_results import Outcome, write_results
@@ -38,6 +40,8 @@ class RunResult:
     fresh: bool
     #: A second implementation that was held against the source, where the scenario has one.
     port: PortComparison | None = None
+    #: By step, how its worker was lost; of several sources each step's name begins with the framework.
+    accidents: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -48,11 +52,11 @@ def run(
     Of several sources each has a folder there, named after its framework. Raises HarnessError for everything that concerns
     the whole run. A worker's failure costs its cells only, and one of several sources that cannot be trained its own.
     """
-    folder = output / scenario.scenario
+    folder, artifacts = output / scenario.scenario, Store(store)
     if not scenario.source.frameworks:
         with explained(folder):
             (folder / SOURCES).unlink(missing_ok=True)
-        return _run_source(scenario, path, folder, store=store, listener=listener, pdf=pdf)
+        return _run_source(scenario, path, folder, store=artifacts, listener=listener, pdf=pdf)
     results: list[RunResult] = []
     missing: dict[str, MissingPart] = {}
     for part in apart(scenario):
@@ -64,7 +68,7 @@ def run(
             )
             continue
         try:
-            results.append(_run_source(part, path, folder / framework, store=store, listener=listener, pdf=pdf))
+            results.append(_run_source(part, path, folder / framework, store=artifacts, listener=listener, pdf=pdf))
         except WorkerError as error:
             missing[framework] = MissingPart(error=error.what, hint=error.hint or "", unavailable=False)
     cells = write_overview(folder, scenario, missing)
@@ -72,7 +76,12 @@ def run(
     codes += [_of_missing(scenario, framework, one) for framework, one in missing.items()]
     fresh = any(result.fresh for result in results)
     # Of those that can occur here the higher one takes precedence.
-    return RunResult(scenario, folder, cells, max(codes), fresh=fresh)
+    accidents = {
+        f"{result.scenario.source.framework}: {step}": how
+        for result in results
+        for step, how in result.accidents.items()
+    }
+    return RunResult(scenario, folder, cells, max(codes), fresh=fresh, accidents=accidents)
 
 
 def _of_missing(scenario: Scenario, framework: str, missing: MissingPart) -> ExitCode:
@@ -84,7 +93,7 @@ def _of_missing(scenario: Scenario, framework: str, missing: MissingPart) -> Exi
 
 
 def _run_source(
-    scenario: Scenario, path: Path, folder: Path, *, store: Path, listener: Listener, pdf: bool
+    scenario: Scenario, path: Path, folder: Path, *, store: Store, listener: Listener, pdf: bool
 ) -> RunResult:
     """Run a scenario of one source and write its results to ``folder``."""
     plan = make_plan(scenario)
@@ -99,13 +108,11 @@ def _run_source(
             "pdf": pdf,
         }
     )
-    if (cells := finished_run(folder, identity)) is not None:
+    if (cells := finished_run(folder, identity, listener.noticed)) is not None:
         port = read_port_result(folder)
-        return RunResult(scenario, folder, cells, _exit_code(scenario, cells, port), fresh=False, port=port)
+        return RunResult(scenario, folder, cells, _exit_code(scenario, cells, port, {}), fresh=False, port=port)
     with exclusive(folder):
-        execution = Execution(
-            plan, keys, states, Store(store), listener, limits=scenario.limits, threads=scenario.threads
-        )
+        execution = Execution(plan, keys, states, store, listener, limits=scenario.limits, threads=scenario.threads)
         finished = execution.all_steps()
         outcome = Outcome(
             scenario=scenario,
@@ -119,10 +126,16 @@ def _run_source(
         with phase(listener, "comparisons and report"):
             cells = write_results(outcome, folder, pdf=pdf)
     port = read_port_result(folder)
-    return RunResult(scenario, folder, cells, _exit_code(scenario, cells, port), fresh=True, port=port)
+    accidents = finished.accidents
+    code = _exit_code(scenario, cells, port, accidents)
+    return RunResult(scenario, folder, cells, code, fresh=True, port=port, accidents=accidents)
 
 
-def _exit_code(scenario: Scenario, cells: list[CellResult], port: PortComparison | None) -> ExitCode:
+def _exit_code(
+    scenario: Scenario, cells: list[CellResult], port: PortComparison | None, accidents: Mapping[str, str]
+) -> ExitCode:
+    if accidents:
+        return ExitCode.CELL_FAILED
     expected = {cell.cell: Verdict(scenario.expected(cell.target, cell.route_label)) for cell in cells}
     code = exit_code(cells, expected, scenario.require)
     # A port that is not installed here says nothing, as a cell that is not.
@@ -138,7 +151,7 @@ def rebuild_report(folder: Path, *, pdf: bool = False) -> list[CellResult]:
     if (found := read_sources(folder)) is not None:
         for part in found.sources:
             if part.missing is None:
-                build_report(folder / part.folder, pdf=pdf)
+                renew_report_digests(folder / part.folder, build_report(folder / part.folder, pdf=pdf))
         return build_overview(folder)
-    build_report(folder, pdf=pdf)
+    renew_report_digests(folder, build_report(folder, pdf=pdf))
     return [CellResult.model_validate(cell) for cell in json.loads((folder / "cells.json").read_text())]

@@ -45,6 +45,11 @@ def answer_section(results: Results) -> Section:
             f"it give the same answers? One cell was asked for: {counts[0]}."
         )
     )
+    if lost := results.manifest.accidents:
+        what = "; ".join(f"{step}: {how}" for step, how in sorted(lost.items()))
+        blocks.append(
+            Note("Lost by accident", f"{what}. What needs it is missing here; the same command tries it again.")
+        )
     blocks.append(Answers(results.cells))
     return Section("verdicts", "Verdicts", tuple(blocks))
 
