@@ -207,7 +207,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(workplace: Workpl
     workplace.document["source"]["training"]["epochs"] = 60
     process = workplace.start("run", str(workplace.scenario))
     partial = workplace.folder / "exported" / ".partial"
-    wait_for(lambda: any(partial.glob("train-*/*epoch*")) or any(partial.glob("train-*/*checkpoint*")))
+    wait_for(lambda: any(partial.glob("train-*/train-*/checkpoint.json")))
     children = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)

@@ -119,7 +119,7 @@ def test_json_output_is_one_document(finished: Workplace) -> None:
 def test_two_runs_from_nothing_are_byte_equal(finished: Workplace, tmp_path: Path) -> None:
     second = Workplace(tmp_path)
     assert second.run().returncode == 0
-    timings = {"seconds.json", "training_seconds.csv", "timings.csv", "workers.json"}
+    timings = {"seconds.json", "training_seconds.csv", "timings.csv", "workers.json", "digests.json"}
     names = {path.relative_to(finished.results) for path in finished.results.rglob("*") if path.is_file()}
     assert names == {path.relative_to(second.results) for path in second.results.rglob("*") if path.is_file()}
     for name in names:

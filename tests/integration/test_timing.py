@@ -22,6 +22,7 @@ TIMED = {
     "timing_costs.csv",
     "timing_by_batch_size.png",
     "timing_by_batch_size.svg",
+    "digests.json",
     "seconds.json",
     "seconds.csv",
     "workers.json",
