@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.report import facts
-from harness.report.document import Document, FigureBlock, Paragraph, Section, Table, TableBlock
+from harness.report.document import (
+    Document,
+    FigureBlock,
+    FiguresHere,
+    Paragraph,
+    Section,
+    Table,
+    TableBlock,
+    with_figures,
+)
 from harness.report.methods import methods
 from harness.report.read import Results
 from harness.report.sections.answer import answer_section, comparisons_section
@@ -24,39 +35,40 @@ from harness.report.sections.versions import versions_section
 from harness.report.sections.weights import weights_section
 
 
-def compose(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Document:
-    """The whole report. ``tables`` are those that also become CSV files, ``figures`` those that were drawn, by name."""
+def compose(results: Results, tables: dict[str, Table], figures: Mapping[str, tuple[FigureBlock, ...]]) -> Document:
+    """The whole report. ``tables``: those that also become CSV files, by name; ``figures``: those drawn, by section."""
     scenario = results.manifest.scenario
     data = results.manifest.data
     subtitle = f"Scenario {scenario.name} on {data.title or data.name}. "
+    sections = (
+        answer_section(results),
+        comparisons_section(results),
+        *versions_section(results, tables),
+        weights_section(results, tables),
+        *port_section(results),
+        findings_section(results),
+        _training_section(results, tables),
+        model_section(results),
+        data_section(results),
+        exporters_section(results),
+        unavailable_section(results),
+        tooling_section(results),
+        *timing_section(results, tables),
+        timings_section(results),
+        provenance_section(results),
+        methods_section(methods(results)),
+        citing_section(results),
+        _appendix(tables),
+    )
     return Document(
         title=scenario.title or scenario.name,
         subtitle=subtitle + facts.line(results, with_versions=True),
         synthetic=data.synthetic,
-        sections=(
-            answer_section(results),
-            comparisons_section(results),
-            *versions_section(results, tables, figures),
-            weights_section(results, tables, figures),
-            *port_section(results, figures),
-            findings_section(results),
-            _training_section(results, tables, figures),
-            model_section(results),
-            data_section(results),
-            exporters_section(results),
-            unavailable_section(results),
-            tooling_section(results),
-            *timing_section(results, tables, figures),
-            timings_section(results),
-            provenance_section(results),
-            methods_section(methods(results)),
-            citing_section(results),
-            _appendix(tables),
-        ),
+        sections=tuple(with_figures(section, figures) for section in sections),
     )
 
 
-def _training_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
+def _training_section(results: Results, tables: dict[str, Table]) -> Section:
     text = Paragraph(
         "How the weights came about. This is another question than whether they survive a change of runtime: a second "
         "training would give other figures here, and none of them says anything about runtimes. "
@@ -71,8 +83,9 @@ def _training_section(results: Results, tables: dict[str, Table], figures: dict[
         return Section("training", "Where the weights come from", (given,))
     if not tables["training"].rows:
         return Section("training", "Training of the source", (Paragraph("Nothing was trained in this run."),))
-    chart = tuple(figures[name] for name in ("training_curves",) if name in figures)
-    return Section("training", "Training of the source", (text, *chart, TableBlock(tables["training"], tall=True)))
+    return Section(
+        "training", "Training of the source", (text, FiguresHere(), TableBlock(tables["training"], tall=True))
+    )
 
 
 def _appendix(tables: dict[str, Table]) -> Section:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.compare.records import CellResult, Verdict
@@ -177,7 +177,46 @@ class FigureBlock:
     kind: Literal["figure"] = field(default="figure", init=False)
 
 
-Block = Paragraph | Note | Bullets | Definitions | Links | Listing | Answers | TableBlock | FigureBlock
+@dataclass(frozen=True)
+class FiguresHere:
+    """Where the figures of a section come to stand; without it they stand at the section's end. Pages never hold one."""
+
+    kind: Literal["figures here"] = field(default="figures here", init=False)
+
+
+Block = Paragraph | Note | Bullets | Definitions | Links | Listing | Answers | TableBlock | FigureBlock | FiguresHere
+
+#: Identities of the sections of a report, in their order. Those of single findings and exporters are numbered.
+SectionName = Literal[
+    "verdicts",
+    "comparisons",
+    "versions",
+    "weights",
+    "outputs",
+    "layers",
+    "decisions",
+    "parameters",
+    "structure",
+    "backends",
+    "task",
+    "disagreement",
+    "confidence",
+    "confusion",
+    "port",
+    "findings",
+    "training",
+    "model",
+    "data",
+    "exporters",
+    "unavailable",
+    "tooling",
+    "timing",
+    "timings",
+    "provenance",
+    "methods",
+    "citing",
+    "appendix",
+]
 
 
 @dataclass(frozen=True)
@@ -188,6 +227,21 @@ class Section:
     title: str
     blocks: tuple[Block, ...] = ()
     sections: tuple[Section, ...] = ()
+
+
+def with_figures(section: Section, figures: Mapping[str, tuple[FigureBlock, ...]]) -> Section:
+    """The section and its subsections with their figures, which are given by the identity of a section."""
+    own = figures.get(section.identity, ())
+    blocks: list[Block] = []
+    for block in section.blocks:
+        blocks += own if isinstance(block, FiguresHere) else (block,)
+    if not any(isinstance(block, FiguresHere) for block in section.blocks):
+        blocks += own
+    return replace(
+        section,
+        blocks=tuple(blocks),
+        sections=tuple(with_figures(part, figures) for part in section.sections),
+    )
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from harness.report.document import (
     Table,
     TableBlock,
 )
-from harness.report.figures import error_per_step, style
+from harness.report.drawing import style
+from harness.report.figures import error_per_step
 from harness.report.formatting import counted, listed
 from harness.report.read import Results, read_results
 from harness.report.sections.answer import meanings, synthetic_note
@@ -103,7 +104,7 @@ def build_overview(folder: Path) -> list[CellResult]:
 
 def _errors_by_step(folder: Path, found: dict[str, Results]) -> tuple[tuple[FigureBlock, ...], dict[str, bytes]]:
     """Write the errors by step of every source's forecasts; the figure and its bytes, none where no frames are forecast."""
-    with style.house_style():
+    with style.report_style():
         drawing = error_per_step.draw_sources(found)
         if drawing is None:
             for suffix in ("png", "svg"):
@@ -114,10 +115,11 @@ def _errors_by_step(folder: Path, found: dict[str, Results]) -> tuple[tuple[Figu
             "Errors of each source's forecasts by minutes ahead, as its own framework computes them, pooled over all pixels with "
             f"data of all test samples; persistence dashed. {facts.line(first, samples=facts.test_samples(first))}"
         )
-        contents = {suffix: style.render(drawing, suffix, caption) for suffix in ("png", "svg")}
+        title = error_per_step.FIGURE.title
+        contents = {suffix: style.render(drawing, suffix, title, caption) for suffix in ("png", "svg")}
     for suffix, content in contents.items():
         write_atomically(folder / f"error_per_step.{suffix}", content)
-    return (FigureBlock(drawing.name, drawing.title, caption, drawing.alternative),), {drawing.name: contents["svg"]}
+    return (FigureBlock("error_per_step", title, caption, drawing.alternative),), {"error_per_step": contents["svg"]}
 
 
 def _document(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.figures import style
-from harness.report.read import Results
-from harness.report.tables.task import TaskResults, group_label
+from harness.report import facts
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
+from harness.report.drawing.scores import equal_predictions
+from harness.report.tables.task import group_label
 
 
-def draw(results: Results, task: TaskResults | None) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One row per class: a line for the truth, a mark for all runtimes that predict the same. None where nothing was predicted."""
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
+    results, task = contents.results, contents.task
     frame = results.predictions
     if frame is None or task is None:
         return None
@@ -74,8 +78,17 @@ def draw(results: Results, task: TaskResults | None) -> style.Drawing | None:
         for name, count in zip(results.class_names, true_counts, strict=True)
     )
     return style.Drawing(
-        "class_counts",
-        "True and predicted samples per class",
         f"Dot plot on a logarithmic scale. {results.display(runners[0])}: {words}.",
         figure,
     )
+
+
+FIGURE = ReportFigure(
+    title="True and predicted samples per class",
+    section="task",
+    position=3,
+    caption="Number of samples per class in truth and by each runtime's predictions.",
+    draw=draw,
+    remarks=equal_predictions,
+    samples=facts.test_samples,
+)

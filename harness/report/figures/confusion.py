@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.report.figures import style
+from harness.report import facts
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
+from harness.report.drawing.scores import equal_predictions
 from harness.report.formatting import share
-from harness.report.read import Results
 from harness.report.tables.task import Group, TaskResults, group_label
 
 if TYPE_CHECKING:
@@ -21,8 +24,9 @@ MOST = 4
 _WITH_SHARES, _WITH_COUNTS = 16, 30
 
 
-def draw(results: Results, task: TaskResults | None) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One matrix for the source and those that predict the same, one for each group that differs. None without predictions."""
+    results, task = contents.results, contents.task
     if task is None:
         return None
     groups = task.groups[:MOST]
@@ -41,8 +45,6 @@ def draw(results: Results, task: TaskResults | None) -> style.Drawing | None:
     bar.set_label("Share of the true class")
     bar.outline.set_visible(False)  # type: ignore[operator]
     return style.Drawing(
-        "confusion",
-        "Confusion by class name",
         "Heat maps of true classes down and predicted classes across. "
         + "; ".join(f"{group_label(results, task, group)}: {_in_words(task, group)}" for group in groups)
         + ".",
@@ -50,9 +52,11 @@ def draw(results: Results, task: TaskResults | None) -> style.Drawing | None:
     )
 
 
-def left_out(task: TaskResults) -> str:
-    """What a caption must say of groups that are not drawn."""
-    return f" Only the first {MOST} of {len(task.groups)} groups are drawn." if len(task.groups) > MOST else ""
+def _remarks(contents: Contents) -> str:
+    """Which runtimes share a matrix, and how many groups are not drawn."""
+    groups = contents.task.groups if contents.task else ()
+    left_out = f" Only the first {MOST} of {len(groups)} groups are drawn." if len(groups) > MOST else ""
+    return equal_predictions(contents) + left_out
 
 
 def _last(count: int) -> list[bool]:
@@ -124,3 +128,14 @@ def _in_words(task: TaskResults, group: Group) -> str:
     true, predicted = np.unravel_index(int(wrong.argmax()), wrong.shape)
     names = (*task.class_names, "no decision")
     return f"{text}, most often mistaken {names[true]} for {names[predicted]} ({int(wrong.max()):,})"
+
+
+FIGURE = ReportFigure(
+    title="Confusion by class name",
+    section="confusion",
+    position=1,
+    caption="Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
+    draw=draw,
+    remarks=_remarks,
+    samples=facts.test_samples,
+)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from harness.compare.layers import in_words
 from harness.compare.records import CellResult, Culprit, LayerError, LayersComparison, Neighbour
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import ratio
-from harness.report.read import Results, cell_label
+from harness.report.read import cell_label
 from harness.report.tables.layers import examined
 
 if TYPE_CHECKING:
@@ -20,8 +22,9 @@ _CELLS = 4
 _NEIGHBOURS = 4
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One small graph per cell with a culprit, of at most four cells. None where no node is past its floor."""
+    results = contents.results
     found = [(cell, layers, layers.culprit) for cell, layers in examined(results) if layers.culprit is not None]
     if not found:
         return None
@@ -32,8 +35,6 @@ def draw(results: Results) -> style.Drawing | None:
         _graph(axes, cell, layers, culprit)
     more = f"; {len(found) - len(shown)} more cells have one" if len(found) > len(shown) else ""
     return style.Drawing(
-        "culprit",
-        "The first node past its floor",
         "Small graphs of the first node past its floor and its neighbours. "
         + "; ".join(_in_words(cell, culprit) for cell, _, culprit in shown)
         + more
@@ -91,3 +92,15 @@ def _in_words(cell: CellResult, culprit: Culprit) -> str:
     after = ", ".join(entry.operator for entry in culprit.after) or "nothing"
     name = f"{culprit.operator} {culprit.node}".rstrip()
     return f"{cell_label(cell)}: {name}, after {before}, before {after}"
+
+
+FIGURE = ReportFigure(
+    title="The first node past its floor",
+    section="layers",
+    position=2,
+    caption=(
+        "The first node whose error on the oracle's own inputs is past its floor's gate, with what it reads and what "
+        "reads it."
+    ),
+    draw=draw,
+)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.records import CellResult
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import percentage, ratio
 from harness.report.read import Results
 
@@ -47,8 +49,9 @@ def differences(results: Results) -> list[tuple[CellResult, NDArray[np.float64]]
     return found
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One panel per target and one curve per route: share of outputs that differ by no more. None where no target was run."""
+    results = contents.results
     from matplotlib.lines import Line2D
 
     found = differences(results)
@@ -83,8 +86,6 @@ def draw(results: Results) -> style.Drawing | None:
     handles = [Line2D([], [], color=c, linestyle=dash, linewidth=w) for c, dash, w in map(_line, range(len(routes)))]
     style.legend_above(figure, handles, routes)
     return style.Drawing(
-        "differences",
-        "Distribution of differences against the noise floor",
         "Cumulative shares of outputs by their difference from the route oracle, one panel per target. "
         + "; ".join(_in_words(cell, errors) for cell, errors in found)
         + ".",
@@ -124,3 +125,17 @@ def _in_words(cell: CellResult, errors: NDArray[np.float64]) -> str:
     lost = len(errors) - len(finite)
     odd = f", {lost:,} not finite" if lost else ""
     return f"{name}: {percentage(float(np.mean(errors == 0)))} equal, median {middle}, 99 % under {high}{odd}"
+
+
+FIGURE = ReportFigure(
+    title="Distribution of differences against the noise floor",
+    section="outputs",
+    position=2,
+    caption=(
+        "Share of the probe's outputs that differ from the route oracle by no more than a multiple of the noise floor"
+        " (RMS), by target and route. A curve starts at the share of outputs that are equal or differ by less than "
+        "the axis shows, and stays under 1 where outputs are not finite; equal curves lie on each other. Dotted: the "
+        "floor itself."
+    ),
+    draw=draw,
+)

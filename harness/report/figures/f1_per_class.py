@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.document import Table
-from harness.report.figures import style
-from harness.report.figures.scores import PerClass, per_class
+from harness.report import facts
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
+from harness.report.drawing.scores import PerClass, equal_predictions, per_class
 from harness.report.formatting import share
-from harness.report.read import Results
-from harness.report.tables.task import TaskResults, group_label
+from harness.report.tables.task import group_label
 
 #: Height of one bar in inches.
 _BAR = 0.12
 
 
-def draw(results: Results, metrics_per_class: Table, task: TaskResults | None) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """Horizontal bars by class; runtimes that predict the same share a bar. None where nothing was predicted."""
+    results, task = contents.results, contents.task
     if task is None:
         return None
-    scores = per_class(results, metrics_per_class, tuple(group.runners[0].name for group in task.groups))
+    scores = per_class(
+        results, contents.tables["metrics_per_class"], tuple(group.runners[0].name for group in task.groups)
+    )
     if scores is None:
         return None
     runners = len(scores.runners)
@@ -50,8 +54,6 @@ def draw(results: Results, metrics_per_class: Table, task: TaskResults | None) -
         for name, value in zip(scores.classes, scores.f1[0], strict=True)
     )
     return style.Drawing(
-        "f1_per_class",
-        "F1 per class by runtime",
         f"Bar chart of F1 per class with intervals for {len(task.runners)} runtimes. "
         f"{results.display(scores.runners[0])}: {source}.",
         figure,
@@ -65,3 +67,14 @@ def _intervals(axes: Any, scores: PerClass, index: int, places: list[float]) -> 
             axes.text(0.006, place, "–" if value is None else "0", va="center", fontsize=7.5)
         if value is not None and interval is not None and interval[0] < interval[1]:
             axes.plot(interval, [place, place], color=style.INK, linewidth=0.8, solid_capstyle="butt", zorder=4)
+
+
+FIGURE = ReportFigure(
+    title="F1 per class by runtime",
+    section="task",
+    position=1,
+    caption="F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
+    draw=draw,
+    remarks=equal_predictions,
+    samples=facts.test_samples,
+)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import significant
 from harness.report.frames import Array, ExampleFrames
 from harness.report.manifest import ForecastPart
-from harness.report.read import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +44,9 @@ class _Scales:
     unit: str
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """Rows of up to six frames: seen, truth, then each forecast and its difference from the truth. None without frames."""
+    results = contents.results
     example, known = results.frames, results.manifest.data.forecast
     if example is None or known is None or not example.forecasts:
         return None
@@ -76,8 +78,6 @@ def draw(results: Results) -> style.Drawing | None:
         bar.set_label(label)
         bar.outline.set_visible(False)  # type: ignore[operator]
     return style.Drawing(
-        "frames",
-        "One sequence, frame by frame",
         f"Maps of {len(past)} frames seen and {len(steps)} that followed, forecast by "
         + "; ".join(f"{results.display(who)}: {_in_words(known, example, array)}" for who, array in shown)
         + ".",
@@ -85,9 +85,9 @@ def draw(results: Results) -> style.Drawing | None:
     )
 
 
-def caption(results: Results) -> str:
-    """What the figure's caption says of the sequence that is shown."""
-    example = results.frames
+def _remarks(contents: Contents) -> str:
+    """Which sequence is shown, and what is not."""
+    example = contents.results.frames
     if example is None:
         return ""
     last = datetime.fromtimestamp(example.last_seen, tz=UTC)
@@ -100,11 +100,12 @@ def caption(results: Results) -> str:
     )
 
 
-def animation(results: Results) -> bytes | None:
+def animation(contents: Contents) -> bytes | None:
     """The whole sequence as a GIF that runs for ever: truth, the source's forecast, and their difference.
 
     None where nothing is forecast. Equal frames give equal bytes.
     """
+    results = contents.results
     example, known = results.frames, results.manifest.data.forecast
     if example is None or known is None or not example.forecasts:
         return None
@@ -261,3 +262,15 @@ def _gif(pictures: list[Image]) -> bytes:
         optimize=False,
     )
     return buffer.getvalue()
+
+
+FIGURE = ReportFigure(
+    title="One sequence, frame by frame",
+    section="task",
+    position=5,
+    caption="Values in the physical unit; differences are forecast minus truth.",
+    draw=draw,
+    remarks=_remarks,
+    samples=lambda results: "n = 1 test sample",
+    animation=animation,
+)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from harness.compare.port import SAME_FUNCTION
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import significant
-from harness.report.read import Results
 from harness.report.tables.port import answer
 
 #: What is smaller is drawn here: differences of no more than a rounding.
 _LEAST = 1e-17
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """Bars on a logarithmic scale: hypotheses above, layers below. None where there is no port."""
+    results = contents.results
     port = results.port
     if port is None or port.error or not port.tried:
         return None
@@ -53,4 +55,17 @@ def draw(results: Results) -> style.Drawing | None:
     above.set_xticks([10.0**power for power in range(-16, 1, 4)])
     style.plain_logarithms(below)
     below.set_xlabel("Difference from the source in float64 (RMS over the spread of the source's)")
-    return style.Drawing("hypotheses", "What makes source and port two functions", answer(port), figure)
+    return style.Drawing(answer(port), figure)
+
+
+FIGURE = ReportFigure(
+    title="What makes source and port two functions",
+    section="port",
+    position=1,
+    caption=(
+        "What remains between source and port, both in float64 with the same weights, when the port is made what a "
+        "hypothesis says, and how far the layers are apart when it is left as it is; logarithmic. Left of the dotted "
+        "line, in plain bars, the two are one function."
+    ),
+    draw=draw,
+)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import counted, size
-from harness.report.read import Results
 from harness.report.tables.graphs import structure_table
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One line per route, most nodes last. None where fewer than two routes wrote a graph."""
+    results = contents.results
     rows: list[dict[str, Any]] = [row for row in structure_table(results).rows if row["nodes"]]
     if len(rows) < 2:
         return None
@@ -37,7 +39,7 @@ def draw(results: Results) -> style.Drawing | None:
     axes.set_xlabel("Nodes")
     axes.grid(axis="x")
     said = "; ".join(f"{row['route']}: {_said(row)}" for row in reversed(rows))
-    return style.Drawing("node_counts", "Nodes per route", f"Dot chart of nodes by route. {said}.", figure)
+    return style.Drawing(f"Dot chart of nodes by route. {said}.", figure)
 
 
 def _all(row: dict[str, Any]) -> int:
@@ -51,3 +53,15 @@ def _said(row: dict[str, Any]) -> str:
     if row["bytes"]:
         parts.append(size(row["bytes"]))
     return ", ".join(parts)
+
+
+FIGURE = ReportFigure(
+    title="Nodes per route",
+    section="structure",
+    position=1,
+    caption=(
+        "Nodes of the file that each route wrote, on a logarithmic scale: filled all of them, open those of the graph"
+        " itself without what loops hold inside. Beside them what became of loops, and the size of the file."
+    ),
+    draw=draw,
+)

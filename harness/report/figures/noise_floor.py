@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.compare.records import CellResult, RuntimeComparison
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import ratio
-from harness.report.read import Results, was_compared
+from harness.report.read import was_compared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +32,9 @@ _DIAMOND: dict[str, Any] = {
 }
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """Two panels on a logarithmic axis, one row per cell: RMS and largest error. None where no target was run."""
+    results = contents.results
     cells = [cell for cell in results.cells if was_compared(cell)]
     if not cells:
         return None
@@ -59,8 +62,6 @@ def draw(results: Results) -> style.Drawing | None:
         panel.grid(axis="x")
     _legend(figure, limits)
     return style.Drawing(
-        "noise_floor",
-        "Error against the noise floor",
         "Dot plot of root-mean-square and largest errors as multiples of the noise floor. "
         + "; ".join(_in_words(cell) for cell in cells)
         + ".",
@@ -161,3 +162,15 @@ def _in_words(cell: CellResult) -> str:
     if comparison is None or comparison.rms_ratio is None:
         return f"{name}: not finite"
     return f"{name}: RMS {ratio(comparison.rms_ratio)}, largest {ratio(comparison.max_ratio)}"
+
+
+FIGURE = ReportFigure(
+    title="Error against the noise floor",
+    section="outputs",
+    position=1,
+    caption=(
+        "Errors of float32 outputs over the probe as multiples of the noise floor, on a logarithmic scale; left of a "
+        "line of its own colour an error passes its gate."
+    ),
+    draw=draw,
+)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import seconds
-from harness.report.read import Results
+from harness.report.tables.timing import conditions
 
 #: How far the lines of one batch size stand apart, as a factor, so that their interval bars can be told apart.
 _APART = 1.04
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """Both axes logarithmic. None where nothing was timed."""
+    results = contents.results
     found = results.timings.summaries if results.timings is not None else {}
     if not found:
         return None
@@ -67,8 +70,19 @@ def draw(results: Results) -> style.Drawing | None:
         for label, rows in found.items()
     )
     return style.Drawing(
-        "timing_by_batch_size",
-        "Timing by batch size",
         f"Line chart of median time per call against samples per call, with interval bars. {said}.",
         figure,
     )
+
+
+FIGURE = ReportFigure(
+    title="Timing by batch size",
+    section="timing",
+    position=1,
+    caption=(
+        "Median seconds per call by batch size, both axes logarithmic, with bootstrap intervals of 95 %. They differ "
+        "from run to run."
+    ),
+    draw=draw,
+    samples=conditions,
+)

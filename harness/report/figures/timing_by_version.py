@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import seconds
-from harness.report.read import Results
+from harness.report.tables.timing import conditions
 from harness.report.versions import of_software, timed
 
 #: How far the marks of one version stand apart, in versions.
 _APART = 0.5
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One panel per software and batch size, medians with their intervals. None where no version was timed."""
+    results = contents.results
     source = results.cells[0].source if results.cells else ""
     summaries = results.timings.summaries if results.timings is not None else {}
     found = [(where, label) for where, label in timed(results.timings, source) if label in summaries]
@@ -75,8 +78,16 @@ def draw(results: Results) -> style.Drawing | None:
             )
     style.legend_above(figure, list(handles.values()), list(handles))
     return style.Drawing(
-        "timing_by_version",
-        "Timing by version",
         f"Median time per call by version, with interval bars. {'; '.join(said)}.",
         figure,
     )
+
+
+FIGURE = ReportFigure(
+    title="Timing by version",
+    section="versions",
+    position=2,
+    caption="Median seconds per call by version, with bootstrap intervals of 95 %. They differ from run to run.",
+    draw=draw,
+    samples=conditions,
+)

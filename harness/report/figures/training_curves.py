@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from harness.report.figures import style
-from harness.report.read import Results
+from harness.report import facts
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 
 _LOSSES = (("loss", "training", style.INK, "-", "o"), ("valid_loss", "validation", style.VERMILLION, "--", "s"))
 _METRICS = (
@@ -16,8 +18,9 @@ _METRICS = (
 _ERRORS = (("rmse", "RMSE", style.BLUE, "-", "o"), ("mae", "MAE", style.ORANGE, "--", "s"))
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """Two panels: losses, and metrics on the validation part. None where nothing was trained."""
+    results = contents.results
     from matplotlib.ticker import MaxNLocator
 
     frame = results.training
@@ -59,8 +62,16 @@ def draw(results: Results) -> style.Drawing | None:
         f"{legend} {float(last[name]):.3f}" for name, legend, *_ in (*_LOSSES, *metrics) if name in frame
     )
     return style.Drawing(
-        "training_curves",
-        "Training of the source",
         f"Line charts of losses and validation metrics over {len(frame)} epochs. In the last epoch: {figures}.",
         figure,
     )
+
+
+FIGURE = ReportFigure(
+    title="Training of the source",
+    section="training",
+    position=1,
+    caption="Loss on training and validation part, and metrics on the validation part, by epoch.",
+    draw=draw,
+    samples=facts.training_samples,
+)

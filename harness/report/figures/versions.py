@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.compare.records import CellResult, Verdict
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import VERDICT_MARKS, ratio
-from harness.report.read import Results
 from harness.report.versions import Place, lines_of, of_software, placed
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ _SMALLEST, _LARGEST = 0.05, 1e6
 _APART = 0.6
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One panel per software whose version varies: RMS error as a multiple of the floor. None where no cell has a version."""
+    results = contents.results
     found = placed(results)
     if not found:
         return None
@@ -41,8 +43,6 @@ def draw(results: Results) -> style.Drawing | None:
     style.legend_above(figure, list(handles.values()), list(handles))
     said = "; ".join(f"{where.software} {where.version} {where.line}: {_in_words(cell)}" for where, cell in found)
     return style.Drawing(
-        "versions",
-        "Error and verdict by version",
         f"Dot plot of root-mean-square errors as multiples of the noise floor by version. {said}.",
         figure,
     )
@@ -125,3 +125,16 @@ def _in_words(cell: CellResult) -> str:
     known = comparison is not None and comparison.rms_ratio is not None and cell.verdict not in _UNCOMPARED
     number = f", {ratio(comparison.rms_ratio)}" if known and comparison else ""
     return f"{cell.verdict.value} {VERDICT_MARKS[cell.verdict]}{number}"
+
+
+FIGURE = ReportFigure(
+    title="Error and verdict by version",
+    section="versions",
+    position=1,
+    caption=(
+        "RMS error of float32 outputs over the probe as a multiple of the noise floor, by version; the blue line is "
+        "its gate, the dotted one the floor itself. A hollow mark: drifted or divergent. Where nothing could be "
+        "compared, the verdict stands in place of a mark."
+    ),
+    draw=draw,
+)

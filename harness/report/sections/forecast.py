@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness.report import facts
-from harness.report.document import Block, FigureBlock, Paragraph, Section, TableBlock
+from harness.report.document import Block, FiguresHere, Paragraph, Section, TableBlock
 from harness.report.formatting import listed
 from harness.report.read import Results
 from harness.report.tables import forecast
 
 
-def forecast_section(results: Results, figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+def forecast_section(results: Results) -> tuple[Section, ...]:
     """Errors by step and exceedance of thresholds."""
     known = results.manifest.data.forecast
     if known is None:
@@ -20,10 +20,9 @@ def forecast_section(results: Results, figures: dict[str, FigureBlock]) -> tuple
         f"{listed([f'{value:g} {known.unit}' for value in known.thresholds])} in every pixel with data. "
         f"{facts.line(results, samples=facts.test_samples(results))}"
     )
-    chart = tuple(figures[name] for name in ("error_per_step", "frames") if name in figures)
     blocks: tuple[Block, ...] = (
         Paragraph(text),
-        *chart,
+        FiguresHere(),
         TableBlock(forecast.errors_page_table(results)),
         TableBlock(forecast.events_page_table(results)),
     )

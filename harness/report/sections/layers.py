@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.report.document import Block, FigureBlock, Paragraph, Section, TableBlock
+from harness.report.document import Block, FiguresHere, Paragraph, Section, TableBlock
 from harness.report.formatting import counted
 from harness.report.read import Results
 from harness.report.tables.layers import examined, layers_summary
 
 
-def layers_section(results: Results, figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+def layers_section(results: Results) -> tuple[Section, ...]:
     """The error per layer, as one section; none where no cell was to be followed node by node."""
     if all(cell.layers is None for cell in results.cells):
         return ()
@@ -20,8 +20,8 @@ def layers_section(results: Results, figures: dict[str, FigureBlock]) -> tuple[S
             "floor: how far the reference implementation in float32 is from the same graph in float64. The local error is "
             "that of the node alone on the oracle's inputs; it places a fault. The accumulated error is that of the node "
             "within the whole graph; it shows how a fault travels. The verdict comes from the comparisons, not from here."
-        )
+        ),
+        FiguresHere(),
+        TableBlock(layers_summary(results)),
     ]
-    blocks += [figures[name] for name in ("layers", "culprit") if name in figures]
-    blocks.append(TableBlock(layers_summary(results)))
     return (Section("layers", "Error per layer", tuple(blocks)),)

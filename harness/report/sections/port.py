@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from harness.report import facts
-from harness.report.document import Block, Bullets, FigureBlock, Note, Paragraph, Section, TableBlock
+from harness.report.document import Block, Bullets, FiguresHere, Note, Paragraph, Section, TableBlock
 from harness.report.formatting import counted
 from harness.report.read import Results
 from harness.report.tables import port as tables
 
 
-def port_section(results: Results, figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+def port_section(results: Results) -> tuple[Section, ...]:
     """What became of the port; nothing where the scenario has none."""
     port = results.port
     if port is None:
@@ -24,7 +24,7 @@ def port_section(results: Results, figures: dict[str, FigureBlock]) -> tuple[Sec
             f"specifications were not compared. Layers and hypotheses over {counted(port.samples, 'sample')} of the probe. "
             f"{facts.line(results)}"
         ),
-        *(figures[name] for name in ("hypotheses",) if name in figures),
+        FiguresHere(),
         TableBlock(tables.layer_gaps_table(results)),
         TableBlock(tables.hypotheses_table(results)),
         TableBlock(tables.conventions_table(results)),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.report.document import FigureBlock, Paragraph, Section, Table, TableBlock
+from harness.report.document import FiguresHere, Paragraph, Section, Table, TableBlock
 from harness.report.read import Results
 
 
-def timing_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+def timing_section(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
     """The section, where something was timed; none otherwise."""
     if results.timings is None:
         return ()
@@ -15,7 +15,8 @@ def timing_section(results: Results, tables: dict[str, Table], figures: dict[str
         "machine; what was measured is the framework's own call, arrays converted beforehand. These figures differ from run "
         "to run and from machine to machine, decide no verdict, and are in no other table."
     )
-    chart = tuple(figures[name] for name in ("timing_by_batch_size",) if name in figures)
     return (
-        Section("timing", "Timing", (text, TableBlock(tables["timings"]), *chart, TableBlock(tables["timing_costs"]))),
+        Section(
+            "timing", "Timing", (text, TableBlock(tables["timings"]), FiguresHere(), TableBlock(tables["timing_costs"]))
+        ),
     )

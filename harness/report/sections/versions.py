@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from harness.report.document import FigureBlock, Paragraph, Section, Table, TableBlock
+from harness.report.document import FiguresHere, Paragraph, Section, Table, TableBlock
 from harness.report.formatting import counted, listed
 from harness.report.read import Results
 from harness.report.versions import of_software, placed
 
 
-def versions_section(
-    results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]
-) -> tuple[Section, ...]:
+def versions_section(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
     """The section, where a cell names a version; none otherwise."""
     if "versions" not in tables:
         return ()
@@ -20,5 +18,4 @@ def versions_section(
         f"{named[0].upper()}{named[1:]}: each in an environment of its own, on the same files, weights and probe, against the "
         "same oracles and floor. What a version refuses is a result, in its own words under the cell."
     )
-    charts = tuple(figures[name] for name in ("versions", "timing_by_version") if name in figures)
-    return (Section("versions", "Versions", (text, *charts, TableBlock(tables["versions"]))),)
+    return (Section("versions", "Versions", (text, FiguresHere(), TableBlock(tables["versions"]))),)

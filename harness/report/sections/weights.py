@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report import facts
-from harness.report.document import Block, FigureBlock, Paragraph, Section, Table, TableBlock
+from harness.report.document import Block, FiguresHere, Paragraph, Section, Table, TableBlock
 from harness.report.read import Results
 from harness.report.sections.forecast import forecast_section
 from harness.report.sections.layers import layers_section
@@ -11,7 +11,7 @@ from harness.report.tables import graphs, outcomes, parameters, task
 from harness.report.tables.swaps import swap_table
 
 
-def weights_section(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> Section:
+def weights_section(results: Results, tables: dict[str, Table]) -> Section:
     """Everything that follows from the same weights being run elsewhere; no figure here comes from another training."""
     return Section(
         "weights",
@@ -23,8 +23,8 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
             ),
         ),
         (
-            _outputs(results, figures),
-            *layers_section(results, figures),
+            _outputs(results),
+            *layers_section(results),
             _decisions(results, tables),
             _parameters(results),
             Section(
@@ -32,11 +32,11 @@ def weights_section(results: Results, tables: dict[str, Table], figures: dict[st
                 "Exported files",
                 (
                     TableBlock(graphs.structure_table(results)),
-                    *(figures[name] for name in ("node_counts", "graphs") if name in figures),
+                    FiguresHere(),
                 ),
             ),
             *_swaps(results),
-            *_task(results, tables, figures),
+            *_task(results, tables),
         ),
     )
 
@@ -46,11 +46,9 @@ def _swaps(results: Results) -> tuple[Section, ...]:
     return (Section("backends", "Backends of Keras", (TableBlock(table),)),) if table.rows else ()
 
 
-def _outputs(results: Results, figures: dict[str, FigureBlock]) -> Section:
-    blocks: list[Block] = []
-    blocks += [figures[name] for name in ("noise_floor", "differences") if name in figures]
+def _outputs(results: Results) -> Section:
     ratios, absolute = outcomes.errors_tables(results)
-    blocks.append(TableBlock(ratios))
+    blocks: list[Block] = [FiguresHere(), TableBlock(ratios)]
     if absolute.rows:
         blocks.append(TableBlock(absolute))
     blocks.append(TableBlock(outcomes.routes_table(results)))
@@ -78,18 +76,16 @@ def _parameters(results: Results) -> Section:
     )
 
 
-def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureBlock]) -> tuple[Section, ...]:
+def _task(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
     if results.forecasts is not None:
-        return forecast_section(results, figures)
+        return forecast_section(results)
     found = task.task_results(results)
     if found is None:
         return (Section("task", "Task metrics", (Paragraph("No runtime predicted the test samples."),)),)
-    charts = tuple(figures[name] for name in ("f1_per_class", "f1_heatmap", "class_counts") if name in figures)
     note = Paragraph(
         "How well the model does its task, by runtime. Intervals tell how much of a figure is owed to the draw of test samples; "
         f"they do not tell runtimes apart, which saw the same samples. {facts.line(results, samples=facts.test_samples(results))}"
     )
-    drawn = tuple(figures[name] for name in ("confusion",) if name in figures)
     matrices = tuple(TableBlock(task.confusion_page_table(results, found, group)) for group in found.groups)
     return (
         Section(
@@ -99,7 +95,7 @@ def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureB
                 note,
                 TableBlock(tables["metrics"]),
                 TableBlock(task.per_class_page_table(results, found, tables["metrics_per_class"])),
-                *charts,
+                FiguresHere(),
             ),
         ),
         Section(
@@ -116,5 +112,5 @@ def _task(results: Results, tables: dict[str, Table], figures: dict[str, FigureB
             "Confidence",
             (TableBlock(task.confidence_page_table(results, found, tables["confidence"])),),
         ),
-        Section("confusion", "Confusion", (*drawn, *matrices)),
+        Section("confusion", "Confusion", (FiguresHere(), *matrices)),
     )

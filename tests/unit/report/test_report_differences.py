@@ -10,7 +10,9 @@ import pytest
 from fixture import CLASSES, cell_name
 from scipy.stats import chi2
 
-from harness.report.figures import confusion, differences, style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.figures import confusion, differences
 from harness.report.read import read_results
 from harness.report.tables import outcomes, paired, task
 
@@ -48,8 +50,8 @@ def test_float32_is_read_back_exactly(folder):
 
 
 def test_curves_are_shares_and_miss_what_is_not_finite(results):
-    with style.house_style():
-        drawing = differences.draw(results)
+    with style.report_style():
+        drawing = differences.draw(Contents(results, None, {}))
     panels = {axes.get_title(loc="left"): axes for axes in drawing.figure.axes if axes.get_visible()}
     assert sorted(panels) == ["python/onnx-reference", "python/onnxruntime", "python/pytorch", "r/base"]
     ends = []
@@ -66,8 +68,8 @@ def test_curves_are_shares_and_miss_what_is_not_finite(results):
 
 
 def test_only_differing_runtimes_get_a_matrix_of_their_own(results, found):
-    with style.house_style():
-        drawing = confusion.draw(results, found)
+    with style.report_style():
+        drawing = confusion.draw(Contents(results, found, {}))
     panels = [axes for axes in drawing.figure.axes if axes.images]
     assert [axes.get_title(loc="left")[0] for axes in panels] == ["A", "B", "C"]
     shown = panels[1].images[0].get_array()
@@ -81,14 +83,15 @@ def test_only_differing_runtimes_get_a_matrix_of_their_own(results, found):
     assert sum(int(text.split("\n")[0]) for text in texts.values()) == len(found.truth)
     assert panels[2].images[0].get_array().shape == (len(CLASSES), len(CLASSES) + 1), "no decision is a column"
     same = dataclasses.replace(found, groups=found.groups[:1])
-    with style.house_style():
-        assert sum(bool(axes.images) for axes in confusion.draw(results, same).figure.axes) == 1
+    with style.report_style():
+        assert sum(bool(axes.images) for axes in confusion.draw(Contents(results, same, {})).figure.axes) == 1
 
 
-def test_groups_that_are_not_drawn_are_named(found):
-    assert confusion.left_out(found) == ""
+def test_groups_that_are_not_drawn_are_named_in_the_caption(results, found):
+    remarks = confusion.FIGURE.remarks
+    assert "groups are drawn" not in remarks(Contents(results, found, {}))
     many = dataclasses.replace(found, groups=found.groups * 2)
-    assert confusion.left_out(many) == " Only the first 4 of 6 groups are drawn."
+    assert remarks(Contents(results, many, {})).endswith(" Only the first 4 of 6 groups are drawn.")
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.001, "<1 %"), (0.999, ">99 %"), (1.0, "100 %"), (0.345, "34 %")])

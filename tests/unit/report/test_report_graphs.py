@@ -10,7 +10,9 @@ from unrolled import unrolled
 from harness.errors import DataError
 from harness.report.alignment import align
 from harness.report.build import build_report
-from harness.report.figures import route_graphs, style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.figures import graphs as graphs_figure
 from harness.report.outline import Block, Line, outline
 from harness.report.read import read_results
 from harness.report.repeats import Repeat, repeats
@@ -157,7 +159,7 @@ def folded(folder):
 
 
 def test_folded_normalisations_are_named_in_the_layer_that_took_them(folded):
-    found = route_graphs.folds_by_route(read_results(folded))
+    found = graphs_figure.folds_by_route(read_results(folded))
     assert found[FOLDED] == {
         "conv1.weight": ("norm1",),
         "conv2.weight": ("norm2",),
@@ -165,8 +167,8 @@ def test_folded_normalisations_are_named_in_the_layer_that_took_them(folded):
         "dense.weight": ("dense_norm",),
     }
     assert not found[UNFOLDED]
-    with style.house_style():
-        drawing = route_graphs.draw(read_results(folded))
+    with style.report_style():
+        drawing = graphs_figure.draw(Contents(read_results(folded), None, {}))
     assert f"{FOLDED}: Conv with norm1 folded in, Relu, Conv" in drawing.alternative
     assert f"{UNFOLDED}: Conv, BatchNormalization, Relu" in drawing.alternative
 
@@ -175,8 +177,8 @@ def test_no_text_of_the_figure_runs_into_another_or_off_the_page(folded):
     graphs = json.loads((folded / "structures.json").read_text())
     graphs["a-route-with-a-name-that-is-longer-than-its-column-is-wide"] = unrolled()
     (folded / "structures.json").write_text(json.dumps(graphs))
-    with style.house_style():
-        figure = route_graphs.draw(read_results(folded)).figure
+    with style.report_style():
+        figure = graphs_figure.draw(Contents(read_results(folded), None, {})).figure
         figure.set_dpi(style.DPI)
         figure.draw_without_rendering()
         boxes = [(text.get_text(), text.get_window_extent()) for axes in figure.axes for text in axes.texts]
@@ -199,8 +201,8 @@ def test_equal_graphs_of_two_routes_are_drawn_once(folder):
     graphs = json.loads((folder / "structures.json").read_text())
     graphs["torch-dynamo-opset20-folded"] = graphs[FOLDED]
     (folder / "structures.json").write_text(json.dumps(graphs))
-    with style.house_style():
-        drawing = route_graphs.draw(read_results(folder))
+    with style.report_style():
+        drawing = graphs_figure.draw(Contents(read_results(folder), None, {}))
     assert f"{FOLDED} and torch-dynamo-opset20-folded: Conv" in drawing.alternative
 
 

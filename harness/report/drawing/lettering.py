@@ -13,7 +13,7 @@ _HINTED = 1.05
 
 @cache
 def width_of(text: str, points: float, *, bold: bool = False) -> float:
-    """Width in inches of a text in the house's font; characters that the font lacks count as its widest."""
+    """Width in inches of a text in the report's font; characters that the font lacks count as its widest."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextToPath
 

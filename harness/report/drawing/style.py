@@ -89,17 +89,15 @@ DPI = 200
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure: the stem of its files, title, content in words for those who cannot see it, and the figure."""
+    """A finished figure: its content in words for those who cannot see it, and the figure itself."""
 
-    name: str
-    title: str
     alternative: str
     figure: Figure
 
 
 @contextlib.contextmanager
-def house_style() -> Iterator[None]:
-    """Draw and write inside this context: matplotlib's own defaults with the house's on top, whatever the user's are."""
+def report_style() -> Iterator[None]:
+    """Draw and write inside this context: matplotlib's own defaults with the report's on top, whatever the user's are."""
     import matplotlib
     import matplotlib.style
 
@@ -108,23 +106,23 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure of the house's width; sizes in inches."""
+    """An empty figure of the report's width; sizes in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def render(drawing: Drawing, suffix: str, caption: str) -> bytes:
+def render(drawing: Drawing, suffix: str, title: str, caption: str) -> bytes:
     """A figure as ``png``, ``svg`` or ``pdf``, with title and caption inside the file, and without any date."""
     metadata: dict[str, Any] = {
-        "png": {"Software": None, "Title": drawing.title, "Description": caption},
-        "svg": {"Date": None, "Creator": None, "Title": drawing.title, "Description": caption},
+        "png": {"Software": None, "Title": title, "Description": caption},
+        "svg": {"Date": None, "Creator": None, "Title": title, "Description": caption},
         "pdf": {
             "CreationDate": None,
             "ModDate": None,
             "Creator": None,
             "Producer": None,
-            "Title": drawing.title,
+            "Title": title,
             "Subject": caption,
         },
     }[suffix]

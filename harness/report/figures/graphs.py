@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.report.alignment import Row, align
-from harness.report.figures import style
-from harness.report.figures.lettering import broken, fitted, width_of
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
+from harness.report.drawing.lettering import broken, fitted, width_of
 from harness.report.formatting import counted, size
 from harness.report.operators import Kind
 from harness.report.outline import Block, Item, Line, Outline, outline
@@ -97,8 +99,9 @@ def folds_by_route(results: Results) -> dict[str, dict[str, tuple[str, ...]]]:
     return found
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """Every graph as a column of boxes, at most four abreast and eight in all. None where no route has a graph."""
+    results = contents.results
     folds = folds_by_route(results)
     columns = _columns(results.structures, folds)
     if not columns:
@@ -126,8 +129,6 @@ def draw(results: Results) -> style.Drawing | None:
         top += band.height
     more = f" {counted(len(columns) - len(shown), 'more graph')} not drawn." if len(columns) > len(shown) else ""
     return style.Drawing(
-        "graphs",
-        "The graphs that were written",
         "Graphs as columns of nodes in the order of the flow of data. "
         + " ".join(f"{column.title}: {_in_words(column.outline)}." for column in shown)
         + more,
@@ -433,3 +434,16 @@ def _legend_entries(columns: Sequence[_Column]) -> Iterator[tuple[str, str, str,
             x, row = _MARGIN, row + 1
         yield words, fill, hatch, x, row
         x += length
+
+
+FIGURE = ReportFigure(
+    title="The graphs that were written",
+    section="structure",
+    position=2,
+    caption=(
+        "The graph of every file that a route wrote, node by node in the order of the flow of data; nodes in one row "
+        "do the same in each file. At the right of a box stands the shape of what it gives, under the operator the "
+        "tensor that it holds. A bracket with × n tells a block of nodes once that comes n times in a row."
+    ),
+    draw=draw,
+)

@@ -1,13 +1,15 @@
-"""F1 per class and runtime, taken from the table of metrics per class."""
+"""What figures of predicted classes share: F1 per class and runtime, and which runtimes are drawn as one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from harness.compare.metrics import FEW_SAMPLES
+from harness.report.contents import Contents
 from harness.report.document import Table
-from harness.report.figures.style import wrapped
+from harness.report.drawing.style import wrapped
 from harness.report.read import Results
+from harness.report.tables.task import group_notes
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ def per_class(results: Results, table: Table, runners: tuple[str, ...]) -> PerCl
             for line in cells
         ),
     )
+
+
+def equal_predictions(contents: Contents) -> str:
+    """Which runtimes predict the same and are therefore drawn as one, in words; empty where nothing was predicted."""
+    return " ".join(group_notes(contents.results, contents.task)) if contents.task else ""
 
 
 def _tick(name: str, count: int) -> str:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from harness.compare.layers import past_gate
 from harness.compare.records import CellResult, LayerError, LayerRow, LayersComparison
-from harness.report.figures import style
+from harness.report.contents import Contents
+from harness.report.drawing import style
+from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import ratio
-from harness.report.read import Results, cell_label
+from harness.report.read import cell_label
 from harness.report.tables.layers import examined
 
 if TYPE_CHECKING:
@@ -22,8 +24,9 @@ _LARGEST = 1e6
 _NAMED = 44
 
 
-def draw(results: Results) -> style.Drawing | None:
+def draw(contents: Contents) -> style.Drawing | None:
     """One panel per graph, a colour per runtime: marks for local errors, lines for accumulated ones. None without any."""
+    results = contents.results
     found = examined(results)
     if not found:
         return None
@@ -45,8 +48,6 @@ def draw(results: Results) -> style.Drawing | None:
         style.plain_logarithms(axes, "y")
     _legend(figure, runtimes, found[0][1].rms_limit)
     return style.Drawing(
-        "layers",
-        "Error per layer",
         "Errors by node of the graph in multiples of the node's floor. "
         + "; ".join(_in_words(cell, layers) for cell, layers in found)
         + ".",
@@ -142,3 +143,16 @@ def _in_words(cell: CellResult, layers: LayersComparison) -> str:
     if layers.culprit is not None:
         text += f", first past its gate {layers.culprit.operator} {layers.culprit.node}".rstrip()
     return text
+
+
+FIGURE = ReportFigure(
+    title="Error per layer",
+    section="layers",
+    position=1,
+    caption=(
+        "Error of every node of each graph in multiples of that node's floor, on a logarithmic scale: marks for the "
+        "node alone on the oracle's inputs, lines for the node within the whole graph. A mark above the dashed line "
+        "is past its gate; what is under 0.01, or equal, is drawn at 0.01."
+    ),
+    draw=draw,
+)

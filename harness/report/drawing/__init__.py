@@ -1,0 +1,1 @@
+"""What figures share: what a figure declares, how all of them look, and how texts fit into them."""
