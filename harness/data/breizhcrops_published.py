@@ -19,8 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from harness.data.archives import unpack
+from harness.data.breizhcrops_layout import Level
 from harness.data.dataset import Wanted
-from harness.data.sources.breizhcrops import Level
 from harness.data.transfer import Progress, check_address, fetch
 from harness.errors import DataError
 

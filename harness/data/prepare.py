@@ -19,6 +19,7 @@ from harness.data.checks import check
 from harness.data.dataset import PARTS, Dataset, DatasetInfo, FrameDataset, NormalisationKind, Part, Series
 from harness.data.draw import draw, drawn_series
 from harness.data.normalisation import Normalisation, fit
+from harness.data.prepare_frames import prepare_frames
 from harness.data.prepared import (
     DATASET_FILE,
     PROBE_FILE,
@@ -32,7 +33,7 @@ from harness.data.prepared import (
     read_prepared,
     save_tensors,
 )
-from harness.data.prepared_frames import PreparedFrames, prepare_frames
+from harness.data.prepared_frames import PreparedFrames
 from harness.data.sources import source
 from harness.errors import DataError
 from harness.files.atomic import to_json, write_atomically
@@ -98,7 +99,7 @@ def prepare(config: DataConfig, seed: int, probe_samples: int, folder: Path) -> 
     """Read a source, draw dates, normalise, draw the probe, and write the files of ``data-<hash>/`` into ``folder``.
 
     Frames have no dates to draw, and a scale and a smallest probe of their own: see
-    :func:`harness.data.prepared_frames.prepare_frames`. Equal arguments give byte-equal files. Raises DataError on bad
+    :func:`harness.data.prepare_frames.prepare_frames`. Equal arguments give byte-equal files. Raises DataError on bad
     options or data, on a probe below :data:`MINIMUM_PROBE` samples, and on a test part smaller than the probe; StoreError
     where ``folder`` cannot be written.
     """

@@ -108,7 +108,7 @@ def port(context: Context) -> None:
 
 
 def _port_spec(context: Context, source: ModelSpec) -> ModelSpec:
-    from harness.data.prepared_frames import open_prepared
+    from harness.data.open_prepared import open_prepared
 
     parameters = context.step.parameters
     spec = build_for(

@@ -36,7 +36,7 @@ def train(context: Context) -> None:
 
 def _described(context: Context) -> tuple[ModelSpec, Any]:
     """Specification and metadata of a scenario's model, which its data size; both are written to the step's folder."""
-    from harness.data.prepared_frames import open_prepared
+    from harness.data.open_prepared import open_prepared
     from harness.models import build_for
 
     prepared = open_prepared(context.needed("data"))

@@ -43,7 +43,7 @@ def _inputs(context: Context) -> None:
     """The test samples that every runtime predicts, as a file with the model's input alone."""
     from safetensors.numpy import save_file
 
-    from harness.data.prepared_frames import open_prepared
+    from harness.data.open_prepared import open_prepared
 
     prepared = open_prepared(context.needed("data"))
     total, wanted = sum(prepared.counts["test"].values()), context.step.parameters["evaluate"]

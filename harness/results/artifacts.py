@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.records import Verdict
-from harness.data.prepared_frames import Forecast
+from harness.data.forecast import Forecast
 from harness.files.arrays import Array, load_arrays
 from harness.models.spec import Decision, ModelSpec
 from harness.pipeline.execution import Failure

@@ -16,7 +16,7 @@ from harness.compare.forecast import AGGREGATIONS, step_errors
 from harness.compare.port import Metric, PortComparison
 from harness.compare.records import CellResult
 from harness.compare.verdict import describe_failure
-from harness.data.prepared_frames import Forecast
+from harness.data.forecast import Forecast
 from harness.data.sequences import inputs_of, targets_of
 from harness.errors import WorkerError
 from harness.files.arrays import Array, load_arrays

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.compare.forecast import AGGREGATIONS, exceedance, persistence, skill, step_errors
 from harness.compare.metrics import predict, probabilities
-from harness.data.prepared_frames import Forecast
+from harness.data.forecast import Forecast
 from harness.models.spec import Head
 from harness.report.read import PERSISTENCE
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.data.breizhcrops_layout import BANDS, COLUMNS, DATES, FACTOR, SPLIT, Level, bands, read_layout
 from harness.data.dataset import Dataset, DatasetInfo, DataSource
 from harness.data.phenology import BAND_ORDER, SEASONS, RegionSeries, simulate
-from harness.data.sources.breizhcrops import BANDS, COLUMNS, DATES, FACTOR, SPLIT, Level, bands, read_layout
 
 YEAR = 2017
 LEVEL: Level = "L1C"

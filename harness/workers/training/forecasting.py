@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from harness.compare.forecast import persistence, step_errors
-from harness.data.prepared_frames import Forecast
+from harness.data.forecast import Forecast
 from harness.data.sequences import inputs_of, targets_of
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput, Failed

@@ -6,9 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
+from harness.data.breizhcrops_layout import BANDS, read_classmapping
 from harness.data.prepare import DataConfig, fingerprint, prepare
 from harness.data.sources import source
-from harness.data.sources.breizhcrops import BANDS, ENVIRONMENT_VARIABLE, Options, read_classmapping
+from harness.data.sources.breizhcrops import ENVIRONMENT_VARIABLE, Options
 from harness.errors import DataError
 
 #: Columns of the original's HDF5 files, first release and since 2021, written out on purpose.

@@ -9,8 +9,11 @@ import pytest
 from radar_files import REFLECTIVITY, write_frame
 
 from harness.data.dataset import PARTS
+from harness.data.forecast import Forecast
+from harness.data.open_prepared import open_prepared
 from harness.data.prepare import DataConfig, prepare
-from harness.data.prepared_frames import Forecast, PreparedFrames, check_frames, open_prepared
+from harness.data.prepare_frames import check_frames
+from harness.data.prepared_frames import PreparedFrames
 from harness.data.sequences import inputs_of, targets_of
 from harness.data.sources import source
 from harness.errors import DataError

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from conftest import SEED, SMALL
 
+from harness.data.breizhcrops_layout import read_layout
 from harness.data.dataset import PARTS
 from harness.data.phenology import SEASONS, class_counts
 from harness.data.prepare import DataConfig, prepare
 from harness.data.sources import source, synthetic_crops
-from harness.data.sources.breizhcrops import read_layout
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import save
 
 from harness.compare.forecast import step_errors
-from harness.data.prepared_frames import Forecast
+from harness.data.forecast import Forecast
 from harness.errors import DataError
 from harness.report.build import build_report
 from harness.report.example_frames import seen_apart, wettest

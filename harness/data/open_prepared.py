@@ -1,0 +1,20 @@
+"""Opens a prepared data set, whichever kind it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data.forecast import Forecast
+from harness.data.prepared import PreparedData, common_fields, not_a_record, read_prepared, read_record
+from harness.data.prepared_frames import PreparedFrames
+
+
+def open_prepared(folder: Path) -> PreparedData | PreparedFrames:
+    """Read a prepared data set of either kind. Raises DataError where it is none."""
+    record = read_record(folder)
+    if "forecast" not in record:
+        return read_prepared(folder)
+    try:
+        return PreparedFrames(**common_fields(folder, record), forecast=Forecast(**record["forecast"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise not_a_record(folder, error) from error
