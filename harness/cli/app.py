@@ -190,10 +190,10 @@ def runtimes(as_json: Json = False) -> None:
 
     A runtime in a version of its own is listed once its environment is made.
     """
-    from harness.runtimes.made_environments import kept_runtimes
+    from harness.runtimes.made_environments import runtimes_in_versions
     from harness.runtimes.registry import RUNTIMES, availability
 
-    known = RUNTIMES | {row.name: row for row in kept_runtimes()}
+    known = RUNTIMES | {row.name: row for row in runtimes_in_versions()}
     states = {name: availability(row) for name, row in known.items()}
     if as_json:
         rows = {
@@ -242,9 +242,9 @@ def prepare(
 @envs_app.command("list")
 def envs_list(as_json: Json = False) -> None:
     """The environments that were made, what they hold and what they take on the disk."""
-    from harness.runtimes.made_environments import kept
+    from harness.runtimes.made_environments import made_environments
 
-    found = kept()
+    found = made_environments()
     if as_json:
         print_json(
             [
@@ -253,7 +253,7 @@ def envs_list(as_json: Json = False) -> None:
                     "folder": str(one.folder),
                     "bytes": one.bytes,
                     "packages": one.packages,
-                    "whole": one.whole,
+                    "whole": one.complete,
                 }
                 for one in found
             ]
@@ -261,7 +261,7 @@ def envs_list(as_json: Json = False) -> None:
         return
     shown_table = table("environment", "MB", "packages", "folder")
     for one in found:
-        packages = str(len(one.packages)) if one.whole else "left by a process that was ended, or being made"
+        packages = str(len(one.packages)) if one.complete else "left by a process that was ended, or being made"
         shown_table.add_row(one.name, f"{one.bytes / 1e6:.0f}", packages, str(one.folder))
     print_table(shown_table)
 

@@ -17,17 +17,17 @@ from harness.runtimes.row import Runtime
 
 
 @dataclass(frozen=True)
-class Kept:
-    """An environment on the disk; ``whole`` is False for what a process left that was killed while it made one."""
+class MadeEnvironment:
+    """An environment on the disk; ``complete`` is False for what a process left that was killed while it made one."""
 
     name: str
     folder: Path
     bytes: int
     packages: dict[str, str]
-    whole: bool
+    complete: bool
 
 
-def kept() -> list[Kept]:
+def made_environments() -> list[MadeEnvironment]:
     """All environments, by name."""
     folder = environments_folder()
     if not folder.is_dir():
@@ -36,40 +36,40 @@ def kept() -> list[Kept]:
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         lock = path / LOCK_NAME
         packages = {pin.name: pin.version for pin in read_pins(lock)}
-        found.append(Kept(path.name.rpartition("-")[0], path, _bytes(path), packages, lock.exists()))
+        found.append(MadeEnvironment(path.name.rpartition("-")[0], path, _bytes(path), packages, lock.exists()))
     return found
 
 
-def kept_runtimes() -> list[Runtime]:
+def runtimes_in_versions() -> list[Runtime]:
     """The rows of the runtimes in versions whose environment was made here and serves still."""
     rows = []
-    for one in kept():
+    for one in made_environments():
         with contextlib.suppress(ScenarioError):
             row = runtime(one.name.replace("-", "/", 1))
-            if one.whole and row.environment is not None and row.environment.folder == one.folder:
+            if one.complete and row.environment is not None and row.environment.folder == one.folder:
                 rows.append(row)
     return rows
 
 
-def clean(names: Sequence[str] = ()) -> tuple[list[Kept], list[Kept]]:
-    """Remove environments: those of runtimes or of names as :func:`kept` tells them, all where none are named.
+def clean(names: Sequence[str] = ()) -> tuple[list[MadeEnvironment], list[MadeEnvironment]]:
+    """Remove environments: those of runtimes or of names as :func:`made_environments` gives them, all where none are named.
 
     Leftovers go with all of them. Returns what was removed, and what was left because it is being made by another process.
     Raises ScenarioError where there is none of a name, before anything is removed; StoreError where one cannot be removed.
     """
     wanted = {name.replace("/", "-") for name in names}
-    everything = kept()
-    if missing := sorted(wanted - {one.name for one in everything if one.whole}):
-        there = ", ".join(one.name for one in everything if one.whole) or "none at all"
+    everything = made_environments()
+    if missing := sorted(wanted - {one.name for one in everything if one.complete}):
+        there = ", ".join(one.name for one in everything if one.complete) or "none at all"
         raise ScenarioError(f"there is no environment {missing[0]}", where="envs clean", hint=f"there is {there}")
-    removed: list[Kept] = []
-    left: list[Kept] = []
+    removed: list[MadeEnvironment] = []
+    left: list[MadeEnvironment] = []
     for one in everything:
         if wanted and one.name not in wanted:
             continue
-        with explained(one.folder), _nobody_makes(one) as free:
+        with explained(one.folder), _locked_for_removal(one) as free:
             if free:
-                # Moved first, so that one half removed is never taken for whole.
+                # Moved first, so that one half removed is never taken for complete.
                 going = one.folder.with_name(f"removing-{one.folder.name.removeprefix('removing-')}")
                 if going != one.folder:
                     one.folder.rename(going)
@@ -79,10 +79,10 @@ def clean(names: Sequence[str] = ()) -> tuple[list[Kept], list[Kept]]:
 
 
 @contextlib.contextmanager
-def _nobody_makes(one: Kept) -> Iterator[bool]:
+def _locked_for_removal(one: MadeEnvironment) -> Iterator[bool]:
     """Whether no process makes it now; none can begin within the block."""
     # making-<folder>-<random> belongs to the folder that it would become.
-    name = one.folder.name if one.whole else one.folder.name.partition("-")[2].rpartition("-")[0]
+    name = one.folder.name if one.complete else one.folder.name.partition("-")[2].rpartition("-")[0]
     with one.folder.with_name(f"{name}.lock").open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

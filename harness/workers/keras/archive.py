@@ -14,7 +14,7 @@ from harness.workers.keras.model import round_settings
 from harness.workers.model_files import native_module
 
 
-def load(path: Path, spec: ModelSpec, precision: Precision) -> keras.Model:
+def load_keras_file(path: Path, spec: ModelSpec, precision: Precision) -> keras.Model:
     """The model of a file, whose layers may be Keras' own and those of ``native/keras``.
 
     Safe mode refuses code in the file. With ``float64`` the file's own configuration is built anew in float64 and gets its

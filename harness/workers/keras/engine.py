@@ -24,7 +24,7 @@ from harness.workers.engine import (
     Stopwatch,
     environment_threads,
 )
-from harness.workers.keras import archive as keras_archive
+from harness.workers.keras.archive import load_keras_file
 from harness.workers.keras.learner import KerasLearner
 from harness.workers.keras.model import build, canonical_parameters, fill, in_double
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
@@ -45,7 +45,7 @@ class KerasModel(LoadedModel):
         self.widened = precision == "float64"
         with self._arithmetic():
             if path.suffix == ".keras":
-                self.model = keras_archive.load(path, self.spec, precision)
+                self.model = load_keras_file(path, self.spec, precision)
             else:
                 self.model = build(self.spec, precision)
                 fill(self.model, self.spec, read_tensors(path), str(path))

@@ -7,12 +7,14 @@ from pathlib import Path
 import keras
 
 from harness.models.spec import ModelSpec
-from harness.workers.keras.routes import signature
+from harness.workers.keras.routes import export_signature
 
 
 def to_saved_model(model: keras.Model, spec: ModelSpec, folder: Path) -> str:
     """Write ``savedmodel/``, with one endpoint for inputs of any number of samples; names what wrote it."""
-    model.export(str(folder / "savedmodel"), format="tf_saved_model", verbose=False, input_signature=signature(spec))
+    model.export(
+        str(folder / "savedmodel"), format="tf_saved_model", verbose=False, input_signature=export_signature(spec)
+    )
     return f"keras model.export (tf_saved_model), Keras {keras.__version__}"
 
 

@@ -26,9 +26,9 @@ import jax
 import jaxlib
 
 from harness.models.spec import ModelSpec
-from harness.workers.keras import formats as keras_formats
-from harness.workers.keras import routes as keras_routes
 from harness.workers.keras.engine import KerasEngine
+from harness.workers.keras.formats import to_keras_file
+from harness.workers.keras.routes import export_signature, finish_onnx, must_export_onnx, must_know_opset, trained_model
 from harness.workers.onnx.export import Routes
 
 if TYPE_CHECKING:
@@ -36,12 +36,11 @@ if TYPE_CHECKING:
 
 
 def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
-    keras_routes.must_fold("keras-export", fold)
-    keras_routes.must_know(opset)
-    keras_routes.must_export_onnx("keras-export")
-    signature = keras_routes.signature(spec)
+    must_know_opset(opset)
+    must_export_onnx("keras-export")
+    signature = export_signature(spec)
     model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
-    keras_routes.finish(path, spec)
+    finish_onnx(path, spec)
     return f"keras model.export, by jax2onnx {importlib.metadata.version('jax2onnx')}"
 
 
@@ -52,10 +51,10 @@ class KerasJax(KerasEngine):
     framework: ClassVar[str] = "keras-jax"
     routes: ClassVar[Routes] = Routes(
         "python/keras-jax",
-        keras_routes.model,
+        trained_model,
         {"keras-export": _keras_export},
         ("keras", "jax", "jax2onnx", "onnx"),
-        {"keras-backend-swap": keras_formats.to_keras_file},
+        {"keras-backend-swap": to_keras_file},
     )
 
     def pin_threads(self) -> None:

@@ -20,10 +20,10 @@ os.environ |= {
 import tensorflow
 
 from harness.models.spec import ModelSpec
-from harness.workers.keras import formats as keras_formats
-from harness.workers.keras import routes as keras_routes
 from harness.workers.keras import tensorflow_threads
 from harness.workers.keras.engine import KerasEngine
+from harness.workers.keras.formats import to_keras_file, to_saved_model
+from harness.workers.keras.routes import export_signature, finish_onnx, must_export_onnx, trained_model
 from harness.workers.onnx.export import Routes
 
 if TYPE_CHECKING:
@@ -31,28 +31,25 @@ if TYPE_CHECKING:
 
 
 def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
-    keras_routes.must_fold("keras-export", fold)
-    keras_routes.must_export_onnx("keras-export")
-    signature = keras_routes.signature(spec)
+    must_export_onnx("keras-export")
+    signature = export_signature(spec)
     model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
-    keras_routes.finish(path, spec)
+    finish_onnx(path, spec)
     return f"keras model.export, by tf2onnx {_tf2onnx().__version__}"
 
 
 def _from_keras(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
-    keras_routes.must_fold("tf2onnx", fold)
     signature = [tensorflow.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in spec.inputs]
     _tf2onnx().convert.from_keras(model, input_signature=signature, opset=opset, output_path=str(path))
-    keras_routes.finish(path, spec)
+    finish_onnx(path, spec)
     return f"tf2onnx {_tf2onnx().__version__} (from_keras)"
 
 
 def _from_saved_model(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
-    keras_routes.must_fold("tf2onnx-savedmodel", fold)
     from tf2onnx import tf_loader
 
     with tempfile.TemporaryDirectory(prefix="savedmodel-") as folder:
-        signature = keras_routes.signature(spec)
+        signature = export_signature(spec)
         model.export(folder, format="tf_saved_model", verbose=False, input_signature=signature)
         graph, inputs, outputs = tf_loader.from_saved_model(
             folder, None, None, tag="serve", signatures=["serving_default"]
@@ -60,7 +57,7 @@ def _from_saved_model(model: keras.Model, spec: ModelSpec, opset: int, fold: boo
     _tf2onnx().convert.from_graph_def(
         graph, input_names=list(inputs), output_names=list(outputs), opset=opset, output_path=str(path)
     )
-    keras_routes.finish(path, spec)
+    finish_onnx(path, spec)
     return f"tf2onnx {_tf2onnx().__version__} (SavedModel)"
 
 
@@ -84,10 +81,10 @@ class KerasTensorflow(KerasEngine):
     framework: ClassVar[str] = "keras-tensorflow"
     routes: ClassVar[Routes] = Routes(
         "python/keras-tensorflow",
-        keras_routes.model,
+        trained_model,
         {"keras-export": _keras_export, "tf2onnx": _from_keras, "tf2onnx-savedmodel": _from_saved_model},
         ("keras", "tensorflow|tensorflow-cpu", "tf2onnx", "onnx"),
-        {"keras-to-savedmodel": keras_formats.to_saved_model, "keras-backend-swap": keras_formats.to_keras_file},
+        {"keras-to-savedmodel": to_saved_model, "keras-backend-swap": to_keras_file},
     )
 
     def pin_threads(self) -> None:

@@ -17,9 +17,9 @@ os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache_folder() / "ker
 import torch
 
 from harness.models.spec import ModelSpec
-from harness.workers.keras import formats as keras_formats
-from harness.workers.keras import routes as keras_routes
 from harness.workers.keras.engine import KerasEngine
+from harness.workers.keras.formats import to_keras_file
+from harness.workers.keras.routes import export_signature, finish_onnx, must_export_onnx, must_know_opset, trained_model
 from harness.workers.onnx.export import Routes
 from harness.workers.pytorch import torch_threads
 
@@ -30,12 +30,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, path: Path) -> str:
-    keras_routes.must_fold("keras-export", fold)
-    keras_routes.must_know(opset)
-    keras_routes.must_export_onnx("keras-export")
+    must_know_opset(opset)
+    must_export_onnx("keras-export")
 
     def export(samples: int | None) -> None:
-        signature = keras_routes.signature(spec, samples)
+        signature = export_signature(spec, samples)
         model.export(str(path), format="onnx", verbose=False, input_signature=signature, opset_version=opset)
 
     with _watched() as ran:
@@ -45,7 +44,7 @@ def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, p
             # Why, the log tells. Keras' convolutions over three axes cannot be exported for any number of samples.
             _LOG.warning("not exported for any number of samples; exported for one at a time")
             export(1)
-    keras_routes.finish(path, spec)
+    finish_onnx(path, spec)
     return f"keras model.export, by {ran[-1] if ran else 'an exporter that it does not name'}"
 
 
@@ -83,10 +82,10 @@ class KerasTorch(KerasEngine):
     framework: ClassVar[str] = "keras-torch"
     routes: ClassVar[Routes] = Routes(
         "python/keras-torch",
-        keras_routes.model,
+        trained_model,
         {"keras-export": _keras_export},
         ("keras", "torch", "onnx", "onnxscript"),
-        {"keras-backend-swap": keras_formats.to_keras_file},
+        {"keras-backend-swap": to_keras_file},
     )
 
     def pin_threads(self) -> None:

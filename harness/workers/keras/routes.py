@@ -22,14 +22,14 @@ from harness.workers.keras.model import build, fill
 _LOG = logging.getLogger(__name__)
 
 
-def model(spec: ModelSpec, arrays: dict[str, Array], where: str) -> keras.Model:
+def trained_model(spec: ModelSpec, arrays: dict[str, Array], where: str) -> keras.Model:
     """The model of a specification with canonical parameters."""
     built = build(spec)
     fill(built, spec, arrays, where)
     return built
 
 
-def signature(spec: ModelSpec, samples: int | None = None) -> list[keras.InputSpec]:
+def export_signature(spec: ModelSpec, samples: int | None = None) -> list[keras.InputSpec]:
     """The inputs of a specification as Keras' exporters take them; dynamic axes are None, or so many ``samples``."""
     return [
         keras.InputSpec(
@@ -48,20 +48,14 @@ def must_export_onnx(route: str) -> None:
         raise Unsupported(f"{route}: Keras {keras.__version__} exports no ONNX")
 
 
-def must_know(opset: int) -> None:
+def must_know_opset(opset: int) -> None:
     """Raises Unsupported where no exporter can know an opset: PyTorch's newer one writes another without a word."""
     newest = onnx.defs.onnx_opset_version()
     if opset > newest:
         raise Unsupported(f"opset {opset} is not known to onnx {onnx.__version__}, whose newest is {newest}")
 
 
-def must_fold(route: str, fold: bool) -> None:
-    """Raises Unsupported where batch normalisation should be kept: no converter of Keras can do that."""
-    if not fold:
-        raise Unsupported(f"{route} writes batch normalisation as arithmetic and cannot keep it; ask for fold: true")
-
-
-def finish(path: Path, spec: ModelSpec) -> None:
+def finish_onnx(path: Path, spec: ModelSpec) -> None:
     """Give a file that a converter wrote the names it must have; what was renamed of its interface goes to the log."""
     file = onnx.load(str(path))
     _name_interface(file.graph, spec)

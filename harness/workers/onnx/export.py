@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.models.spec import ModelSpec
+from harness.runtimes.routes import ROUTES
 from harness.workers.engine import Array, BadInput, Failed, Refusal, Unsupported
 from harness.workers.model_files import read_metadata, read_spec
 from harness.workers.requests import existing_file, write_bytes, write_json
@@ -116,6 +117,10 @@ class Routes:
         """
         import onnx
 
+        if not fold and "fold" not in ROUTES[route].options:
+            raise Unsupported(
+                f"{route} writes batch normalisation as arithmetic and cannot keep it; ask for fold: true"
+            )
         with tempfile.TemporaryDirectory(prefix="export-") as scratch, _caught() as lines:
             path = Path(scratch) / "model.onnx"
             started = time.perf_counter()

@@ -21,6 +21,7 @@ from harness.workers.engine import (
     environment_threads,
 )
 from harness.workers.model_files import read_metadata, read_spec, tensor_infos
+from harness.workers.onnx.export import Routes
 from harness.workers.pytorch import torch_threads
 from harness.workers.pytorch.learner import PytorchLearner
 from harness.workers.pytorch.model import build, fill, state_arrays, widened
@@ -89,6 +90,7 @@ class Pytorch(Engine):
     """PyTorch behind the worker contract."""
 
     runtime: ClassVar[str] = "python/pytorch"
+    routes: ClassVar[Routes] = ROUTES
 
     def __init__(self) -> None:
         torch_threads.pin()
@@ -109,7 +111,7 @@ class Pytorch(Engine):
         """``train``, ``export`` and ``import``."""
         return {
             "train": functools.partial(train, learner=PytorchLearner, progress=progress),
-            "export": ROUTES.export,
+            "export": self.routes.export,
             "import": IMPORTER.import_weights,
         }
 

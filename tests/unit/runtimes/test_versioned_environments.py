@@ -214,7 +214,7 @@ def test_one_that_was_killed_while_it_made_one_leaves_nothing_that_is_taken_for_
     assert half[0].startswith("making-")
     assert not own.made
     # While it lives, nobody removes what it makes ...
-    assert [one.whole for one in made_environments.clean()[1]] == [False]
+    assert [one.complete for one in made_environments.clean()[1]] == [False]
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     # ... and once it is gone, the next one begins anew and clears away what it left.
@@ -267,16 +267,18 @@ def test_one_whose_python_is_gone_is_made_again() -> None:
 
 
 def test_environments_are_listed_and_removed(cache: Path) -> None:
-    assert made_environments.kept() == []
+    assert made_environments.made_environments() == []
     assert made_environments.clean() == ([], [])
     for version in ("1.0", "1.1"):
         in_version(version)[1].make()
-    assert [(one.name, one.whole) for one in made_environments.kept()] == [
+    assert [(one.name, one.complete) for one in made_environments.made_environments()] == [
         ("python-tiny@1.0", True),
         ("python-tiny@1.1", True),
     ]
-    assert all(one.bytes > 1000 and one.packages["tinybeside"] == "0.1" for one in made_environments.kept())
-    assert [row.name for row in made_environments.kept_runtimes()] == ["python/tiny@1.0", "python/tiny@1.1"]
+    assert all(
+        one.bytes > 1000 and one.packages["tinybeside"] == "0.1" for one in made_environments.made_environments()
+    )
+    assert [row.name for row in made_environments.runtimes_in_versions()] == ["python/tiny@1.0", "python/tiny@1.1"]
     with pytest.raises(
         ScenarioError, match=r"no environment python-tiny@1\.2.*there is python-tiny@1\.0, python-tiny@1\.1"
     ):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.runtimes.registry import RUNTIMES
+from harness.runtimes.routes import ROUTES
 from harness.workers.serve import MAX_LINE, Server, python_runtimes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -156,13 +157,17 @@ HERE = [name for name in python_runtimes() if RUNTIMES[name].environment is None
 
 
 @pytest.mark.parametrize("runtime", HERE)
-def test_a_worker_imports_one_framework_its_own(runtime: str, tmp_path: Path) -> None:
+def test_a_worker_imports_one_framework_and_implements_the_routes_that_convert_it(runtime: str, tmp_path: Path) -> None:
+    row = RUNTIMES[runtime]
     code = (
-        "import sys, json; from harness.workers.serve import Server\n"
+        "import sys, json, importlib; from harness.workers.serve import Server\n"
         f"print(Server({runtime!r}).handle(json.dumps({{'id': 1, 'request': 'describe'}})), file=sys.stderr)\n"
-        "print(sorted({'torch', 'onnxruntime', 'tensorflow'} & set(sys.modules)))"
+        "print(sorted({'torch', 'onnxruntime', 'tensorflow'} & set(sys.modules)))\n"
+        f"routes = getattr(importlib.import_module({row.worker!r}).ENGINE, 'routes', None)\n"
+        "print(sorted((*routes.by_name, *routes.own)) if routes else [])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported, implemented = done.stdout.splitlines()
     own = {
         **{"pytorch": "torch", "keras-torch": "torch", "onnx2torch": "torch"},
         **{"keras-tensorflow": "tensorflow", "tensorflow": "tensorflow", "onnxruntime": "onnxruntime"},
@@ -170,7 +175,11 @@ def test_a_worker_imports_one_framework_its_own(runtime: str, tmp_path: Path) ->
     engine = runtime.removeprefix("python/")
     expected = str([own[engine]]) if engine in own else "[]"
     assert '"ok": true' in done.stderr
-    assert done.stdout.strip() == expected
+    assert imported == expected
+    # Every row of the table of routes has a function in the worker of each framework that it converts, and no other.
+    converting = row.framework is not None
+    rows = [name for name, route in ROUTES.items() if route.converts and converting and route.fits(row.framework.name)]
+    assert implemented == str(sorted(rows))
 
 
 @pytest.mark.parametrize("runtime", HERE)
