@@ -8,12 +8,10 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import Json, StoreFolder
 from harness.cli.printing import print_json, print_table, table
 
 store_app = typer.Typer(help="The artifacts that finished steps left.", no_args_is_help=True)
-
-StoreFolder = Annotated[Path, typer.Option("--store", help="Folder of the artifacts.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for a machine to read.")]
 
 
 @store_app.command("check")

@@ -1,0 +1,98 @@
+"""``harness compare``: a model file of the user's own in several runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast, get_args
+
+import typer
+
+from harness.cli.options import Json, Output, Pdf, StoreFolder
+from harness.cli.outcome import print_outcome
+from harness.errors import ExitCode
+from harness.runtimes.table import importing_frameworks
+
+
+def compare(
+    model: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    to: Annotated[str, typer.Option("--to", help="Runtimes to open it in, with commas between them.")],
+    probe: Annotated[
+        list[str], typer.Option("--probe", help="X.npy, axis 0 the sample; NAME=X.npy for each of several inputs.")
+    ],
+    labels: Annotated[Path | None, typer.Option("--labels", help="y.npy: classes of the samples, from 0.")] = None,
+    ids: Annotated[Path | None, typer.Option("--ids", help="ids.npy: whole numbers that name the samples.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="The weights it was made from: .safetensors, .pt or .keras. Adds parameters and route."
+        ),
+    ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option("--model", help="With --from: the model of the weights, e.g. tempcnn, where no file says it."),
+    ] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", help="With --model: logits, log-softmax or softmax; the file's if left out.")
+    ] = None,
+    framework: Annotated[
+        str,
+        typer.Option(
+            "--framework",
+            help=f"With --from: what runs the weights: {', '.join(importing_frameworks())}.",
+        ),
+    ] = "pytorch",
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
+    time: Annotated[bool, typer.Option("--time", help="Time every runtime, at batch 1 and at --batch-size.")] = False,
+    expect: Annotated[str, typer.Option("--expect", help="The worst verdict that exits with 0.")] = "equivalent",
+    output: Output = Path("results"),
+    store: StoreFolder = Path("exported"),
+    pdf: Pdf = False,
+    as_json: Json = False,
+) -> None:
+    """Compare a model you have: open one file in several runtimes, on your own probe. No scenario is needed."""
+    from harness.cli.progress import listener
+    from harness.compare.records import Verdict
+    from harness.compare.verdict import exit_code
+    from harness.errors import ScenarioError
+    from harness.models.spec import Head
+    from harness.pipeline.given_plan import Given
+    from harness.results.given_run import compare_given
+    from harness.scenario.sections import TimingSection
+
+    if expect not in [verdict.value for verdict in Verdict]:
+        raise ScenarioError(
+            f"there is no verdict '{expect}'", where="--expect", hint="e.g. identical, equivalent, drifted"
+        )
+    if head is not None and head not in get_args(Head):
+        raise ScenarioError(
+            f"there is no head '{head}'", where="--head", hint=f"choose one of {', '.join(get_args(Head))}"
+        )
+    named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
+    given = Given(
+        model=model,
+        targets=tuple(dict.fromkeys(part.strip() for part in to.split(","))),
+        probe={name: Path(path) for name, _, path in named},
+        labels=labels,
+        ids=ids,
+        weights=weights,
+        architecture=architecture,
+        head=cast("Head | None", head),
+        framework=framework,
+        batch_size=batch_size,
+        threads=threads,
+        timing=TimingSection(batch_sizes=sorted({1, batch_size})) if time else None,
+    )
+    with listener(quiet=as_json) as listening:
+        result = compare_given(given, output=output, store=store, listener=listening, pdf=pdf)
+    code = int(ExitCode.CELL_FAILED if result.accidents else exit_code(result.cells, Verdict(expect)))
+    print_outcome(
+        model.name,
+        result.folder,
+        result.cells,
+        fresh=result.fresh,
+        code=code,
+        as_json=as_json,
+        accidents=result.accidents,
+    )
+    raise typer.Exit(code)
