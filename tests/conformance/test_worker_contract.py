@@ -111,7 +111,7 @@ def test_the_end_of_the_requests_ends_the_process(runtime: str) -> None:
         with os.fdopen(answers, "rb") as lines:
             assert json.loads(lines.readline())["ok"] is True
             os.close(requests)
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=120) == 0
             assert lines.read() == b""
     finally:
         process.kill()
@@ -125,7 +125,7 @@ def test_shutdown_is_answered_and_ends_the_process(runtime: str) -> None:
         os.write(requests, b'{"id": 7, "request": "shutdown"}\n')
         with os.fdopen(answers, "rb") as lines:
             assert json.loads(lines.readline()) == {"id": 7, "ok": True, "result": {}}
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=120) == 0
     finally:
         process.kill()
         process.wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -157,18 +156,3 @@ def test_a_scenario_that_expects_more_ends_with_code_1(finished: Workplace, tmp_
     shutil.copytree(finished.folder / "exported", tmp_path / "exported")
     done = strict.run()
     assert done.returncode == 1, done.stderr
-
-
-def test_help_and_bad_scenarios_answer_at_once(workplace: Workplace) -> None:
-    def fastest(*arguments: str) -> float:
-        seconds = []
-        for _ in range(3):
-            started = time.perf_counter()
-            workplace.harness(*arguments)
-            seconds.append(time.perf_counter() - started)
-        return min(seconds)
-
-    workplace.document["titel"] = "x"
-    # Generous against a busy machine; the benchmark prints the figures themselves.
-    assert fastest("--help") < 1.0
-    assert fastest("run", str(workplace.scenario)) < 1.5
