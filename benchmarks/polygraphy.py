@@ -35,7 +35,7 @@ import numpy as np
 import psutil
 
 from benchmarks.by_hand import prepare
-from harness.runtimes.cache import cache_folder
+from harness.files.cache import cache_folder
 
 VERSION = "0.53.6"
 

@@ -13,7 +13,7 @@ if [ -n "$reason" ]; then
   echo "Julia package: tests of ${1:-the package} skipped, $reason"
   exit 0
 fi
-compiled=$(.venv/bin/python -c 'from harness.runtimes.cache import cache_folder; print(cache_folder() / "julia-tests")')
+compiled=$(.venv/bin/python -c 'from harness.files.cache import cache_folder; print(cache_folder() / "julia-tests")')
 JULIA_LOAD_PATH="$PWD/native/julia:${environment}@stdlib" JULIA_DEPOT_PATH="$compiled:" JULIA_PKG_OFFLINE=true \
   JULIA_NUM_THREADS=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
   julia --startup-file=no "native/julia/test/$tests"

@@ -141,9 +141,9 @@ class DataSource:
     """A data source: its name, its options (a pydantic model; unknown keys are errors) and how it is read.
 
     ``read(options, folder, seed)`` returns a Dataset, or a FrameDataset where ``kind`` is ``frames``; ``folder`` is a
-    scratch folder that the embedded sources may write their files into, removed afterwards. ``fingerprint(options)`` hashes
-    whatever the result depends on outside of the options (contents, or sizes and modification times, of files), so that a
-    changed file is read anew.
+    scratch folder that the embedded sources may write their files into, removed afterwards. ``places`` names the options that
+    say where files lie, and ``fingerprint(options)`` hashes the contents of these files: a changed file is read anew, and one
+    that lies elsewhere is not.
     ``write(folder, seed)`` puts the source's own files into a folder, where the source makes them itself;
     ``download(folder, wanted, progress)`` fetches published ones, telling a :class:`harness.data.transfer.Progress`, and
     returns them; elsewhere ``obtain`` says in one sentence how a user comes by them.
@@ -154,6 +154,7 @@ class DataSource:
     options: type[BaseModel]
     read: Callable[[Any, Path, int], Dataset | FrameDataset]
     fingerprint: Callable[[Any], str] = lambda options: ""
+    places: tuple[str, ...] = ()
     write: Callable[[Path, int], None] | None = None
     download: Callable[[Path, Wanted, Any], list[Path]] | None = None
     obtain: str = ""

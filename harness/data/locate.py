@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,9 +46,3 @@ def _find(name: str, base: str | None, there: Callable[[Path], bool], kind: str,
             else f"set {option}, or the environment variable {ENVIRONMENT_VARIABLE} to the folder that holds {name}"
         )
     raise DataError(f"the {kind} does not exist", where=str(folders[-1] / path), hint=hint)
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -85,12 +85,16 @@ def options_of(config: DataConfig) -> BaseModel:
 def fingerprint(config: DataConfig) -> str:
     """SHA-256 over what the prepared data depend on beside seed and code: options, defaults filled in, and files.
 
-    Raises DataError on bad options and, for sources that read files, on files that are missing.
+    Of an option that names a place, only whether it is given counts: what lies there counts by its content. Raises DataError
+    on bad options and, for sources that read files, on files that are missing.
     """
     options = options_of(config)
-    record = config.model_dump(mode="json") | {
-        "options": options.model_dump(mode="json"),
-        "files": source(config.source).fingerprint(options),
+    found = source(config.source)
+    values = options.model_dump(mode="json")
+    record = config.model_dump(mode="json", exclude={"options"}) | {
+        "options": {name: value for name, value in values.items() if name not in found.places},
+        "given": [name for name in found.places if values[name] is not None],
+        "files": found.fingerprint(options),
     }
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 

@@ -21,18 +21,16 @@ from harness.errors import (
     WorkerError,
 )
 from harness.files.artifact import Artifact, Damage
-from harness.files.digests import content_hash
 from harness.files.leftovers import sweep_temporary_folder
 from harness.files.owner import temporary_folder
 from harness.files.store import Store
-from harness.pipeline.context import Context
-from harness.pipeline.fingerprint import fingerprint
-from harness.pipeline.plan import Plan, Step
+from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import library_versions
-from harness.pipeline.steps import carry_out
+from harness.pipeline.source_code import read_anew
+from harness.pipeline.step import Context, Step
 from harness.pipeline.worker_records import since, with_kept
 from harness.runtimes.pool import Workers
-from harness.runtimes.registry import availability, lacks_environment, ready, runtime
+from harness.runtimes.registry import availability, lacks_environment, ready
 from harness.runtimes.row import Availability
 from harness.scenario.sections import LimitsSection
 
@@ -110,8 +108,7 @@ class Finished:
 def availabilities(plan: Plan, listener: Listener) -> dict[str, Availability]:
     """Whether each runtime of a plan is installed, by name; an environment that one still waits for is made first."""
     states = {}
-    for name in sorted({step.runtime for step in plan.steps if step.runtime}):
-        row = runtime(name)
+    for name, row in sorted({step.runtime.name: step.runtime for step in plan.steps if step.runtime}.items()):
         if not lacks_environment(row):
             states[name] = availability(row)
             continue
@@ -123,18 +120,11 @@ def availabilities(plan: Plan, listener: Listener) -> dict[str, Availability]:
 
 
 def step_keys(plan: Plan) -> dict[str, str]:
-    """The key of every step: its kind, runtime and parameters, what it depends on outside, and the keys it needs."""
+    """The key of every step by its id: what decides its result, and the keys of the steps it needs."""
+    read_anew()
     keys: dict[str, str] = {}
     for step in plan.steps:
-        keys[step.id] = content_hash(
-            {
-                "kind": step.kind,
-                "runtime": step.runtime,
-                "parameters": step.parameters,
-                "outside": fingerprint(step),
-                "needs": [keys[name] for name in step.needs],
-            }
-        )
+        keys[step.id] = step.key(keys)
     return keys
 
 
@@ -203,11 +193,11 @@ class Execution:
         for step in self._plan.steps:
             if step.kind not in _SOURCE or step.runtime is None or self._whole(step):
                 continue
-            here = self._states[step.runtime]
+            here = self._states[step.runtime.name]
             if not here.installed:
                 raise HarnessError(
                     f"step '{step.id}' cannot be done: {here.reason}",
-                    where=step.runtime,
+                    where=step.runtime.name,
                     hint=f"install it with: {here.install}",
                 )
 
@@ -253,10 +243,13 @@ class Execution:
         for name in step.needs:
             if name in self._finished.failures:
                 return self._finished.failures[name]
-        if step.runtime is not None and not self._states[step.runtime].installed:
-            here = self._states[step.runtime]
+        if step.runtime is not None and not self._states[step.runtime.name].installed:
+            here = self._states[step.runtime.name]
             return Failure(
-                Verdict.UNAVAILABLE, f"{step.runtime}: {here.reason}", f"install it with: {here.install}", refused=True
+                Verdict.UNAVAILABLE,
+                f"{step.runtime.name}: {here.reason}",
+                f"install it with: {here.install}",
+                refused=True,
             )
         return None
 
@@ -264,7 +257,7 @@ class Execution:
         began, before = time.perf_counter(), workers.record()
         try:
             with self._store.making(step.kind, self._keys[step.id], resume=step.kind == "train") as (folder, record):
-                carry_out(
+                step.carry_out(
                     Context(
                         step=step,
                         folder=folder,
@@ -283,11 +276,11 @@ class Execution:
 
     def _record(self, step: Step) -> dict[str, Any]:
         """What ``step.json`` says of a step beside what it took: what it depends on, and with what it was made."""
-        here = None if step.runtime is None else self._states[step.runtime]
+        here = None if step.runtime is None else self._states[step.runtime.name]
         return {
             "step": step.id,
-            "runtime": step.runtime,
-            "parameters": step.parameters,
+            "runtime": step.runtime and step.runtime.name,
+            "settings": step.settings(),
             "needs": {name: self._keys[name] for name in step.needs},
             "availability": here and {"installed": here.installed, "versions": here.versions},
             "versions": {"harness": harness.__version__, **library_versions()},

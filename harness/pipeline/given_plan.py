@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import DataError, ModelError, ScenarioError
+from harness.files.digests import file_hash
 from harness.files.onnx_external_data import external_files
 from harness.models import model
 from harness.models.layouts import WEIGHT_FILES
 from harness.models.spec import Head
-from harness.pipeline.plan import REFERENCE, Cell, Plan, Step, Timed, layers_step, oracle_runtimes, timing_step
-from harness.pipeline.provenance import file_hash
-from harness.runtimes.registry import RUNTIMES, framework_runtime, runtime
+from harness.pipeline.plan import Cell, Plan, Timed, oracle_runtimes, timing_step
+from harness.pipeline.step import Step
+from harness.pipeline.steps.given import MODEL, GivenStep
+from harness.pipeline.steps.import_weights import ImportStep
+from harness.pipeline.steps.layers import LayersStep
+from harness.pipeline.steps.oracle import OracleStep
+from harness.pipeline.steps.probe import ProbeStep
+from harness.pipeline.steps.reference import ReferenceStep
+from harness.pipeline.steps.source import SourceStep
+from harness.pipeline.steps.structure import StructureStep
+from harness.pipeline.steps.target import TargetStep
+from harness.runtimes.registry import REFERENCE, RUNTIMES, framework_runtime, runtime
 from harness.runtimes.table import importing_frameworks
 from harness.scenario.sections import LayersSection, LimitsSection, TimingSection
 from harness.version_names import split
@@ -65,34 +74,34 @@ def given_plan(given: Given) -> Plan:
             where=str(given.model),
             hint="export it to ONNX first; other formats need their framework",
         )
-    arrays = {}
-    for name, path in given.probe.items():
-        if not path.is_file():
-            raise DataError("no such file", where=str(path), hint="name a .npy file for the probe")
-        arrays[name] = {"path": str(path.resolve()), "sha256": file_hash(path)}
-    running = {"batch_size": given.batch_size, "threads": given.threads}
-    steps = [
-        Step("given", "given", None, _given_files(given.model)),
-        Step("structure", "structure", REFERENCE, {}, ("given",)),
-        Step("probe", "probe", None, {"arrays": arrays}, ("structure",)),
-        *_yardstick_steps(given, running),
+    steps: list[Step] = [
+        _given_step(given.model),
+        StructureStep(id="structure", runtime=runtime(REFERENCE), needs=("given",)),
+        _probe_step(given.probe),
+        *_baseline_steps(given),
     ]
+    batch_size, threads = given.batch_size, given.threads
     oracles = []
     for name in oracle_runtimes("onnx"):
-        steps.append(Step(f"oracle {name}", "oracle", name, running, ("given", "probe")))
         oracles.append(f"oracle {name}")
+        needs = ("given", "probe")
+        steps.append(
+            OracleStep(id=oracles[-1], runtime=runtime(name), needs=needs, batch_size=batch_size, threads=threads)
+        )
     cells = []
     for target in given.targets:
         row = runtime(target)
         if "onnx" not in row.reads:
             readers = ", ".join(name for name, other in RUNTIMES.items() if "onnx" in other.reads)
             raise ScenarioError(f"{target} does not read .onnx files", where="--to", hint=f"choose among {readers}")
-        steps.append(Step(f"target {target}", "target", target, running, ("given", "probe")))
+        step = f"target {target}"
+        needs = ("given", "probe")
+        steps.append(TargetStep(id=step, runtime=row, needs=needs, batch_size=batch_size, threads=threads))
         layers = None
         if given.layers:
             layers = f"layers {target}"
-            needs = ("given", "probe", f"oracle {REFERENCE}", f"target {target}")
-            steps.append(layers_step(layers, target, given.layers, given.threads, needs))
+            reads = (*needs, f"oracle {REFERENCE}", step)
+            steps.append(LayersStep(id=layers, runtime=row, needs=reads, samples=given.layers, threads=threads))
         cells.append(
             Cell(
                 f"{given.name}.{ROUTE}.{target.replace('/', '-')}",
@@ -102,7 +111,7 @@ def given_plan(given: Given) -> Plan:
                 target,
                 "given",
                 tuple(oracles),
-                f"target {target}",
+                step,
                 layers,
             )
         )
@@ -110,25 +119,43 @@ def given_plan(given: Given) -> Plan:
     if given.timing is not None:
         if given.weights is not None:
             named = f"source ({given.framework})"
-            trainer = framework_runtime(given.framework).name
-            steps.append(timing_step("timing source", trainer, given.timing, given.threads, ("import", "source")))
-            timed.append(Timed(named, trainer, "", "timing source"))
+            trainer = framework_runtime(given.framework)
+            steps.append(timing_step("timing source", trainer, given.timing, threads, ("import", "source")))
+            timed.append(Timed(named, trainer.name, "", "timing source"))
         for target in given.targets:
             # The first one named is the reference that the others are set against.
-            steps.append(timing_step(f"timing {target}", target, given.timing, given.threads, ("given", "probe")))
-            timed.append(Timed(target, target, ROUTE, f"timing {target}"))
+            step = f"timing {target}"
+            steps.append(timing_step(step, runtime(target), given.timing, threads, ("given", "probe")))
+            timed.append(Timed(target, target, ROUTE, step))
     return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)), tuple(timed))
 
 
-def _given_files(model: Path) -> dict[str, Any]:
-    """The model file, and those beside it that its tensors lie in, with their hashes."""
-    beside = {name: {"path": str(path), "sha256": file_hash(path)} for name, path in external_files(model).items()}
-    files = {"path": str(model.resolve()), "sha256": file_hash(model)}
-    return files | ({"external": beside} if beside else {})
+def _given_step(model: Path) -> GivenStep:
+    """The copy of the model file, and of those beside it that its tensors lie in."""
+    paths = {MODEL: model.resolve(), **external_files(model)}
+    return GivenStep(
+        id="given",
+        paths={name: str(path) for name, path in paths.items()},
+        sha256={name: file_hash(path) for name, path in paths.items()},
+    )
 
 
-def _yardstick_steps(given: Given, running: dict[str, Any]) -> list[Step]:
+def _probe_step(probe: Mapping[str, Path]) -> ProbeStep:
+    """The user's arrays. Raises DataError where a file does not exist."""
+    for path in probe.values():
+        if not path.is_file():
+            raise DataError("no such file", where=str(path), hint="name a .npy file for the probe")
+    return ProbeStep(
+        id="probe",
+        needs=("structure",),
+        paths={name: str(path.resolve()) for name, path in probe.items()},
+        sha256={name: file_hash(path) for name, path in probe.items()},
+    )
+
+
+def _baseline_steps(given: Given) -> list[Step]:
     """What targets are compared with beside the graph in float64: the reference's float32, or the source itself."""
+    batch_size, threads = given.batch_size, given.threads
     if given.weights is None:
         if given.architecture is not None or given.head is not None:
             raise ScenarioError(
@@ -136,7 +163,9 @@ def _yardstick_steps(given: Given, running: dict[str, Any]) -> list[Step]:
             )
         if given.framework != Given.framework:
             raise ScenarioError("a framework runs weights", where="--framework", hint="name the weights by --from")
-        return [Step("reference", "reference", REFERENCE, running, ("given", "probe"))]
+        needs: tuple[str, ...] = ("given", "probe")
+        row = runtime(REFERENCE)
+        return [ReferenceStep(id="reference", runtime=row, needs=needs, batch_size=batch_size, threads=threads)]
     if split(given.framework)[0] not in (importing := importing_frameworks()):
         raise ScenarioError(
             f"weights from a file are not run in {given.framework}",
@@ -156,16 +185,19 @@ def _yardstick_steps(given: Given, running: dict[str, Any]) -> list[Step]:
     if given.architecture is not None:
         model(given.architecture)
     beside = given.weights.with_name("model.json").resolve()
-    imported = {
-        "path": str(given.weights.resolve()),
-        "model": given.architecture,
-        "head": given.head,
-        "spec": str(beside) if given.architecture is None and beside.is_file() else None,
-    }
-    trainer = framework_runtime(given.framework).name
+    trainer = framework_runtime(given.framework)
+    needs = ("import", "structure", "probe")
     return [
-        Step("import", "import", trainer, imported, ("structure",)),
-        Step("source", "source", trainer, running, ("import", "structure", "probe")),
+        ImportStep(
+            id="import",
+            runtime=trainer,
+            needs=("structure",),
+            path=str(given.weights.resolve()),
+            architecture=given.architecture,
+            head=given.head,
+            spec=str(beside) if given.architecture is None and beside.is_file() else None,
+        ),
+        SourceStep(id="source", runtime=trainer, needs=needs, batch_size=batch_size, threads=threads),
     ]
 
 

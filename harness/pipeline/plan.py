@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
 
+from harness.pipeline.step import Step
+from harness.pipeline.steps.data import DataStep
+from harness.pipeline.steps.export import ExportStep
+from harness.pipeline.steps.import_weights import ImportStep
+from harness.pipeline.steps.inputs import InputsStep
+from harness.pipeline.steps.layers import LayersStep
+from harness.pipeline.steps.oracle import OracleStep
+from harness.pipeline.steps.port import PortStep
+from harness.pipeline.steps.source import SourceStep
+from harness.pipeline.steps.target import TargetStep
+from harness.pipeline.steps.timing import TimingStep
+from harness.pipeline.steps.train import TrainStep
 from harness.runtimes import registry
-from harness.runtimes.registry import RUNTIMES, framework_runtime
-from harness.scenario.sections import Scenario, TimingSection
-
-StepKind = Literal[
-    "data",
-    "inputs",
-    "train",
-    "import",
-    "source",
-    "export",
-    "oracle",
-    "target",
-    "given",
-    "structure",
-    "probe",
-    "reference",
-    "timing",
-    "layers",
-    "port",
-]
-
-#: The runtime that takes graphs apart, and whose float32 run is the floor of their nodes and of a given file.
-REFERENCE = "python/onnx-reference"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One unit of work. ``parameters`` and the steps it needs decide its result.
-
-    ``runtime`` does it; None: the harness itself.
-    """
-
-    id: str
-    kind: StepKind
-    runtime: str | None
-    parameters: dict[str, Any] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
+from harness.runtimes.registry import REFERENCE, RUNTIMES, framework_runtime
+from harness.runtimes.row import Runtime
+from harness.scenario.sections import RouteSection, Scenario, TimingSection
 
 
 @dataclass(frozen=True)
@@ -96,105 +73,139 @@ def oracle_runtimes(file_format: str) -> tuple[str, ...]:
     )
 
 
-def layers_step(identity: str, target: str, samples: int, threads: int, needs: tuple[str, ...]) -> Step:
-    """The step that compares a target node by node. ``needs``: probe, graph, the reference's oracle and the target."""
-    return Step(identity, "layers", target, {"samples": samples, "threads": threads}, needs)
-
-
 def make_plan(scenario: Scenario) -> Plan:
     """The steps and cells of a scenario."""
-    trainer = framework_runtime(scenario.source.framework).name
-    data = scenario.data.model_dump(mode="json")
+    trainer = framework_runtime(scenario.source.framework)
     weights = _weights_step(scenario, trainer)
-    running = {"batch_size": scenario.batch_size, "threads": scenario.threads}
-    steps = [
-        Step("data", "data", None, {"data": data, "seed": scenario.seed, "probe": scenario.probe.samples}),
-        Step("inputs", "inputs", None, {"evaluate": scenario.evaluate, "seed": scenario.seed}, ("data",)),
+    steps: list[Step] = [
+        DataStep(id="data", data=scenario.data, seed=scenario.seed, probe=scenario.probe.samples),
+        InputsStep(id="inputs", needs=("data",), evaluate=scenario.evaluate, seed=scenario.seed),
         weights,
-        Step("source", "source", trainer, running, ("data", "inputs", weights.id)),
+        SourceStep(
+            id="source",
+            runtime=trainer,
+            needs=("data", "inputs", weights.id),
+            batch_size=scenario.batch_size,
+            threads=scenario.threads,
+        ),
     ]
-    cells = []
+    cells: list[Cell] = []
     for route in scenario.routes:
-        export = weights.id
-        if route.writes != "safetensors":
-            export = f"export {route.label}"
-            exporter = framework_runtime(route.exporter(scenario.source.framework)).name
-            steps.append(Step(export, "export", exporter, {"route": route.model_dump(mode="json")}, (weights.id,)))
-        oracles = []
-        for runtime in oracle_runtimes(route.writes):
-            # An environment of a gigabyte is made for nobody who does not ask for its runtime.
-            if registry.runtime(runtime).environment is not None and runtime not in (*scenario.targets, trainer):
-                continue
-            identity = f"oracle {route.label} {runtime}"
-            steps.append(Step(identity, "oracle", runtime, running, ("data", export)))
-            oracles.append(identity)
-        for target in scenario.targets:
-            if route.writes not in registry.runtime(target).reads:
-                continue
-            identity = f"target {route.label} {target}"
-            steps.append(Step(identity, "target", target, running, ("data", "inputs", export)))
-            name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
-            label = f"{target} via {route.label}"
-            layers = None
-            if route.writes == "onnx" and scenario.layers.samples:
-                layers = f"layers {route.label} {target}"
-                needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
-                steps.append(layers_step(layers, target, scenario.layers.samples, scenario.threads, needs))
-            cells.append(Cell(name, label, route.tool, route.label, target, export, tuple(oracles), identity, layers))
+        more, made = _route_steps(scenario, route, trainer, weights.id)
+        steps += more
+        cells += made
     steps += _port_step(scenario, trainer, weights.id)
     timings, timed = _timings(scenario, trainer, weights.id, cells)
     return Plan((*steps, *timings), tuple(sorted(cells, key=lambda cell: cell.id)), timed)
 
 
-def _weights_step(scenario: Scenario, trainer: str) -> Step:
+def _route_steps(
+    scenario: Scenario, route: RouteSection, trainer: Runtime, weights: str
+) -> tuple[list[Step], list[Cell]]:
+    """The steps and cells of one route: its export, the oracles of what it writes, and the targets that read it."""
+    steps: list[Step] = []
+    batch_size, threads = scenario.batch_size, scenario.threads
+    export = weights
+    if route.writes != "safetensors":
+        export = f"export {route.label}"
+        exporter = framework_runtime(route.exporter(scenario.source.framework))
+        steps.append(ExportStep(id=export, runtime=exporter, needs=(weights,), route=route))
+    oracles = []
+    for name in oracle_runtimes(route.writes):
+        row = registry.runtime(name)
+        # An environment of a gigabyte is made for nobody who does not ask for its runtime.
+        if row.environment is not None and name not in (*scenario.targets, trainer.name):
+            continue
+        identity = f"oracle {route.label} {name}"
+        needs: tuple[str, ...] = ("data", export)
+        steps.append(OracleStep(id=identity, runtime=row, needs=needs, batch_size=batch_size, threads=threads))
+        oracles.append(identity)
+    cells = []
+    for target in scenario.targets:
+        row = registry.runtime(target)
+        if route.writes not in row.reads:
+            continue
+        identity = f"target {route.label} {target}"
+        needs = ("data", "inputs", export)
+        steps.append(TargetStep(id=identity, runtime=row, needs=needs, batch_size=batch_size, threads=threads))
+        layers = None
+        if route.writes == "onnx" and scenario.layers.samples:
+            layers = f"layers {route.label} {target}"
+            needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
+            steps.append(
+                LayersStep(id=layers, runtime=row, needs=needs, samples=scenario.layers.samples, threads=threads)
+            )
+        name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
+        label = f"{target} via {route.label}"
+        cells.append(Cell(name, label, route.tool, route.label, target, export, tuple(oracles), identity, layers))
+    return steps, cells
+
+
+def _weights_step(scenario: Scenario, trainer: Runtime) -> Step:
     """The step that makes the source's weights: its training, or the import of a file."""
-    section = scenario.model.model_dump(mode="json")
     if scenario.source.file is not None:
-        return Step("import", "import", trainer, {"model": section, "path": scenario.source.file}, ("data",))
-    parameters = {
-        "model": section,
-        "training": scenario.source.training.model_dump(mode="json"),
-        "seed": scenario.seed,
-        "threads": scenario.threads,
-    }
-    return Step("train", "train", trainer, parameters, ("data",))
+        return ImportStep(
+            id="import", runtime=trainer, needs=("data",), path=scenario.source.file, model=scenario.model
+        )
+    return TrainStep(
+        id="train",
+        runtime=trainer,
+        needs=("data",),
+        model=scenario.model,
+        training=scenario.source.training,
+        seed=scenario.seed,
+        threads=scenario.threads,
+    )
 
 
-def _port_step(scenario: Scenario, trainer: str, weights: str) -> list[Step]:
+def _port_step(scenario: Scenario, trainer: Runtime, weights: str) -> list[Step]:
     """The step that holds a port against the source, where there is one."""
-    section = scenario.port
-    if section is None:
+    if scenario.port is None:
         return []
-    parameters = section.model_dump(mode="json") | {
-        "source_framework": scenario.source.framework,
-        "source_runtime": trainer,
-        "loss": scenario.source.training.loss,
-        "batch_size": scenario.batch_size,
-        "seed": scenario.seed,
-        "threads": scenario.threads,
-    }
-    runtime = framework_runtime(section.framework).name
-    return [Step("port", "port", runtime, parameters, ("data", "inputs", weights, "source"))]
+    step = PortStep(
+        id="port",
+        runtime=framework_runtime(scenario.port.framework),
+        needs=("data", "inputs", weights, "source"),
+        port=scenario.port,
+        source_framework=scenario.source.framework,
+        source_runtime=trainer,
+        loss=scenario.source.training.loss,
+        batch_size=scenario.batch_size,
+        seed=scenario.seed,
+        threads=scenario.threads,
+    )
+    return [step]
 
 
-def timing_step(identity: str, runtime: str, section: TimingSection, threads: int, needs: tuple[str, ...]) -> Step:
+def timing_step(identity: str, row: Runtime, section: TimingSection, threads: int, needs: tuple[str, ...]) -> Step:
     """The step that times a model file in a runtime. ``needs``: the probe and the file."""
-    return Step(identity, "timing", runtime, section.measured() | {"threads": threads}, needs)
+    return TimingStep(
+        id=identity,
+        runtime=row,
+        needs=needs,
+        batch_sizes=tuple(section.batch_sizes),
+        processes=section.processes,
+        seconds=section.seconds,
+        threads=threads,
+    )
 
 
-def _timings(scenario: Scenario, trainer: str, weights: str, cells: list[Cell]) -> tuple[list[Step], tuple[Timed, ...]]:
+def _timings(
+    scenario: Scenario, trainer: Runtime, weights: str, cells: list[Cell]
+) -> tuple[list[Step], tuple[Timed, ...]]:
     """The steps that time, after all others: the source in its own framework, then every cell of the routes named."""
     section = scenario.timing
     if section is None:
         return [], ()
     label = f"source ({scenario.source.framework})"
     steps = [timing_step("timing source", trainer, section, scenario.threads, ("data", weights))]
-    timed = [Timed(label, trainer, "", "timing source")]
+    timed = [Timed(label, trainer.name, "", "timing source")]
     for cell in sorted(cells, key=lambda cell: cell.id):
         # The source's own file in its own framework is the reference itself.
-        if not section.times(cell.route, cell.route_label) or (cell.export, cell.target) == (weights, trainer):
+        if not section.times(cell.route, cell.route_label) or (cell.export, cell.target) == (weights, trainer.name):
             continue
         identity = f"timing {cell.route_label} {cell.target}"
-        steps.append(timing_step(identity, cell.target, section, scenario.threads, ("data", cell.export)))
+        row = registry.runtime(cell.target)
+        steps.append(timing_step(identity, row, section, scenario.threads, ("data", cell.export)))
         timed.append(Timed(cell.label, cell.target, cell.route_label, identity))
     return steps, tuple(timed)

@@ -93,7 +93,7 @@ class Conventions:
         )
         return load_arrays(folder / "weights.safetensors")
 
-    def beginnings(self) -> Iterator[Convention]:
+    def initial_values(self) -> Iterator[Convention]:
         """What untrained parameters of both begin with, where that differs."""
         asked = zip((self.source, self.port), self.specs, strict=True)
         first, second = (self._train(ask, spec, start=None, epochs=0) for ask, spec in asked)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
-from harness.files.native import native_folder
+from harness.files.digests import file_hash
 from harness.files.source_hash import source_hash
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -61,34 +61,12 @@ def library_versions() -> dict[str, str]:
 
 def harness_version() -> dict[str, str]:
     """Version of the harness and the hash of its sources, so that a changed checkout shows."""
-    return {"version": harness.__version__, "source_sha256": sources(".")}
+    return {"version": harness.__version__, "source_sha256": package_hash()}
 
 
-def sources(*rooms: str) -> str:
-    """SHA-256 over the Python sources of rooms of the harness (``.``: all of them) and ``native:<folder>`` folders."""
-    parts = []
-    for room in rooms:
-        if room.startswith("native:"):
-            parts.append(source_hash(native_folder() / room.removeprefix("native:")))
-        elif (path := _PACKAGE / room).is_file():
-            parts.append(file_hash(path))
-        else:
-            parts.append(source_hash(path, (".py", ".j2", ".html", ".md", ".css")))
-    return parts[0] if len(parts) == 1 else _text_hash("\n".join(parts))
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _text_hash(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()
+def package_hash() -> str:
+    """SHA-256 over all sources of the harness in Python, with the templates of its reports."""
+    return source_hash(_PACKAGE, (".py", ".j2", ".html", ".md", ".css"))
 
 
 def lock_hash() -> str | None:

@@ -21,9 +21,9 @@ from harness.data.dataset import Band, DatasetInfo
 from harness.data.normalisation import Normalisation
 from harness.data.prepared import Prepared, PreparedData
 from harness.files.atomic import to_json, write_atomically
+from harness.files.digests import file_hash
 from harness.models import model
 from harness.models.spec import Decision, ModelSpec, TensorSpec
-from harness.pipeline.provenance import file_hash
 from harness.runtimes.table import frameworks
 
 ITEM_FILE = "item.json"

@@ -24,7 +24,7 @@ from harness.models.spec import Head
 from harness.pipeline.execution import Finished
 from harness.pipeline.given_plan import Given
 from harness.pipeline.plan import Cell
-from harness.pipeline.source import input_orders
+from harness.pipeline.steps.source import input_orders
 from harness.results.artifacts import Probe, SourceArtifacts
 from harness.results.cell import Labels, evaluate
 from harness.results.evaluate import DecisionRule, Source, SourceFile

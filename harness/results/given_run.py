@@ -12,13 +12,13 @@ from typing import Any
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.files.arrays import Array, load_arrays
-from harness.files.digests import content_hash
+from harness.files.digests import content_hash, file_hash
 from harness.files.locks import exclusive
 from harness.files.store import Store
 from harness.pipeline.execution import Execution, Finished, Listener, availabilities, phase, step_keys
 from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
-from harness.pipeline.provenance import file_hash, sources
+from harness.pipeline.provenance import package_hash
 from harness.results.given import Reference, evaluate_given, read_column, read_reference
 from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
 from harness.results.tables import Rows, prediction_rows, probe_rows
@@ -47,7 +47,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
     keys = step_keys(plan)
     folder = output / given.name
     columns = {name: file_hash(path) for name, path in (("labels", given.labels), ("ids", given.ids)) if path}
-    identity = content_hash({"keys": keys, "columns": columns, "code": sources("."), "pdf": pdf})
+    identity = content_hash({"keys": keys, "columns": columns, "code": package_hash(), "pdf": pdf})
     if (cells := finished_run(folder, identity, listener.noticed)) is not None:
         return GivenResult(folder, cells, fresh=False)
     with exclusive(folder):

@@ -22,8 +22,8 @@ from harness.errors import WorkerError
 from harness.files.arrays import Array, load_arrays
 from harness.pipeline.execution import Finished
 from harness.pipeline.plan import Cell, Plan
-from harness.pipeline.port import read_port
-from harness.pipeline.source import WEIGHTS
+from harness.pipeline.steps.port import read_port
+from harness.pipeline.steps.weights import WEIGHTS
 from harness.report.example_frames import seen_apart, wettest
 from harness.report.frames import ExampleFrames
 from harness.results.artifacts import Probe, SourceArtifacts, export_record, only_output

@@ -17,7 +17,7 @@ from harness.files.locks import exclusive
 from harness.files.store import Store
 from harness.pipeline.execution import Execution, Listener, availabilities, phase, step_keys
 from harness.pipeline.plan import make_plan
-from harness.pipeline.provenance import sources
+from harness.pipeline.provenance import package_hash
 from harness.report.overview import SOURCES, MissingPart, build_overview, read_sources
 from harness.report.read import read_port_result
 from harness.results.checksums import renew_report_digests
@@ -104,7 +104,7 @@ def _run_source(
             "scenario": scenario.model_dump(mode="json"),
             "keys": keys,
             "installed": {name: state.installed for name, state in states.items()},
-            "code": sources("."),
+            "code": package_hash(),
             "pdf": pdf,
         }
     )

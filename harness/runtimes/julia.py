@@ -18,7 +18,7 @@ from harness.runtimes.julia_installation import (
     packages,
 )
 from harness.runtimes.julia_package import OWN_PACKAGE, command, julia_packages, loading, package, variables
-from harness.runtimes.language import Language, asked_host
+from harness.runtimes.language import Language, Sources, asked_host
 from harness.runtimes.python import search_path
 from harness.runtimes.row import Availability, Runtime
 from harness.runtimes.tooling import Package, python_packages, sorted_packages
@@ -79,9 +79,10 @@ class Julia(Language):
         found = julia_packages((OWN_PACKAGE, *row.packages, *(("PythonCall",) if hosted else ())))
         return sorted_packages(found + (python_packages(("juliacall",)) if hosted else []))
 
-    def sources(self, row: Runtime) -> tuple[str, ...]:
+    def sources(self, row: Runtime) -> Sources:
         """See Language; hand-written models are for runtimes that read weights alone."""
-        return ("native:julia", *(("native:flux",) if "safetensors" in row.reads else ()))
+        written = ("flux",) if "safetensors" in row.reads else ()
+        return Sources(("harness.workers.juliacall_host",) if row.host == "juliacall" else (), ("julia", *written))
 
 
 def _remedy(row: Runtime, reason: str) -> str:

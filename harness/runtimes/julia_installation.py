@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from harness.runtimes.cache import cache_folder
+from harness.files.cache import cache_folder
 from harness.runtimes.table import RUNTIMES
 
 #: The oldest Julia that ``native/julia`` runs on, and the oldest that has package extensions.

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import HarnessError, WorkerError
+from harness.files.cache import cache_folder
 from harness.files.native import native_folder
 from harness.files.source_hash import source_hash
-from harness.runtimes.cache import cache_folder
 from harness.runtimes.julia_installation import find, packages, short_hash, version_line, wanted_packages
 from harness.runtimes.tooling import Package
 

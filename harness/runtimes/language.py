@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import ScenarioError
 from harness.runtimes.row import Availability, Runtime
 from harness.runtimes.tooling import Package
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where what a worker runs begins: ``modules`` of the harness by dotted name, and folders of ``native/``."""
+
+    modules: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
 
 
 class Language(Protocol):
@@ -43,10 +52,8 @@ class Language(Protocol):
         Left out are the language itself, what comes with it, and what a system's package manager installed for it.
         """
 
-    def sources(self, row: Runtime) -> tuple[str, ...]:
-        """The sources of this project that decide what a worker computes, as :func:`harness.pipeline.provenance.sources`
-        takes them: paths below ``harness/``, and ``native:<folder>``.
-        """
+    def sources(self, row: Runtime) -> Sources:
+        """The sources of this project that decide what a worker computes."""
 
 
 def asked_host(variable: str, embedded: str, separate: str) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnavailableError
-from harness.runtimes.cache import cache_folder
+from harness.files.cache import cache_folder
 from harness.runtimes.resolution import Pin, check_size, pip, platform, resolve, run
 
 #: The lock that lies in an environment: what was installed, whatever it was made from.

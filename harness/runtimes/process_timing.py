@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.files.cache import cache_folder
 from harness.files.disk_errors import explained
-from harness.runtimes.cache import cache_folder
 from harness.runtimes.process import Worker
 from harness.runtimes.row import Runtime
 

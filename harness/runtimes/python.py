@@ -10,8 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from harness.runtimes.cache import cache_folder
-from harness.runtimes.language import Language
+from harness.files.cache import cache_folder
+from harness.runtimes.language import Language, Sources
 from harness.runtimes.locked_environment import LOCK_NAME, LockedEnvironment
 from harness.runtimes.resolution import CUDA_VARIABLE
 from harness.runtimes.reticulate import without_search_paths
@@ -57,8 +57,8 @@ class Python(Language):
         """See Language."""
         if row.environment is not None:
             # -P: what lies in the current folder is not the environment's.
-            return [interpreter(row), "-P", "-m", "harness.workers.serve", row.base]
-        return [interpreter(row), "-m", "harness.workers.serve", row.name]
+            return [interpreter(row), "-P", "-m", "harness.workers.serve", row.base, row.worker]
+        return [interpreter(row), "-m", "harness.workers.serve", row.name, row.worker]
 
     def variables(self, row: Runtime, inherited: dict[str, str], threads: int) -> dict[str, str]:
         """See Language."""
@@ -72,11 +72,10 @@ class Python(Language):
         names = [name for package in row.packages for name in DISTRIBUTIONS.get(package, (package,))]
         return python_packages(names, None if row.environment is None else site_packages(row.environment.python))
 
-    def sources(self, row: Runtime) -> tuple[str, ...]:
+    def sources(self, row: Runtime) -> Sources:
         """See Language."""
-        if row.framework is None:
-            return ("workers", "models")
-        return ("workers", "models", "compare/metrics.py", f"native:{row.framework.native}")
+        native = () if row.framework is None else (row.framework.native,)
+        return Sources(("harness.workers.serve", row.worker), native)
 
 
 def interpreter(row: Runtime) -> str:

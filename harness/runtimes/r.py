@@ -13,9 +13,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from harness.files.cache import cache_folder
 from harness.runtimes import reticulate
-from harness.runtimes.cache import cache_folder
-from harness.runtimes.language import Language, asked_host
+from harness.runtimes.language import Language, Sources, asked_host
 from harness.runtimes.python import search_path
 from harness.runtimes.r_package import library, r_packages
 from harness.runtimes.row import Availability, Runtime
@@ -88,10 +88,10 @@ class R(Language):
             found += python_packages((row.engine,), site_packages(called.python))
         return sorted_packages(found)
 
-    def sources(self, row: Runtime) -> tuple[str, ...]:
+    def sources(self, row: Runtime) -> Sources:
         """See Language; hand-written models are for runtimes that read weights alone."""
-        written = ("native:rtorch",) if "safetensors" in row.reads else ()
-        return ("native:r", "workers/rpy2_host.py", *written)
+        written = ("rtorch",) if "safetensors" in row.reads else ()
+        return Sources(("harness.workers.rpy2_host",) if row.host == "rpy2" else (), ("r", *written))
 
 
 def interpreter(row: Runtime) -> reticulate.Interpreter | None:

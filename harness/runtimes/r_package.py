@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, WorkerError
+from harness.files.cache import cache_folder
 from harness.files.native import native_folder
 from harness.files.source_hash import source_hash
-from harness.runtimes.cache import cache_folder
 from harness.runtimes.tooling import Package
 
 _LIST_PACKAGES = Path(__file__).with_name("r_packages.R")

@@ -7,7 +7,7 @@ from functools import cache
 
 from harness.errors import ScenarioError
 from harness.runtimes.julia import Julia
-from harness.runtimes.language import Language
+from harness.runtimes.language import Language, Sources
 from harness.runtimes.locked_environment import Tell
 from harness.runtimes.python import Python
 from harness.runtimes.r import R
@@ -19,6 +19,7 @@ from harness.version_names import split
 
 __all__ = [
     "LANGUAGES",
+    "REFERENCE",
     "RUNTIMES",
     "availability",
     "framework_runtime",
@@ -29,6 +30,9 @@ __all__ = [
     "runtime",
     "sources",
 ]
+
+#: The runtime that takes graphs apart, and whose float32 run is the floor of their nodes and of a given file.
+REFERENCE = "python/onnx-reference"
 
 #: The languages by name.
 LANGUAGES: dict[str, Language] = {language.name: language for language in (Python(), R(), Julia())}
@@ -97,6 +101,6 @@ def packages(row: Runtime) -> list[Package]:
     return LANGUAGES[row.language].packages(row)
 
 
-def sources(row: Runtime) -> tuple[str, ...]:
+def sources(row: Runtime) -> Sources:
     """The sources of this project that decide what a runtime computes, see :meth:`Language.sources`."""
     return LANGUAGES[row.language].sources(row)

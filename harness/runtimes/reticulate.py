@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from harness.runtimes.cache import cache_folder
+from harness.files.cache import cache_folder
 from harness.runtimes.locked_environment import LockedEnvironment
 
 #: The first version of reticulate that works with NumPy 2 in all its minor versions (see its NEWS).

@@ -207,10 +207,6 @@ class TimingSection(_Section):
         """Whether a route is timed."""
         return self.routes is None or route in self.routes or label in self.routes
 
-    def measured(self) -> dict[str, Any]:
-        """What decides a measurement; which routes are timed does not."""
-        return self.model_dump(mode="json", exclude={"routes"})
-
 
 def _timing_switch(value: Any) -> Any:
     if isinstance(value, bool):

@@ -1,4 +1,6 @@
-"""The Python serve loop of the worker contract: ``python -m harness.workers.serve python/onnxruntime``.
+"""The Python serve loop of the worker contract: ``python -m harness.workers.serve RUNTIME MODULE``.
+
+``RUNTIME`` is what the worker is called, ``MODULE`` the one that holds its ``ENGINE`` class, as the runtime's row says.
 
 Requests and answers travel over the two pipes named by ``HARNESS_REQUESTS_FD`` and ``HARNESS_ANSWERS_FD``; whatever a
 framework prints goes to the log. Only the engine that was asked for is imported, and only at the first request.
@@ -17,8 +19,6 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.runtimes.table import RUNTIMES
-
 if TYPE_CHECKING:
     from harness.workers.requests import Requests
 
@@ -32,11 +32,6 @@ _POOLS = (
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-
-
-def python_runtimes() -> tuple[str, ...]:
-    """The runtimes that this loop serves: those whose row names a worker module."""
-    return tuple(name for name, row in RUNTIMES.items() if row.worker)
 
 
 def pin_threads() -> None:
@@ -58,13 +53,13 @@ class Handler(Protocol):
 class Server:
     """Turns request lines into answer lines for one runtime.
 
-    ``emit`` receives the progress lines that precede an answer, without their newline.
+    ``module`` holds its ``ENGINE`` class and is imported at the first request that needs it. ``emit`` receives the progress
+    lines that precede an answer, without their newline.
     """
 
-    def __init__(self, runtime: str, emit: Callable[[str], None] = lambda line: None) -> None:
-        if runtime not in (known := python_runtimes()):
-            raise ValueError(f"there is no Python runtime '{runtime}'; there are {', '.join(known)}")
+    def __init__(self, runtime: str, module: str, emit: Callable[[str], None] = lambda line: None) -> None:
         self.runtime = runtime
+        self._module = module
         self.ended = False
         self._emit = emit
         self._requests: Requests | None = None
@@ -112,7 +107,7 @@ class Server:
         if self._requests is None:
             from harness.workers.requests import Requests
 
-            engine = importlib.import_module(RUNTIMES[self.runtime].worker).ENGINE
+            engine = importlib.import_module(self._module).ENGINE
             self._requests = Requests(engine())
         return self._requests
 
@@ -197,10 +192,11 @@ def serve_pipes(start: Callable[[Callable[[str], None]], Handler]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Serve until ``shutdown`` or the end of the request pipe. Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if len(arguments) != 1 or arguments[0] not in (known := python_runtimes()):
-        print(f"usage: python -m harness.workers.serve {{{','.join(known)}}}", file=sys.stderr)
+    if len(arguments) != 2:
+        print("usage: python -m harness.workers.serve RUNTIME MODULE", file=sys.stderr)
         return 2
-    serve_pipes(lambda emit: Server(arguments[0], emit))
+    runtime, module = arguments
+    serve_pipes(lambda emit: Server(runtime, module, emit))
     # Frameworks' threads and destructors have nothing left to say: leave at once, without their exit handlers.
     sys.stdout.flush()
     sys.stderr.flush()

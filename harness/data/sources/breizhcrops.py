@@ -27,6 +27,7 @@ from harness.data.breizhcrops_layout import (
 )
 from harness.data.dataset import Dataset, DatasetInfo, DataSource, Part, Wanted
 from harness.errors import DataError
+from harness.files.remembered_digests import remembered_hash
 
 ENVIRONMENT_VARIABLE = "HARNESS_BREIZHCROPS"
 
@@ -112,14 +113,13 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
 
 
 def _fingerprint(options: Options) -> str:
-    """Sizes and times of modification of every file: the files are gigabytes."""
+    """SHA-256 of every file, which are gigabytes: of one that was not touched it is remembered."""
     root = _root(options)
     files = [root / "classmapping.csv"]
     for regions in _split(options).values():
         for region in regions:
             files.extend(region_files(root, options.year, options.level, region))
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.exists()]
-    return repr(stats)
+    return repr([(path.name, remembered_hash(path)) for path in files if path.exists()])
 
 
 def _download(folder: Path, wanted: Wanted, progress: Any) -> list[Path]:
@@ -134,6 +134,7 @@ SOURCE = DataSource(
     options=Options,
     read=_read,
     fingerprint=_fingerprint,
+    places=("root",),
     download=_download,
     obtain="fetch it with `harness data get breizhcrops --region frh04` and name its folder as root",
 )

@@ -188,6 +188,7 @@ SOURCE = DataSource(
     options=Options,
     read=_read,
     fingerprint=_fingerprint,
+    places=("root",),
     download=_download,
     obtain="fetch it with `harness data get knmi-radar --from 2024-07-09T00:00 --to 2024-07-09T23:55`, with a key of KNMI",
     kind="frames",

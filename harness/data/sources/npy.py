@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.data.dataset import Band, Dataset, DatasetInfo, DataSource, NormalisationKind, Part, Series
-from harness.data.locate import ENVIRONMENT_VARIABLE, find, sha256
+from harness.data.locate import ENVIRONMENT_VARIABLE, find
 from harness.data.split import three_parts
 from harness.errors import DataError
+from harness.files.remembered_digests import named_hashes
 
 Axis = Literal["sample", "time", "band"]
 AXES: tuple[Axis, Axis, Axis] = ("sample", "time", "band")
@@ -280,9 +281,12 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
     return Dataset(info=info, parts=parts, dates=dates, normalisation=kind, factor=options.factor, extras=extras)
 
 
+#: Options that name a file.
+_FILES = tuple(name + part for part in ("", "_test") for name in ("x", "y", "ids", "groups", "regions"))
+
+
 def _files(options: Options) -> list[Path]:
-    names = [name + part for part in ("", "_test") for name in ("x", "y", "ids", "groups", "regions")]
-    return [find(name, options.base) for key in names if (name := getattr(options, key)) is not None]
+    return [find(name, options.base) for key in _FILES if (name := getattr(options, key)) is not None]
 
 
 SOURCE = DataSource(
@@ -290,6 +294,7 @@ SOURCE = DataSource(
     title="your own arrays (.npy): series, labels and, where there are some, ids, groups and regions",
     options=Options,
     read=_read,
-    fingerprint=lambda options: " ".join(sha256(path) for path in _files(options)),
+    fingerprint=lambda options: named_hashes(_files(options)),
+    places=(*_FILES, "base"),
     obtain="save your own with numpy.save: x (sample, time, band), y (sample,), and name bands and class_names",
 )

@@ -21,9 +21,11 @@ from pydantic import Field, model_validator
 from harness.data.checks import first_not_finite
 from harness.data.dataset import Band, Dataset, DatasetInfo, DataSource, Part, Series
 from harness.data.described import Described
-from harness.data.locate import ENVIRONMENT_VARIABLE, find, sha256
+from harness.data.locate import ENVIRONMENT_VARIABLE, find
 from harness.data.split import held_out
 from harness.errors import DataError
+from harness.files.digests import file_hash
+from harness.files.remembered_digests import named_hashes
 
 #: SHA-256 of train_dataset.csv and test_dataset.csv as published in the folder example/ of the paper's code.
 FORMOSAT2_SAMPLE = (
@@ -217,7 +219,7 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
             where=str(test_path),
             hint="pixels of one polygon must not straddle a split: they are near copies of one another",
         )
-    known = (sha256(train_path), sha256(test_path)) == FORMOSAT2_SAMPLE
+    known = (file_hash(train_path), file_hash(test_path)) == FORMOSAT2_SAMPLE
     names = _class_names(options, known, np.union1d(train.classes, test.classes), train_path)
     numbers = np.array(list(names), dtype=np.int64)
     valid_rows = held_out(train.classes, train.polygons, options.valid_fraction, seed)
@@ -253,7 +255,7 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
 
 
 def _fingerprint(options: Options) -> str:
-    return " ".join(sha256(find(name, options.base)) for name in (options.train, options.test))
+    return named_hashes(find(name, options.base) for name in (options.train, options.test))
 
 
 SOURCE = DataSource(
@@ -262,5 +264,6 @@ SOURCE = DataSource(
     options=Options,
     read=_read,
     fingerprint=_fingerprint,
+    places=("train", "test", "base"),
     obtain="name your own CSV files as train and test, or take the sample in example/ of github.com/charlotte-pel/temporalCNN",
 )

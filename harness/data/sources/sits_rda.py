@@ -22,10 +22,12 @@ from pydantic import Field, model_validator
 from harness.data.checks import first_not_finite
 from harness.data.dataset import Band, Dataset, DatasetInfo, DataSource, Part, Series
 from harness.data.described import Described
-from harness.data.locate import ENVIRONMENT_VARIABLE, find, sha256
+from harness.data.locate import ENVIRONMENT_VARIABLE, find
 from harness.data.r_data import Frame, read_frame
 from harness.data.split import three_parts
 from harness.errors import DataError
+from harness.files.digests import file_hash
+from harness.files.remembered_digests import named_hashes
 
 #: The column of the dates in a series; every other one is a band.
 INDEX = "Index"
@@ -228,7 +230,7 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
                 where=samples.where,
                 hint="raise test_fraction and valid_fraction, or take more samples",
             )
-    recognised = KNOWN.get(sha256(path))
+    recognised = KNOWN.get(file_hash(path))
     told = options.told(recognised)
     counts = ", ".join(f"{one.sum()} for {part}" for part, one in rows.items())
     info = DatasetInfo(
@@ -262,6 +264,7 @@ SOURCE = DataSource(
     title="samples of the R package sits (.rda): a tibble with one time series per row",
     options=Options,
     read=_read,
-    fingerprint=lambda options: sha256(find(options.path, options.base)),
+    fingerprint=lambda options: named_hashes([find(options.path, options.base)]),
+    places=("path", "base"),
     obtain="save your own with save(samples, file = 'samples.rda'), or take one from data/ of github.com/e-sensing/sits",
 )

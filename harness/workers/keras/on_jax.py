@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from harness.runtimes.cache import cache_folder
+from harness.files.cache import cache_folder
 from harness.workers.engine import thread_count
 
 # Keras, JAX and XLA read these when they are imported: the backend, no file in the user's home, the CPU, how many threads XLA

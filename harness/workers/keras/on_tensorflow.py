@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.runtimes.cache import cache_folder
+from harness.files.cache import cache_folder
 
 # Keras and TensorFlow read these when they are imported: the backend, no file in the user's home, the CPU, a quiet log.
 os.environ |= {

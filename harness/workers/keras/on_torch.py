@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from harness.runtimes.cache import cache_folder
+from harness.files.cache import cache_folder
 
 # Keras reads these when it is imported: the backend, no file in the user's home, the CPU.
 os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": str(cache_folder() / "keras"), "KERAS_TORCH_DEVICE": "cpu"}

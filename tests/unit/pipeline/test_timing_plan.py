@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 from harness.errors import ScenarioError
-from harness.pipeline.fingerprint import fingerprint
-from harness.pipeline.plan import Step, make_plan
+from harness.pipeline.plan import make_plan
+from harness.pipeline.steps.export import ExportStep
 from harness.runtimes.process_timing import machine_lock
+from harness.runtimes.registry import framework_runtime
 from harness.scenario.read import read_scenario
-from harness.scenario.sections import Scenario, json_schema
+from harness.scenario.sections import RouteSection, Scenario, json_schema
 
 DOCUMENT: dict[str, Any] = {
     "scenario": "small",
@@ -50,10 +51,10 @@ def test_every_cell_is_timed_and_the_source_first_and_once() -> None:
     steps = [step for step in plan.steps if step.kind == "timing"]
     # After all other steps: their workers are idle by then.
     assert list(plan.steps[-len(steps) :]) == steps
-    assert steps[0].runtime == "python/pytorch"
+    assert steps[0].worker.name == "python/pytorch"
     assert steps[0].needs == ("data", "train")
     assert steps[1].needs == ("data", "export torch-dynamo-opset18-unfolded")
-    assert steps[1].parameters == {"batch_sizes": [1, 64], "processes": 3, "seconds": 1.0, "threads": 1}
+    assert steps[1].settings() == {"batch_sizes": [1, 64], "processes": 3, "seconds": 1.0, "threads": 1}
 
 
 @pytest.mark.parametrize("name", ["torch-script", "torch-script-opset17-folded"])
@@ -62,11 +63,13 @@ def test_routes_may_be_chosen_by_name_or_label(name: str) -> None:
     assert [timed.route_label for timed in plan.timed[1:]] == ["torch-script-opset17-folded"] * 2
 
 
-def test_a_timing_belongs_to_its_machine_and_its_parameters_to_the_key() -> None:
-    step = next(step for step in make_plan(scenario(timing=True)).steps if step.kind == "timing")
-    assert fingerprint(step)["hardware"]["cores"] >= 1
-    other = make_plan(scenario(timing={"seconds": 0.5})).step("timing source")
-    assert other.parameters != step.parameters
+def test_a_timing_belongs_to_its_machine_and_its_settings_to_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    needs = {"data": "1", "train": "2"}
+    step = make_plan(scenario(timing=True)).step("timing source")
+    key = step.key(needs)
+    assert make_plan(scenario(timing={"seconds": 0.5})).step("timing source").key(needs) != key
+    monkeypatch.setattr("harness.pipeline.steps.timing.hardware", lambda: {"processor": "another"})
+    assert step.key(needs) != key
 
 
 @pytest.mark.parametrize(
@@ -132,12 +135,12 @@ def test_the_lock_is_given_back_after_an_error(tmp_path: Path, monkeypatch: pyte
 def test_an_export_is_another_one_with_another_version_of_its_tool(
     monkeypatch: pytest.MonkeyPatch, route: str, tool: str
 ) -> None:
-    runtime = "python/pytorch" if route == "torch-scan" else "python/keras-tensorflow"
-    step = Step("export", "export", runtime, {"route": {"route": route}})
-    before = fingerprint(step)
+    framework = "pytorch" if route == "torch-scan" else "keras-tensorflow"
+    step = ExportStep(id="export", runtime=framework_runtime(framework), route=RouteSection(route=route))
+    before = step.outside()
     assert tool in before["tools"]
     monkeypatch.setattr(
-        "harness.pipeline.fingerprint.distribution_version",
+        "harness.pipeline.steps.export.distribution_version",
         lambda name: "0.1" if name == tool else before["tools"][name],
     )
-    assert fingerprint(step) == before | {"tools": before["tools"] | {tool: "0.1"}}
+    assert step.outside() == before | {"tools": before["tools"] | {tool: "0.1"}}

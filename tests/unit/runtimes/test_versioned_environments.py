@@ -298,7 +298,7 @@ def test_the_worker_sees_the_harness_and_nothing_beside_it(monkeypatch: pytest.M
     variables = environment(row, 1)
     assert variables["PYTHONPATH"] == str(package_alone())
     assert [path.name for path in package_alone().iterdir()] == ["harness"]
-    assert command(row) == [str(own.python), "-P", "-m", "harness.workers.serve", "python/tiny"]
+    assert command(row) == [str(own.python), "-P", "-m", "harness.workers.serve", "python/tiny", row.worker]
     code = (
         "import sys, json, harness.workers.serve as s; print(json.dumps([s.__file__, sys.prefix, sorted(sys.modules)]))"
     )

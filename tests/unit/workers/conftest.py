@@ -27,7 +27,7 @@ class Asked:
 
     def __init__(self, runtime: str) -> None:
         self.progress: list[dict[str, Any]] = []
-        self._server = Server(runtime, lambda line: self.progress.append(json.loads(line)))
+        self._server = Server(runtime, RUNTIMES[runtime].worker, lambda line: self.progress.append(json.loads(line)))
 
     def answer(self, request: str, **arguments: Any) -> dict[str, Any]:
         line = json.dumps({"id": 5, "request": request, **arguments}, default=os.fspath)

@@ -96,7 +96,7 @@ def test_two_exports_have_the_same_bytes(source: Path, ask: Callable[[str], Any]
         digests.append(hashlib.sha256((source / name / "model.onnx").read_bytes()).hexdigest())
     (source / "c").mkdir()
     line = json.dumps({"id": 1, "request": "export", "out": str(source / "c"), **arguments})
-    code = f"from harness.workers.serve import Server; Server('python/pytorch').handle({line!r})"
+    code = f"from harness.workers.serve import Server; Server('python/pytorch', 'harness.workers.pytorch.engine').handle({line!r})"
     subprocess.run(
         [sys.executable, "-c", code],
         check=True,

@@ -13,7 +13,7 @@ import pytest
 
 from harness.runtimes.registry import RUNTIMES
 from harness.runtimes.routes import ROUTES
-from harness.workers.serve import MAX_LINE, Server, python_runtimes
+from harness.workers.serve import MAX_LINE, Server, main
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -38,14 +38,16 @@ ROOT = Path(__file__).resolve().parents[3]
     ],
 )
 def test_bad_lines_are_answered_in_one_line(line: str | bytes, identity: int | None, kind: str, message: str) -> None:
-    answer = json.loads(Server("python/onnx-reference").handle(line))
+    answer = json.loads(Server("python/onnx-reference", RUNTIMES["python/onnx-reference"].worker).handle(line))
     assert (answer["id"], answer["ok"], answer["error"]["kind"]) == (identity, False, kind)
     assert message in answer["error"]["message"]
 
 
-def test_an_unknown_runtime_is_refused() -> None:
-    with pytest.raises(ValueError, match="python/tea"):
-        Server("python/tea")
+def test_a_worker_module_that_does_not_exist_is_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = json.loads(Server("python/tea", "harness.workers.tea").handle('{"id": 1, "request": "describe"}'))
+    assert "harness.workers.tea" in answer["error"]["message"]
+    assert main(["python/tea"]) == 2
+    assert "RUNTIME MODULE" in capsys.readouterr().err
 
 
 class Process:
@@ -56,7 +58,7 @@ class Process:
         request_end, requests = os.pipe()
         answers, answer_end = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.workers.serve", runtime],
+            [sys.executable, "-m", "harness.workers.serve", runtime, RUNTIMES[runtime].worker],
             pass_fds=(request_end, answer_end),
             env={
                 **os.environ,
@@ -123,7 +125,7 @@ def test_what_is_printed_goes_to_the_log(tmp_path: Path) -> None:
         "        print('noise'); import os; os.system('echo child noise'); os.write(1, b'raw noise\\n')\n"
         "        return super().versions()\n"
         "engine.ENGINE = Loud\n"
-        "serve.main(['python/onnx-reference'])\n"
+        "serve.main(['python/onnx-reference', 'harness.workers.onnx.reference'])\n"
     )
     read, write = os.pipe()
     answers, answer_end = os.pipe()
@@ -153,7 +155,7 @@ def test_what_is_printed_goes_to_the_log(tmp_path: Path) -> None:
 
 
 #: Engines of the harness's own Python; others run in an environment of their own alone.
-HERE = [name for name in python_runtimes() if RUNTIMES[name].environment is None]
+HERE = [name for name, row in RUNTIMES.items() if row.worker and row.environment is None]
 
 
 @pytest.mark.parametrize("runtime", HERE)
@@ -161,7 +163,8 @@ def test_a_worker_imports_one_framework_and_implements_the_routes_that_convert_i
     row = RUNTIMES[runtime]
     code = (
         "import sys, json, importlib; from harness.workers.serve import Server\n"
-        f"print(Server({runtime!r}).handle(json.dumps({{'id': 1, 'request': 'describe'}})), file=sys.stderr)\n"
+        f"server = Server({runtime!r}, {row.worker!r})\n"
+        "print(server.handle(json.dumps({'id': 1, 'request': 'describe'})), file=sys.stderr)\n"
         "print(sorted({'torch', 'onnxruntime', 'tensorflow'} & set(sys.modules)))\n"
         f"routes = getattr(importlib.import_module({row.worker!r}).ENGINE, 'routes', None)\n"
         "print(sorted((*routes.by_name, *routes.own)) if routes else [])"

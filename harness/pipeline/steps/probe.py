@@ -1,0 +1,39 @@
+"""A user's probe, under the names of the model's inputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.files.atomic import to_json, write_atomically
+from harness.pipeline.source_code import code_hash
+from harness.pipeline.step import PLACE, Context, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeStep(Step):
+    """``paths`` and ``sha256`` of ``.npy`` files by input name, or of one under "" for a model with one input."""
+
+    kind: ClassVar[str] = "probe"
+
+    paths: Mapping[str, str] = field(metadata=PLACE)
+    sha256: Mapping[str, str]
+
+    def outside(self) -> dict[str, Any]:
+        """What reads and checks them."""
+        return {"code": code_hash(__name__)}
+
+    def carry_out(self, context: Context) -> None:
+        """Write ``probe.safetensors`` and its hash. Raises DataError on arrays that the model does not take."""
+        from safetensors.numpy import save_file
+
+        from harness.data.probe import hash_of, read_probe
+
+        inputs = json.loads((context.needed("structure") / "load.json").read_text())["inputs"]
+        arrays = read_probe({name: Path(path) for name, path in self.paths.items()}, inputs)
+        save_file(arrays, context.folder / "probe.safetensors")
+        samples = len(next(iter(arrays.values())))
+        write_atomically(context.folder / "probe.json", to_json({"sha256": hash_of(arrays), "samples": samples}))
