@@ -45,7 +45,7 @@ def test_every_framework_has_the_routes_that_convert_its_models(tmp_path: Path) 
     ]
     assert all(part.source.training.epochs == 2 and not part.source.frameworks for part in parts)
     plans = [make_plan(part) for part in parts]
-    assert {step.runtime for step in plans[1].steps if step.kind in ("train", "export")} == {"python/keras-torch"}
+    assert {step.worker.name for step in plans[1].steps if step.kind in ("train", "export")} == {"python/keras-torch"}
     # No cell of one source has the name of another's.
     assert len({cell.id for plan in plans for cell in plan.cells}) == sum(len(plan.cells) for plan in plans) == 6
     assert [part.expected("python/onnxruntime", "x") for part in parts] == ["equivalent", "unsupported"]

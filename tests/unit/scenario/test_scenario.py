@@ -164,7 +164,9 @@ def test_an_oracle_in_an_environment_of_its_own_is_for_those_who_name_it(tmp_pat
     text = (ROOT / "scenarios" / "tempcnn_keras_to_r.yaml").read_text()
 
     def asked(scenario: str) -> set[str | None]:
-        return {step.runtime for step in make_plan(read_scenario(written(tmp_path, scenario))).steps}
+        return {
+            step.runtime and step.runtime.name for step in make_plan(read_scenario(written(tmp_path, scenario))).steps
+        }
 
     assert "python/keras-torch" in asked(text)
     assert "python/keras-jax" not in asked(text)
@@ -182,7 +184,7 @@ def test_layers_are_followed_unless_switched_off(tmp_path: Path, line: str, samp
     assert [cell.layers for cell in onnx] == [
         step.id for step in sorted(steps, key=lambda step: step.id)
     ] or not samples
-    assert {step.parameters["samples"] for step in steps} == ({samples} if samples else set())
+    assert {step.settings()["samples"] for step in steps} == ({samples} if samples else set())
     assert all(cell.layers is None for cell in plan.cells if cell not in onnx or not samples)
     # Nothing is taken apart that the reference could not compute or the target could not open.
     for step in steps:

@@ -43,7 +43,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_a_version_of_the_exporter_converts_what_the_source_trained(tmp_path: Path) -> None:
     plan = make_plan(read_scenario(written(tmp_path, TEXT)))
-    runtimes = {step.id: step.runtime for step in plan.steps}
+    runtimes = {step.id: step.runtime and step.runtime.name for step in plan.steps}
     assert runtimes["train"] == runtimes["source"] == "python/pytorch"
     assert runtimes["export torch-script-opset17-folded"] == "python/pytorch"
     assert runtimes["export torch-script@2.8-opset17-folded"] == "python/pytorch@2.8"
@@ -67,7 +67,7 @@ def test_every_version_has_cells_of_its_own(tmp_path: Path) -> None:
 def test_the_source_may_be_trained_in_a_version(tmp_path: Path) -> None:
     text = TEXT.replace("framework: pytorch", "framework: pytorch@2.7")
     plan = make_plan(read_scenario(written(tmp_path, text)))
-    runtimes = {step.id: step.runtime for step in plan.steps}
+    runtimes = {step.id: step.runtime and step.runtime.name for step in plan.steps}
     assert runtimes["train"] == runtimes["export torch-script-opset17-folded"] == "python/pytorch@2.7"
     assert runtimes["export torch-script@2.8-opset17-folded"] == "python/pytorch@2.8"
 
