@@ -6,6 +6,7 @@ An entry holds what is known and no field more; what a data source says of itsel
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.report.latex import escape
@@ -177,25 +178,31 @@ def harness_reference(results: Results) -> Reference:
     )
 
 
-def language_reference(language: str, version: str | None) -> Reference | None:
-    """How a language asks to be cited; None where it does not."""
-    if language == "julia":
-        return _JULIA
-    if language == "r":
-        return Reference(
-            "r-core",
-            "manual",
-            "R Core Team",
-            (
-                ("author", "{R Core Team}"),
-                ("title", "R: A Language and Environment for Statistical Computing"),
-                ("organization", "R Foundation for Statistical Computing"),
-                ("address", "Vienna, Austria"),
-                ("url", "https://www.R-project.org/"),
-                *((("note", f"Version {version}"),) if version else ()),
-            ),
-        )
-    return None
+def _r_reference(versions: Mapping[str, str]) -> Reference:
+    version = versions.get("R")
+    return Reference(
+        "r-core",
+        "manual",
+        "R Core Team",
+        (
+            ("author", "{R Core Team}"),
+            ("title", "R: A Language and Environment for Statistical Computing"),
+            ("organization", "R Foundation for Statistical Computing"),
+            ("address", "Vienna, Austria"),
+            ("url", "https://www.R-project.org/"),
+            *((("note", f"Version {version}"),) if version else ()),
+        ),
+    )
+
+
+#: How languages ask to be cited; one that is not here does not.
+_LANGUAGES: dict[str, Callable[[Mapping[str, str]], Reference]] = {"julia": lambda versions: _JULIA, "r": _r_reference}
+
+
+def language_reference(language: str, versions: Mapping[str, str]) -> Reference | None:
+    """How a language, in the ``versions`` that a cell records, asks to be cited; None where it does not."""
+    make = _LANGUAGES.get(language)
+    return None if make is None else make(versions)
 
 
 def bibliography(references: tuple[Reference, ...]) -> str:

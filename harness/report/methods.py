@@ -224,7 +224,7 @@ def _runtimes(results: Results) -> list[tuple[Part, ...]]:
         told |= set(new.items())
         parts.append(f" ({text})" if (text := _versions(new)) else "")
         language = name.partition("/")[0]
-        reference = bibliography.language_reference(language, versions.get("R") if language == "r" else None)
+        reference = bibliography.language_reference(language, versions)
         if reference is not None and reference.key not in cited:
             cited.add(reference.key)
             parts.append(reference)

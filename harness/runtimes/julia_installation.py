@@ -92,7 +92,7 @@ end
 
 def wanted_packages() -> tuple[str, ...]:
     """All packages that rows of the table or juliacall ask for: one start of Julia answers for all of them."""
-    rows = (row for row in RUNTIMES.values() if row.name.startswith("julia/"))
+    rows = (row for row in RUNTIMES.values() if row.language == "julia")
     return tuple(sorted({"PythonCall", *(package for row in rows for package in row.packages)}))
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.runtimes.registry import LANGUAGES
+
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
 
 #: Rooms from the top down. A file may import from its own room and from rooms below.
@@ -105,6 +107,35 @@ def test_compare_and_report_know_no_worker(room_name: str) -> None:
         if module.startswith(room_name):
             bad = [name for name in imports(path) if name.startswith(("harness.workers", "harness.runtimes"))]
             assert not bad, f"{module} imports {bad}"
+
+
+def names_in(node: ast.expr) -> set[str]:
+    """The strings that an operand of a comparison is, or lists."""
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def compared_names(source: str) -> set[str]:
+    """The strings that a source compares something with, by an operator or in a case of ``match``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Compare):
+            found |= set().union(*(names_in(side) for side in (node.left, *node.comparators)))
+        elif isinstance(node, ast.MatchValue):
+            found |= names_in(node.value)
+    return found
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
+def test_only_the_files_of_a_language_compare_its_name(module: str, path: Path) -> None:
+    """What differs between languages is a method of `harness.runtimes.language.Language`, which each implements once."""
+    own = {name for name in LANGUAGES if module.startswith(f"harness.runtimes.{name}")}
+    assert not (compared_names(path.read_text()) & set(LANGUAGES)) - own
+
+
+def test_a_comparison_with_the_name_of_a_language_is_seen() -> None:
+    for line in ("if row.language == 'r': ...", "x = 1 if 'julia' != language else 2", "language in ('r', 'julia')"):
+        assert compared_names(line) & set(LANGUAGES)
+    assert compared_names("match language:\n    case 'python': ...") == {"python"}
 
 
 def test_a_whole_import_of_the_harness_loads_no_framework() -> None:

@@ -9,7 +9,8 @@ from harness.report.formatting import counted, listed
 from harness.report.manifest import PackagePart, RuntimePart
 from harness.report.read import Results
 
-_LANGUAGES = {"python": "Python", "r": "R", "julia": "Julia"}
+#: Languages as they are written, in the order in which their packages are listed.
+_LANGUAGES = {"r": "R", "julia": "Julia", "python": "Python"}
 
 _NOTE = (
     "Packages: those that the runtime asks for and all that these depend on, as they are installed here; languages and what "
@@ -102,7 +103,8 @@ def _named(packages: list[PackagePart]) -> str:
         by_language.setdefault(package.language, []).append(f"{package.name} {package.version}")
     if len(by_language) < 2:
         return ", ".join(next(iter(by_language.values()), []))
-    ordered = sorted(by_language.items(), key=lambda pair: pair[0] != "r")
+    order = {language: place for place, language in enumerate(_LANGUAGES)}
+    ordered = sorted(by_language.items(), key=lambda pair: order.get(pair[0], len(order)))
     return "; ".join(f"{_LANGUAGES.get(language, language)}: {', '.join(names)}" for language, names in ordered)
 
 

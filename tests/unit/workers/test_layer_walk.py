@@ -19,6 +19,7 @@ from harness.compare.layers import past_gate
 from harness.compare.records import LayersComparison
 from harness.errors import BadInputError, UnsupportedError, WorkerError
 from harness.pipeline.layers import walk_layers
+from harness.runtimes.table import RUNTIMES
 
 Mutate = Callable[[ModelProto], None]
 RANDOM = np.random.default_rng(5)
@@ -365,6 +366,14 @@ def test_a_node_with_a_subgraph_is_one_node_with_what_it_reads_around_it(tmp_pat
     found = walk(made, tmp_path / "faulty", Target("python/onnxruntime", tmp_path, sharpened))
     assert found.culprit is not None
     assert (found.culprit.node, found.culprit.operator) == ("choose", "If")
+
+
+def test_the_note_of_the_targets_row_stands_with_its_errors(tmp_path: Path) -> None:
+    note = RUNTIMES["python/onnxruntime"].inner_values_note
+    assert "fused" in note
+    assert {row.inner_values_note for row in RUNTIMES.values() if row.engine == "onnxruntime"} == {note}
+    found = walk(net(), tmp_path, Target("python/onnxruntime", tmp_path), note=note)
+    assert found.notes == [note]
 
 
 def test_a_node_that_the_target_refuses_is_named_and_the_others_are_examined(tmp_path: Path) -> None:
