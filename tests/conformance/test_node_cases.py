@@ -5,8 +5,9 @@ is known to deviate stands in ``known_deviations.yaml`` with its reason, and str
 fails here until its entry is gone too.
 
 Two variants of a case whose operators have the same schemas differ by the number of the opset alone. The quick part
-runs every case once per distinct set of schemas; the part marked ``slow`` runs all the rest. A runtime without an operator table of its own dispatches by ONNX's schemas, not by
-this project's code, and has no rest. All cases of some runtimes are slow, see SLOW.
+runs every case once per distinct set of schemas; the part marked ``slow`` runs all the rest. A runtime without an
+operator table of its own dispatches by ONNX's schemas, not by this project's code, and has no rest. All cases of some
+runtimes are slow, see SLOW.
 """
 
 from __future__ import annotations
