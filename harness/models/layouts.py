@@ -151,7 +151,7 @@ def check_canonical(spec: ModelSpec, parameters: Mapping[str, Array]) -> None:
 
 
 def check_finite(parameters: Mapping[str, Array]) -> None:
-    """Raises ModelError where a parameter is not finite: a source without answers is no yardstick."""
+    """Raises ModelError where a parameter is not finite: such a source is no reference."""
     for name, array in parameters.items():
         broken = np.argwhere(~np.isfinite(array))
         if len(broken):

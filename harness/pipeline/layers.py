@@ -71,7 +71,7 @@ def walk_layers(
         )
         if refusal := flow.through(patience, part, again=first > 0):
             notes.append(f"Accumulated errors are not known: {refusal}")
-        rows += _examine(patience, part["nodes"], flow.held, scratch, skipped)
+        rows += _examine(patience, part["nodes"], flow.activations, scratch, skipped)
         first = part["next"]
         if part["stopped"]:
             notes.append(f"The reference could not go on: {part['stopped']}; nodes from there on were not examined.")
@@ -116,7 +116,7 @@ class _Patience:
 
 
 class _Flow:
-    """The target's own values as they flow through the whole graph, part by part; those of one part are in :attr:`held`."""
+    """The target's own values as they flow through the whole graph, part by part; those of one part are in :attr:`activations`."""
 
     def __init__(self, model: Path, inputs: Path, scratch: Path) -> None:
         self._model = model
@@ -124,14 +124,14 @@ class _Flow:
         self._segment = scratch / "segment.onnx"
         #: What later parts read, by the target; None where it is not known any more.
         self._carried: Path | None = scratch / "carried.safetensors"
-        self.held = scratch / "activations.safetensors"
+        self.activations = scratch / "activations.safetensors"
 
     def through(self, target: _Patience, part: dict[str, Any], *, again: bool) -> str:
         """Ask for the tensors of one part, with the file's own names; returns why they cannot be had, or nothing.
 
         The first part, and one that cannot go on from the part before, is run as what it is of the whole model.
         """
-        self.held.unlink(missing_ok=True)
+        self.activations.unlink(missing_ok=True)
         own = [name for node in part["nodes"] for name in node["own"]]
         segment = part.get("segment")
         if segment is not None and self._carried is not None:
@@ -141,7 +141,7 @@ class _Flow:
         self._forget()
         if not own:
             return ""
-        names = {"inputs": str(self._inputs), "names": own, "outputs": str(self.held)}
+        names = {"inputs": str(self._inputs), "names": own, "outputs": str(self.activations)}
         load = ("load", {"path": str(self._model), "precision": "float32"})
         if again or segment is not None:
             return target.ask(load, ("activations", names))
@@ -159,12 +159,12 @@ class _Flow:
         wanted = list(dict.fromkeys([*own, *(name for name in segment["carried"] if name not in before)]))
         refusal = target.ask(
             ("load", {"path": str(self._segment), "precision": "float32"}),
-            ("activations", {"inputs": str(given), "names": wanted, "outputs": str(self.held)}),
+            ("activations", {"inputs": str(given), "names": wanted, "outputs": str(self.activations)}),
         )
         given.unlink()
         if not refusal:
             after = {name: before[name] for name in segment["carried"] if name in before}
-            after |= {name: value for name in segment["carried"] if (value := _one(self.held, name)) is not None}
+            after |= {name: value for name in segment["carried"] if (value := _one(self.activations, name)) is not None}
             save_file(after, self._carried)
         return refusal
 
@@ -176,7 +176,7 @@ class _Flow:
     def close(self) -> None:
         """Take away what is left."""
         self._forget()
-        for path in (self._segment, self.held, self._inputs):
+        for path in (self._segment, self.activations, self._inputs):
             path.unlink(missing_ok=True)
 
 
@@ -192,9 +192,9 @@ def _save_samples(path: Path, probe: Mapping[str, Array], declared: list[dict[st
 
 
 def _examine(
-    target: _Patience, nodes: list[dict[str, Any]], held: Path, scratch: Path, skipped: list[str]
+    target: _Patience, nodes: list[dict[str, Any]], activations: Path, scratch: Path, skipped: list[str]
 ) -> list[LayerRow]:
-    """The rows of one part of the graph; ``held``: the target's values in the whole graph, where they could be had.
+    """The rows of one part of the graph; ``activations``: the target's values in the whole graph, if the file exists.
 
     The files of the part are taken away.
     """
@@ -223,7 +223,9 @@ def _examine(
                             reference32=stored.get_tensor(f"reference:{name}"),
                             expected64=stored.get_tensor(expected) if expected in known else None,
                             local=None if local is None else local.get(name),
-                            accumulated=_one(held, name) if name in node["own"] and held.exists() else None,
+                            accumulated=_one(activations, name)
+                            if name in node["own"] and activations.exists()
+                            else None,
                             note=note,
                         )
                     )

@@ -168,8 +168,8 @@ def exported_item(folder: Path, spec: ModelSpec, trained: Mapping[str, Any]) -> 
         f"batch normalisation {'folded' if export['folded'] else 'not folded'}."
     )
     del properties["mlm:total_parameters"]
-    if (held := _held_parameters(spec, export)) is not None:
-        properties["mlm:total_parameters"] = held
+    if (count := _file_parameters(spec, export)) is not None:
+        properties["mlm:total_parameters"] = count
     properties["harness:trained"] = trained["id"]
     properties["harness:export"] = {key: export[key] for key in ("route", "exporter", "opset", "folded")}
     onnx = _asset(
@@ -369,7 +369,7 @@ def _size(shape: Sequence[int]) -> int:
     return size
 
 
-def _held_parameters(spec: ModelSpec, export: Mapping[str, Any]) -> int | None:
+def _file_parameters(spec: ModelSpec, export: Mapping[str, Any]) -> int | None:
     """Scalars that an exported file holds: those of a folded batch normalisation have gone into another layer.
 
     None where some are folded and it is not known which.

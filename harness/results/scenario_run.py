@@ -26,7 +26,7 @@ from harness.results.publish import finished_run
 from harness.results.scenario_results import Outcome, write_results
 from harness.runtimes.registry import framework_runtime, ready
 from harness.scenario.sections import Scenario
-from harness.scenario.several_sources import apart
+from harness.scenario.several_sources import one_per_framework
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def run(
         return _run_source(scenario, path, folder, store=artifacts, listener=listener, pdf=pdf)
     results: list[RunResult] = []
     missing: dict[str, MissingPart] = {}
-    for part in apart(scenario):
+    for part in one_per_framework(scenario):
         framework = part.source.framework
         here = ready(framework_runtime(framework))
         if not here.installed:

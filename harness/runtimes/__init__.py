@@ -1,1 +1,1 @@
-"""The harness's half of a runtime: registry, worker processes and their environments."""
+"""The harness's side of a runtime: tables, languages, worker processes and their environments."""

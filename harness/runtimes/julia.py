@@ -1,4 +1,4 @@
-"""Runtimes in Julia, and what reaches it: a plain ``julia`` process or juliacall."""
+"""Runtimes in Julia, hosted by a plain ``julia`` process or by juliacall."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Julia(Language):
     name = "julia"
 
     def availability(self, row: Runtime) -> Availability:
-        """Whether a runtime can be started with the Julia on the path and the packages of its environment."""
+        """See Language; looks at the Julia on the path and the packages of its environment."""
         if row.host == "juliacall" and resolves_by_itself():
             return Availability(True, find()[0] | {"juliacall": juliacall_version()})
         versions, reason = find_packages(row.packages)
@@ -66,7 +66,7 @@ class Julia(Language):
     def variables(self, row: Runtime, inherited: dict[str, str], threads: int) -> dict[str, str]:
         """See Language; the Julia package of ``native/julia`` is compiled first where it is not yet."""
         host = self.host_of(row)
-        # Where juliacall finds its packages itself, there are none yet to compile beside.
+        # Where juliacall resolves its packages itself, they are not installed yet, so nothing can be compiled with them.
         beside = () if host == "juliacall" and resolves_by_itself() else row.packages
         found = inherited | variables(*package(beside), row.packages) | {"HARNESS_HOST": host}
         if host == "juliacall":
@@ -86,21 +86,21 @@ class Julia(Language):
 
 
 def _remedy(row: Runtime, reason: str) -> str:
-    """What makes a runtime available that is not, for that reason."""
+    """What to do so that a runtime becomes available that is not for that reason."""
     if not row.packages or reason.startswith("Julia package"):
         return row.install
     if UNREADABLE in reason:
         return "julia -e 'using Pkg; Pkg.resolve(); Pkg.instantiate()'"
-    # What set-up takes from Debian has no package extensions.
+    # The Julia that set-up installs from Debian has no package extensions.
     return f"Julia {dotted(OLDEST_WITH_EXTENSIONS)} or newer from https://julialang.org/downloads/, then: {row.install}"
 
 
 def resolves_by_itself() -> bool:
-    """Whether juliacall was asked for where it has to find its Julia packages itself.
+    """Whether juliacall was asked for and has to resolve its Julia packages itself.
 
-    That is a project of the user's own (``PYTHON_JULIACALL_PROJECT``), or none with PythonCall: then juliacall makes one
-    of what ``harness/juliapkg.json`` declares, which takes a network and minutes the first time. What it lacks, it says
-    itself.
+    It does so in a project of the user (``PYTHON_JULIACALL_PROJECT``), and where the active project has no PythonCall:
+    then it makes a project from ``harness/juliapkg.json``, which needs a network and takes minutes the first time. It
+    reports missing packages itself.
     """
     if os.environ.get(HOST_VARIABLE) != "juliacall" or importlib.util.find_spec("juliacall") is None:
         return False
@@ -108,7 +108,7 @@ def resolves_by_itself() -> bool:
 
 
 def juliacall_broken() -> str:
-    """Why juliacall cannot host the Julia on the path, or nothing."""
+    """Why juliacall cannot host the Julia on the path; empty where it can."""
     if importlib.util.find_spec("juliacall") is None:
         return "the Python package juliacall is not installed"
     ours, theirs = juliacall_version(), packages().versions.get("PythonCall")
@@ -127,7 +127,7 @@ def juliacall_version() -> str:
 
 
 def juliacall_variables(threads: int) -> dict[str, str]:
-    """What juliacall reads: the Julia on the path and its environment, so that nothing is resolved or downloaded."""
+    """Environment variables of juliacall: the Julia on the path and its project, so that nothing is resolved or downloaded."""
     chosen = {"PYTHON_JULIACALL_HANDLE_SIGNALS": "yes", "PYTHON_JULIACALL_STARTUP_FILE": "no"}
     chosen |= {"PYTHON_JULIACALL_THREADS": str(threads), "PYTHON_JULIACALL_AUTOLOAD_IPYTHON_EXTENSION": "no"}
     if not resolves_by_itself():

@@ -1,4 +1,4 @@
-"""Julia on this machine: which version is on the path, whether it works, and what its environment holds."""
+"""Julia on this machine: the version on the path, whether it works, and the packages of its environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.runtimes.table import RUNTIMES
 OLDEST = (1, 5)
 OLDEST_WITH_EXTENSIONS = (1, 9)
 
-#: What is said of an environment that Julia cannot read.
+#: The message for an environment that Julia cannot read.
 UNREADABLE = "does not tell what its environment holds"
 
 
@@ -28,7 +28,7 @@ UNREADABLE = "does not tell what its environment holds"
 class Packages:
     """The environment that Julia starts in: versions by package, the folder of its ``Project.toml``, its manifest's hash.
 
-    ``broken``: why Julia could not tell, or nothing.
+    ``broken``: why Julia could not read it; empty where it could.
     """
 
     versions: dict[str, str] = field(default_factory=dict)
@@ -38,7 +38,9 @@ class Packages:
 
 
 def find() -> tuple[dict[str, str], str]:
-    """The version of the Julia on the path, and why it cannot be used, or nothing; starts no Julia but the first time."""
+    """The version of the Julia on the path, and why it cannot be used (empty where it can).
+
+    Julia is started the first time only."""
     julia = shutil.which("julia")
     if julia is None:
         return {}, "julia is not on the path"
@@ -59,7 +61,7 @@ def dotted(version: tuple[int, int]) -> str:
 
 
 def find_packages(wanted: tuple[str, ...]) -> tuple[dict[str, str], str]:
-    """As :func:`find`, with the packages that an engine is an extension for; ``Manifest.toml`` stands among the versions."""
+    """As :func:`find`, with the packages that an engine needs; the hash of ``Manifest.toml`` is among the versions."""
     versions, reason = find()
     if reason or not wanted:
         return versions, reason
@@ -91,13 +93,13 @@ end
 
 
 def wanted_packages() -> tuple[str, ...]:
-    """All packages that rows of the table or juliacall ask for: one start of Julia answers for all of them."""
+    """All packages that rows of the table or juliacall need, so that Julia is started once for all of them."""
     rows = (row for row in RUNTIMES.values() if row.language == "julia")
     return tuple(sorted({"PythonCall", *(package for row in rows for package in row.packages)}))
 
 
 def packages() -> Packages:
-    """What the environment that Julia starts in holds of what the harness can use."""
+    """Those packages of the environment that Julia starts in that the harness can use."""
     julia = shutil.which("julia")
     return (
         _packages(julia, wanted_packages(), os.environ.get("JULIA_PROJECT", ""), os.environ.get("JULIA_DEPOT_PATH", ""))
@@ -149,9 +151,9 @@ def version_line(julia: str) -> str:
 
 @cache
 def _broken(julia: str) -> str:
-    """What is wrong with a Julia that tells its version, or nothing; that it works is remembered on disk.
+    """What is wrong with a Julia that prints its version; empty where it works, which is recorded on disk.
 
-    Debian 11's Julia on a newer Debian finds an unwinder that it does not fit: it runs well until something throws.
+    Debian 11's Julia on a newer Debian finds a libunwind that does not fit it: it crashes when an exception is thrown.
     """
     binary = Path(julia).resolve()
     identity = f"{binary} {binary.stat().st_mtime_ns} {version_line(julia)} {os.environ.get('LD_LIBRARY_PATH')}"
@@ -181,5 +183,5 @@ def _broken(julia: str) -> str:
 
 
 def short_hash(identity: str) -> str:
-    """The beginning of the SHA-256 of a text."""
+    """The first 16 hexadecimal digits of the SHA-256 of a text."""
     return hashlib.sha256(identity.encode()).hexdigest()[:16]

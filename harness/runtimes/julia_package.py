@@ -1,4 +1,4 @@
-"""The Julia package of ``native/julia``, compiled for workers, and the Julia packages that a runtime needs beside it."""
+"""The Julia package of ``native/julia``, compiled for workers, and the other Julia packages that a runtime needs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _LIST_PACKAGES = Path(__file__).with_name("julia_packages.jl")
 
 
 def package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
-    """A copy of ``native/julia``, named by its hash, and the depot of what Julia compiled of it.
+    """The folder of a copy of ``native/julia``, named by its hash, and the depot with its compiled files.
 
-    ``extended``: packages that it is compiled beside, for its extensions. Both are made first where they are not there
-    yet. Raises WorkerError with the last lines of Julia where that fails.
+    ``extended``: packages that are loaded with it, so that its extensions for them are compiled. Both folders are made if
+    they do not exist. Raises WorkerError with the last lines of Julia where that fails.
     """
     original = native_folder() / "julia"
     julia = shutil.which("julia")
@@ -44,16 +44,16 @@ def package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
     if not project.is_dir():
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home, prefix="making-") as scratch:
-            # A copy stays what it was compiled from while the original is being edited.
+            # Compiled files belong to a copy, so that editing the original cannot change them.
             copy = Path(scratch) / "PlainONNX"
             shutil.copytree(original, copy, ignore=shutil.ignore_patterns("test", "Manifest.toml"))
             try:
                 copy.rename(project)
             except OSError:
-                # Another process made the same copy meanwhile: theirs is as good.
+                # Another process made the same copy meanwhile; use that one.
                 if not project.is_dir():
                     raise
-    # Julia keeps the place of the sources with what it compiles, so this comes after the copy has its place.
+    # Compiled files record the path of their sources, so the copy has to be in its final folder first.
     done = subprocess.run(
         command(loading(extended)),
         capture_output=True,
@@ -63,7 +63,7 @@ def package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
     )
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).splitlines()
-        # Julia says why first, and then where at length.
+        # Julia prints the reason first, then a long stack trace.
         said = next((line for line in lines if line.startswith("ERROR: ")), "").removeprefix("ERROR: ").rstrip(":")
         what = "the Julia package PlainONNX" + (f" beside {' and '.join(extended)}" if extended else "")
         raise WorkerError(
@@ -77,37 +77,36 @@ def package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
 
 
 def command(code: str) -> list[str]:
-    """The command that runs some code, whatever the user's start-up file says."""
+    """The command that runs Julia code without the user's start-up file."""
     return [shutil.which("julia") or "julia", "--startup-file=no", "--history-file=no", "--color=no", "-e", code]
 
 
 def loading(extended: tuple[str, ...]) -> str:
-    """The line that loads PlainONNX, after the packages that it is extended for."""
+    """The code that loads PlainONNX, after the packages that it has extensions for."""
     return f"import {', '.join((*extended, 'PlainONNX'))}"
 
 
 def variables(project: Path, depot: Path, extended: tuple[str, ...] = ()) -> dict[str, str]:
-    """Where Julia finds a package and its compiled files; the user's own depots come after, and nothing is downloaded.
+    """Environment variables by which Julia finds a package and its compiled files; nothing is downloaded.
 
-    Only an engine that is ``extended`` by packages sees the environment of the user. The package's own folder stands on the
-    load path in any case: Julia loads extensions from there.
+    The user's own depots come after ``depot``. Only an engine that needs packages (``extended``) sees the user's
+    environment. The package's own folder is always on the load path: Julia loads extensions from there.
     """
     inherited = os.environ.get("JULIA_DEPOT_PATH", "")
     depots = [str(depot), *(part for part in inherited.split(os.pathsep) if part)]
     return {
         "JULIA_LOAD_PATH": os.pathsep.join([str(project), *(["@", "@v#.#"] if extended else []), "@stdlib"]),
-        # An empty last entry stands for Julia's own depots.
+        # An empty last entry means Julia's own depots.
         "JULIA_DEPOT_PATH": os.pathsep.join([*depots, ""]),
         "JULIA_PKG_OFFLINE": "true",
     }
 
 
 def julia_packages(names: Sequence[str]) -> list[Package]:
-    """Julia packages and all they depend on in the environment that Julia starts in, PlainONNX beside it, with the bytes of
-    their folders and artifacts.
+    """Julia packages and all they depend on, with the bytes of their folders and artifacts.
 
-    Those that come with Julia are left out, and so are packages that only an extension asks for. Empty where Julia cannot be
-    asked.
+    They are looked up in the environment that Julia starts in, with PlainONNX added. Packages that come with Julia are left
+    out, and so are those that only an extension needs. Empty where Julia cannot be run.
     """
     rows = _ask_julia()
     found: dict[str, Package] = {}
@@ -123,7 +122,7 @@ def julia_packages(names: Sequence[str]) -> list[Package]:
 
 
 def _ask_julia() -> dict[str, tuple[str, int, tuple[str, ...]]]:
-    """Version, bytes and dependencies by package, of all that any runtime in Julia asks for: one start for all of them."""
+    """Version, bytes and dependencies of all packages that any runtime in Julia needs, by name."""
     wanted = wanted_packages()
     executable = shutil.which("julia")
     if executable is None or find()[1]:

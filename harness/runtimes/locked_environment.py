@@ -1,4 +1,4 @@
-"""A Python environment for a runtime that the harness's own Python cannot host: locked, made once, never half made."""
+"""Python environments for runtimes that the harness's own Python cannot host: locked versions, made once, never in part."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from harness.errors import UnavailableError
 from harness.files.cache import cache_folder
 from harness.runtimes.resolution import Pin, check_size, pip, platform, resolve, run
 
-#: The lock that lies in an environment: what was installed, whatever it was made from.
+#: The file in an environment that lists what was installed.
 LOCK_NAME = "environment.lock"
 
-#: Why an environment could not be made, by its folder: tried once in a process.
+#: Why an environment could not be made, by its folder. Each is tried once per process.
 _NOT_MADE: dict[Path, str] = {}
 
-#: Hears, in a few words, what is being done.
+#: Receives a short message about what is being done.
 Tell = Callable[[str], None]
 
 
 def environments_folder() -> Path:
-    """Where all of them lie."""
+    """The folder of all environments."""
     return cache_folder() / "environments"
 
 
 @dataclass(frozen=True)
 class LockedEnvironment:
-    """An environment of a name, for the version of Python that runs the harness.
+    """A named environment for the version of Python that runs the harness.
 
-    Where ``locks/<name>.lock`` is shipped beside this file it holds those versions, everywhere; else those that pip chooses
-    for the requirements ``asked``. What was installed is written to a lock in the environment itself. It lies in the cache
-    folder, named by the hash of what it is made from and of that Python: another lock is another environment.
+    If ``locks/<name>.lock`` is shipped with this file, it gets the versions of that lock; otherwise those that pip chooses
+    for the requirements ``asked``. What was installed is written to a lock in the environment itself. Its folder in the
+    cache is named by a hash of the requirements, the shipped lock and the Python: another lock is another environment.
     """
 
     name: str
@@ -46,53 +46,53 @@ class LockedEnvironment:
 
     @property
     def shipped_lock(self) -> Path:
-        """Where its lock lies if the harness brings one."""
+        """The path of the lock that the harness ships, if it ships one."""
         return Path(__file__).parent / "locks" / f"{self.name}.lock"
 
     @property
     def lock(self) -> Path:
-        """The pinned requirements, dependencies included: those of the environment, or before it is made, those shipped."""
+        """The lock file: that of the environment, or before it is made, the shipped one."""
         return self.folder / LOCK_NAME if self.made else self.shipped_lock
 
     @property
     def pins(self) -> list[Pin]:
-        """What the lock pins; nothing where there is none yet."""
+        """The versions in the lock; empty where there is none yet."""
         return read_pins(self.lock)
 
     @property
     def packages(self) -> dict[str, str]:
-        """Versions by package, as the lock pins them."""
+        """Versions by package, from the lock."""
         return {pin.name: pin.version for pin in self.pins}
 
     @property
     def lock_hash(self) -> str:
-        """The beginning of the SHA-256 of what the lock pins."""
+        """``sha256:`` and the first 16 digits of the SHA-256 of the lock's versions."""
         return "sha256:" + _hash("\n".join(sorted(pin.line for pin in self.pins)))
 
     @property
     def folder(self) -> Path:
-        """Where it lies, or would."""
+        """Its folder, whether it exists or not."""
         pinned = " ".join(sorted(f"{pin.name}=={pin.version}" for pin in read_pins(self.shipped_lock)))
         identity = f"{pinned} {self.asked} {sys.version} {Path(sys.executable).resolve()}"
         return environments_folder() / f"{self.name}-{_hash(identity)}"
 
     @property
     def python(self) -> Path:
-        """Its Python."""
+        """The path of its Python."""
         return self.folder / "bin" / "python"
 
     @property
     def made(self) -> bool:
-        """Whether it is there, whole: it gets its place last."""
+        """Whether it exists. It is moved to its folder when it is complete."""
         return self.python.exists()
 
     @property
     def not_made(self) -> str:
-        """Why it could not be made in this process, or nothing."""
+        """Why it could not be made in this process; empty where it was not tried or could."""
         return _NOT_MADE.get(self.folder, "")
 
     def try_to_make(self, tell: Tell = lambda text: None) -> None:
-        """As :meth:`make`, once in a process; what went wrong is told by :attr:`not_made`."""
+        """As :meth:`make`, once per process; the error is kept in :attr:`not_made`."""
         if self.not_made:
             return
         try:
@@ -101,10 +101,10 @@ class LockedEnvironment:
             _NOT_MADE[self.folder] = error.what
 
     def make(self, tell: Tell = lambda text: None) -> None:
-        """Make it, unless it is there; waits for another process that does.
+        """Make it if it does not exist; waits for another process that is making it.
 
-        Raises UnavailableError, in one line, where there is no such set of packages, none can be fetched, the disk has not
-        room enough, or CUDA would be fetched that nobody allowed.
+        Raises UnavailableError, in one line, where no set of packages fits, packages cannot be fetched, the disk has too
+        little room, or CUDA would be fetched without permission.
         """
         if self.made:
             return
@@ -114,13 +114,13 @@ class LockedEnvironment:
             with being_made(folder, lambda: tell("waiting for another process that makes it")):
                 if self.made:
                     return
-                # One whose Python is gone, and what was left by a process that was killed.
+                # An environment without its Python, and what a killed process left.
                 for left in (folder, *folder.parent.glob(f"making-{folder.name}-*")):
                     shutil.rmtree(left, ignore_errors=True)
                 with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"making-{folder.name}-") as scratch:
                     made = Path(scratch) / "environment"
                     self._fill(made, Path(scratch), tell)
-                    # A virtual environment finds itself by where its Python lies, and may be moved.
+                    # A virtual environment is found through its Python, so it may be moved.
                     made.rename(folder)
         except OSError as error:
             raise UnavailableError(f"the Python environment {folder} cannot be made: {error}") from error
@@ -136,13 +136,13 @@ class LockedEnvironment:
         check_size(pins, scratch, what)
         tell(f"fetching and installing {len(pins)} packages")
         run([sys.executable, "-m", "venv", "--without-pip", str(made)], f"{what} made")
-        # pip takes hashes for a whole file or not at all.
+        # pip takes hashes for all lines of a file or for none.
         for hashed in (True, False):
             some = [pin.line for pin in pins if bool(pin.sha256) is hashed]
             if some:
                 listed = scratch / f"{'hashed' if hashed else 'named'}.txt"
                 listed.write_text("\n".join(some) + "\n", encoding="utf-8")
-                # Another Python's pip installs into it, which spares it one of its own.
+                # The pip of the harness's Python installs into it, so it needs none of its own.
                 into = ["--python", str(made / "bin" / "python"), "install"]
                 strict = ["--require-hashes"] if hashed else []
                 pip([*into, "--quiet", "--no-deps", *strict, f"--requirement={listed}"], f"{what} made")
@@ -150,7 +150,7 @@ class LockedEnvironment:
         (made / LOCK_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def _shipped_pins(self) -> list[Pin] | None:
-        """What the shipped lock holds, where that is all there is to install here; else pip is asked within its bounds."""
+        """The versions of the shipped lock where it is for this platform; None where pip has to resolve the requirements."""
         pins = read_pins(self.shipped_lock)
         if not self.asked:
             return pins
@@ -161,7 +161,7 @@ class LockedEnvironment:
 
 @contextmanager
 def being_made(folder: Path, waiting: Callable[[], None], *, every: float = 0.2) -> Iterator[None]:
-    """Held while an environment is made or removed; a second process waits, and is told once that it does."""
+    """A lock for making or removing an environment; a second process waits for it and calls ``waiting`` once."""
     with folder.with_name(f"{folder.name}.lock").open("a+") as handle:
         told = False
         while True:
@@ -184,7 +184,7 @@ def _read_lines(lock: Path) -> list[str]:
 
 
 def read_pins(lock: Path) -> list[Pin]:
-    """What a lock pins; nothing where there is none."""
+    """The versions in a lock file; empty where there is no file."""
     lines = (line.partition("#")[0].strip() for line in _read_lines(lock))
     return [Pin.read(line) for line in lines if line]
 

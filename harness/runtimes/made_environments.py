@@ -1,4 +1,4 @@
-"""The environments that lie in the cache folder: which there are, what they hold and take, and their removal."""
+"""The environments in the cache folder: their list, packages and sizes, and their removal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.runtimes.row import Runtime
 
 @dataclass(frozen=True)
 class MadeEnvironment:
-    """An environment on the disk; ``complete`` is False for what a process left that was killed while it made one."""
+    """An environment on the disk; ``complete`` is False where the process that made it was killed, or is still at work."""
 
     name: str
     folder: Path
@@ -41,7 +41,7 @@ def made_environments() -> list[MadeEnvironment]:
 
 
 def runtimes_in_versions() -> list[Runtime]:
-    """The rows of the runtimes in versions whose environment was made here and serves still."""
+    """The rows of versioned runtimes whose environment exists and still fits its row."""
     rows = []
     for one in made_environments():
         with contextlib.suppress(ScenarioError):
@@ -52,10 +52,10 @@ def runtimes_in_versions() -> list[Runtime]:
 
 
 def clean(names: Sequence[str] = ()) -> tuple[list[MadeEnvironment], list[MadeEnvironment]]:
-    """Remove environments: those of runtimes or of names as :func:`made_environments` gives them, all where none are named.
+    """Remove environments, named as runtimes or as :func:`made_environments` lists them; all where ``names`` is empty.
 
-    Leftovers go with all of them. Returns what was removed, and what was left because it is being made by another process.
-    Raises ScenarioError where there is none of a name, before anything is removed; StoreError where one cannot be removed.
+    Incomplete ones are removed only with all of them. Returns the removed ones, and those that another process is making.
+    Raises ScenarioError for an unknown name, before anything is removed; StoreError where one cannot be removed.
     """
     wanted = {name.replace("/", "-") for name in names}
     everything = made_environments()
@@ -69,7 +69,7 @@ def clean(names: Sequence[str] = ()) -> tuple[list[MadeEnvironment], list[MadeEn
             continue
         with explained(one.folder), _locked_for_removal(one) as free:
             if free:
-                # Moved first, so that one half removed is never taken for complete.
+                # Renamed first, so that an environment removed in part is never used.
                 going = one.folder.with_name(f"removing-{one.folder.name.removeprefix('removing-')}")
                 if going != one.folder:
                     one.folder.rename(going)
@@ -80,8 +80,8 @@ def clean(names: Sequence[str] = ()) -> tuple[list[MadeEnvironment], list[MadeEn
 
 @contextlib.contextmanager
 def _locked_for_removal(one: MadeEnvironment) -> Iterator[bool]:
-    """Whether no process makes it now; none can begin within the block."""
-    # making-<folder>-<random> belongs to the folder that it would become.
+    """Whether no process is making it; none can begin to within the block."""
+    # making-<folder>-<random> becomes <folder> when it is complete.
     name = one.folder.name if one.complete else one.folder.name.partition("-")[2].rpartition("-")[0]
     with one.folder.with_name(f"{name}.lock").open("a+") as handle:
         try:

@@ -1,4 +1,4 @@
-"""Memory that a worker holds, as its machine counts it, so that one that takes too much ends alone and by name."""
+"""The memory of a worker, by which one that takes too much is ended."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import contextlib
 
 
 def resident_bytes(pid: int) -> int:
-    """Bytes that a process and all below it hold in memory now; 0 for one that is gone.
+    """Resident bytes of a process and all its descendants; 0 where it has ended.
 
-    The address space cannot be limited instead: libraries reserve far more of it than they ever use.
+    The address space cannot be limited instead: libraries reserve far more address space than they use.
     """
     import psutil
 

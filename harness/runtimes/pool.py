@@ -82,7 +82,7 @@ class Workers:
     def record(self) -> dict[str, Any]:
         """By runtime, of those that were started: ``starts``, ``start_seconds`` of all of them, and ``warnings``.
 
-        A warning is a line of a worker's log that says so; of equal ones there is one, with the number of its kind.
+        A warning is a line of a worker's log with that word; equal lines are counted and listed once.
         """
         return {
             runtime: {
@@ -100,7 +100,7 @@ class Workers:
         self._running.clear()
 
 
-#: The line of source that Python prints under a warning says so too.
+#: Python prints the source line below a warning; it is no second warning.
 _QUOTED = ("warnings.warn(", "warn(")
 
 
@@ -113,7 +113,7 @@ def _warnings(logs: Path, stem: str) -> list[dict[str, Any]]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
         for text, following in zip(lines, [*lines[1:], ""], strict=False):
             if text in ("Warning message:", "Warning messages:"):
-                # R says in the next line what it is about.
+                # R prints the text of the warning in the next line.
                 text = f"{text} {following}"
             if "warning" in text.lower() and not text.startswith(_QUOTED):
                 found[text] = found.get(text, 0) + 1
@@ -121,7 +121,7 @@ def _warnings(logs: Path, stem: str) -> list[dict[str, Any]]:
 
 
 def _disk_full(error: WorkerError) -> StoreError | None:
-    """A worker's full disk is not the fault of its cell: the run cannot go on for any of them."""
+    """The error of a full disk: it is no fault of the cell, and the run cannot go on for any cell."""
     for sign in ("No space left on device", "File too large", "Disk quota exceeded"):
         if sign.lower() in error.what.lower():
             return StoreError(

@@ -1,4 +1,4 @@
-"""A worker as the harness sees it: a process, two pipes, a log file, and an end that is always reached."""
+"""A worker process as the harness sees it: two pipes, a log file, and an end that is always reached."""
 
 from __future__ import annotations
 

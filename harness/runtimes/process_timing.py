@@ -67,7 +67,7 @@ def measure(
     ``echo``: ``bytes`` and ``round_trips`` (seconds as the harness sees them) by size. Raises WorkerError.
     """
     found = []
-    # What was asked to be timed, with as much again for calibration, is no sign of a hang.
+    # The seconds asked for, and as many for calibration, are added to the limit of a request.
     asked = 2 * seconds * len(batch_sizes)
     with machine_lock(tell), tempfile.TemporaryDirectory(prefix="harness-timing-") as scratch:
         for number in range(1, processes + 1):
@@ -90,9 +90,9 @@ def measure(
 
 
 def echoes(worker: Worker, scratch: Path, timeout: float) -> list[dict[str, Any]]:
-    """What it costs to hand float32 arrays to a worker and back, for a small and a large one; the files are in memory.
+    """Seconds to pass float32 arrays to a worker and back, for a small and a large one.
 
-    (They lie in the page cache: written just before, never waited for.)
+    The files are in the page cache: they have just been written.
     """
     import numpy as np
     from safetensors.numpy import save_file

@@ -1,4 +1,4 @@
-"""Runtimes in R: its packages, what reaches it (``Rscript`` or rpy2), and the Python that it calls by reticulate."""
+"""Runtimes in R, hosted by ``Rscript`` or by rpy2, and the Python that R calls by reticulate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INSTALL_RPY2 = "RPY2_CFFI_MODE=API pip install rpy2-rinterface==3.6.5 rpy2-robj
 #: The R package of this project.
 _OWN = "plainonnx"
 
-#: What brings R into a Python process; up to rpy2 3.5 it was one distribution.
+#: The distributions of rpy2; up to 3.5 there was one.
 _RPY2 = ("rpy2-rinterface", "rpy2-robjects", "rpy2")
 
 
@@ -40,7 +40,7 @@ class R(Language):
     name = "r"
 
     def availability(self, row: Runtime) -> Availability:
-        """See Language; the Python that R calls is taken as it stands: no environment is made."""
+        """See Language; no environment is made for the Python that R calls."""
         here = packages(row)
         if here.installed and row.environment is not None:
             return _called_by_reticulate(row, here)
@@ -71,7 +71,7 @@ class R(Language):
         """See Language; the R package of ``native/r`` is installed first where it is not there yet."""
         host = self.host_of(row)
         variables = inherited | {"R_LIBS": str(library()), "HARNESS_HOST": host}
-        # R torch would otherwise load libtorch twice, the first time in a child; and it must never download anything.
+        # R torch would otherwise load libtorch twice, the first time in a child process; and it must not download anything.
         variables |= {"TORCH_VERIFY_LOAD": "FALSE", "TORCH_INSTALL": "0", "RPY2_CFFI_MODE": "API"}
         if host == "rpy2":
             variables["PYTHONPATH"] = search_path(inherited)
@@ -116,11 +116,11 @@ def _called_by_reticulate(row: Runtime, here: Availability) -> Availability:
 
 
 def packages(row: Runtime) -> Availability:
-    """Whether R is there with a runtime's packages; R torch is nothing without its libtorch."""
+    """Whether R is installed with a runtime's packages; R torch needs its libtorch too."""
     rscript = shutil.which("Rscript")
     if rscript is None:
         return Availability(False, {}, "Rscript is not on the path", row.install)
-    # One start of R answers for all rows.
+    # R is started once for the packages of all rows.
     asked = {package for other in (*RUNTIMES.values(), row) if other.language == R.name for package in other.packages}
     everything = _versions(rscript, tuple(sorted(asked)))
     wanted = {"R", *row.packages} | ({"libtorch"} if "torch" in row.packages else set())
@@ -164,9 +164,9 @@ def _versions(rscript: str, packages: tuple[str, ...]) -> dict[str, str]:
 
 @cache
 def rpy2_broken() -> str:
-    """Why rpy2 cannot be used, or nothing. A version that does not fit R only says so when it is loaded.
+    """Why rpy2 cannot be used; empty where it can. A version that does not fit R fails only when it is loaded.
 
-    That it works is remembered on disk for this Python, rpy2 and R: starting R to find out takes a second.
+    That it works is recorded on disk for this Python, rpy2 and R, since starting R takes a second.
     """
     if importlib.util.find_spec("rpy2") is None:
         return "the Python package rpy2-rinterface is not installed"
@@ -190,7 +190,7 @@ def _rpy2_identity() -> str:
 
 
 def _rpy2_version() -> str:
-    """The version of the distribution that brings rpy2.rinterface; up to 3.5 that was rpy2 itself."""
+    """The version of the distribution with rpy2.rinterface, which up to 3.5 was rpy2 itself."""
     for distribution in ("rpy2-rinterface", "rpy2"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return importlib.metadata.version(distribution)

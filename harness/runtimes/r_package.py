@@ -1,4 +1,4 @@
-"""The R package of ``native/r``, installed for workers, and the R packages that a runtime needs beside it."""
+"""The R package of ``native/r``, installed for workers, and the other R packages that a runtime needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIST_PACKAGES = Path(__file__).with_name("r_packages.R")
 
 
 def library() -> Path:
-    """The library folder that holds the R package of ``native/r``, installed first where it is not there yet.
+    """The library folder with the R package of ``native/r``, which is installed if it is not there yet.
 
     Raises WorkerError with the last lines of ``R CMD INSTALL`` where that fails.
     """
@@ -67,7 +67,7 @@ def library() -> Path:
         try:
             made.rename(library)
         except OSError:
-            # Another process made the same library meanwhile: theirs is as good.
+            # Another process made the same library meanwhile; use that one.
             if not library.is_dir():
                 raise
     return library
@@ -81,7 +81,7 @@ def _r_version(rscript: str) -> str:
 def r_packages(names: Sequence[str]) -> list[Package]:
     """R packages and all they depend on (Depends, Imports, LinkingTo), with the bytes of their folders, libtorch included.
 
-    Those that come with R are left out. Empty where R cannot be asked.
+    Packages that come with R are left out. Empty where R cannot be run.
     """
     rows = _ask_r(tuple(names))
     return [Package(row["name"], row["version"], "r", row["bytes"], row["name"] in names) for row in rows]
@@ -99,7 +99,7 @@ def _ask_r(names: tuple[str, ...]) -> list[dict[str, Any]]:
             text=True,
             timeout=120,
             stdin=subprocess.DEVNULL,
-            # The library of a worker, which holds this repository's own package.
+            # The library of workers, with the R package of this project.
             env=os.environ | {"R_LIBS": str(library())},
         )
         return [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []

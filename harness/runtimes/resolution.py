@@ -1,4 +1,4 @@
-"""What pip makes of requirements: a set of versions with their hashes, or one line that says why there is none."""
+"""Resolution of requirements by pip: versions with their hashes, or one line that says why none fit."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from pathlib import Path
 
 from harness.errors import UnavailableError
 
-#: Seconds that one call of pip may take: builds of PyTorch with CUDA are some gigabytes.
+#: Seconds that one call of pip may take: PyTorch with CUDA has several gigabytes.
 LIMIT = 3600.0
 
-#: Variable that allows packages with CUDA in environments: ``1``.
+#: Environment variable that allows packages with CUDA in environments, if it is ``1``.
 CUDA_VARIABLE = "HARNESS_ALLOW_CUDA"
 
 _QUIETLY = ("--no-input", "--disable-pip-version-check", "--only-binary=:all:", "--timeout=15", "--retries=1")
 
-#: Bytes on the disk of packages that take much of it, roughly; others are taken for OTHER each.
+#: Approximate bytes on the disk of large packages; every other package counts as ``_OTHER``.
 _LARGE = {"torch": 0.9e9, "tensorflow": 1.9e9, "tensorflow-cpu": 1.2e9, "jaxlib": 0.4e9, "scipy": 0.1e9}
 _OTHER = 0.02e9
-#: What PyTorch takes on the disk with the libraries of CUDA that its builds for Linux ask for (2.8: 6.9 GB).
+#: Bytes on the disk of PyTorch with the CUDA libraries that its Linux builds require (2.8: 6.9 GB).
 _WITH_CUDA = 7.0e9
 
 
 @dataclass(frozen=True)
 class Pin:
-    """One distribution in one version; ``sha256`` of the file that was chosen for this platform, where pip tells it."""
+    """One distribution in one version; ``sha256`` of the file chosen for this platform, where pip reports it."""
 
     name: str
     version: str
@@ -40,7 +40,7 @@ class Pin:
 
     @property
     def line(self) -> str:
-        """As a requirements file has it."""
+        """The line of a requirements file."""
         return f"{self.name}=={self.version}" + (f" --hash=sha256:{self.sha256}" if self.sha256 else "")
 
     @classmethod
@@ -52,7 +52,7 @@ class Pin:
 
 
 def platform() -> str:
-    """For what files are chosen: ``cp311 linux-x86_64``."""
+    """The platform that files are chosen for: ``cp311 linux-x86_64``."""
     return f"cp{sys.version_info[0]}{sys.version_info[1]} {sysconfig.get_platform()}"
 
 
@@ -77,7 +77,7 @@ def resolve(asked: Sequence[str], constraints: Path | None, scratch: Path, what:
 
 
 def pip(arguments: Sequence[str], what: str) -> None:
-    """Run pip. Raises UnavailableError: ``what`` was to be done, and the useful line of what pip said."""
+    """Run pip. Raises UnavailableError with ``what`` (subject and participle) and the useful line of pip's output."""
     command = [sys.executable, "-m", "pip", *arguments[:1], *_QUIETLY, *arguments[1:]]
     if arguments[0].startswith("-"):
         command = [sys.executable, "-m", "pip", *arguments[:3], *_QUIETLY, *arguments[3:]]
@@ -85,7 +85,7 @@ def pip(arguments: Sequence[str], what: str) -> None:
 
 
 def run(command: Sequence[str], what: str) -> None:
-    """Run a command that makes part of an environment. Raises UnavailableError with the useful line of what it said."""
+    """Run a command that makes part of an environment. Raises UnavailableError with the useful line of its output."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
@@ -103,7 +103,7 @@ _NO_VERSION = re.compile(r"satisfies the requirement ([^ ]+).*\(from versions: (
 
 
 def reason(lines: Iterable[str]) -> str:
-    """The useful part of what pip printed, as one line."""
+    """The useful part of pip's output, as one line."""
     said = [line.strip() for line in lines if line.strip()]
     python = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
     for line in said:
@@ -127,7 +127,7 @@ def _span(versions: Sequence[str]) -> str:
 
 
 def check_size(pins: Sequence[Pin], folder: Path, what: str) -> None:
-    """Raises UnavailableError where CUDA would be fetched and nobody allowed it, or the disk has not room enough."""
+    """Raises UnavailableError where CUDA would be fetched without permission, or the disk has too little room."""
     cuda = [pin for pin in pins if pin.name.startswith(("nvidia-", "cuda-"))]
     if cuda and os.environ.get(CUDA_VARIABLE) != "1":
         raise UnavailableError(

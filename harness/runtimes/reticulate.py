@@ -1,4 +1,4 @@
-"""Which Python the R package reticulate is given, and whether R can use it."""
+"""The Python that the R package reticulate uses, and whether R can use it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if (!identical(as.vector(numbers), c(1, 2))) stop("NumPy arrays do not arrive in
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A Python that holds a package, and the environment of its own that it comes from (None: the harness's own)."""
+    """A Python with a package, and the environment that it is from (None: the harness's own)."""
 
     python: Path
     environment: LockedEnvironment | None
@@ -37,7 +37,7 @@ class Interpreter:
 
 
 def interpreter(reticulate: str, package: str, environment: LockedEnvironment) -> Interpreter:
-    """The harness's own Python where ``reticulate`` (a version) can use it and it holds ``package``; else another."""
+    """The harness's own Python where it has ``package`` and ``reticulate`` (a version) can use it; else the environment's."""
     numbers = tuple(int(number) for number in re.findall(r"\d+", reticulate)[:2])
     if numbers >= WITH_NUMPY_2 and importlib.util.find_spec(package) is not None:
         names = (package, "numpy")
@@ -48,7 +48,7 @@ def interpreter(reticulate: str, package: str, environment: LockedEnvironment) -
 
 
 def variables(python: Path) -> dict[str, str]:
-    """Environment variables by which reticulate takes that Python, and never asks for, makes or fetches another."""
+    """Environment variables by which reticulate uses that Python, and never looks for, makes or fetches another."""
     return {
         "RETICULATE_PYTHON": str(python),
         "RETICULATE_MINICONDA_ENABLED": "FALSE",
@@ -58,16 +58,16 @@ def variables(python: Path) -> dict[str, str]:
 
 
 def without_search_paths(environment: dict[str, str]) -> dict[str, str]:
-    """Environment variables less those by which one Python would find the packages of another."""
+    """The environment variables without those by which one Python would find the packages of another."""
     return {name: value for name, value in environment.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 
 @cache
 def broken(rscript: str, reticulate: str, python: Path, package: str) -> str:
-    """Why R cannot use a package of that Python, or nothing.
+    """Why R cannot use a package of that Python; empty where it can.
 
-    What can go wrong (a Python without a shared library, an array interface of another version) shows only when it is
-    tried. That it works is remembered on disk: starting R and Python takes seconds.
+    Faults (a Python without a shared library, an array interface of another version) show only when it is tried. That it
+    works is recorded on disk, since starting R and Python takes seconds.
     """
     binary = Path(rscript).resolve()
     identity = f"{binary} {binary.stat().st_mtime_ns} {reticulate} {python} {python.resolve()} {sys.version} {package}"

@@ -1,4 +1,4 @@
-"""A runtime in a version of its own: what is asked of pip for it, and the environment that it runs in."""
+"""Runtimes in a version named by the user: the requirements for pip, and the environment that they run in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.runtimes.locked_environment import LockedEnvironment
 from harness.runtimes.row import Runtime, VersionedPackages
 from harness.version_names import joined, parts
 
-#: The first releases that run with NumPy 2, by distribution. Older ones were compiled for NumPy 1 and do not say so.
+#: The first releases that run with NumPy 2, by distribution. Older ones were compiled for NumPy 1 without declaring it.
 _WITH_NUMPY_2 = {"onnxruntime": (1, 19), "torch": (2, 3)}
 
 
@@ -20,7 +20,7 @@ class _Asked:
 
     @property
     def requirement(self) -> str:
-        """``1.20`` is any of its patch releases; any version where no number is asked for."""
+        """The requirement for pip: ``1.20`` allows any of its patch releases; without a number, any version."""
         return f"{self.distribution}=={self.numbers}.*" if self.numbers else self.distribution
 
     @property
@@ -34,7 +34,7 @@ class _Asked:
 
 
 def in_version(row: Runtime, version: str) -> Runtime:
-    """The row of a runtime in a version, whose worker runs in an environment of its own.
+    """The row of a runtime in a version; its worker runs in an environment of its own.
 
     Raises ScenarioError where the runtime cannot be asked for in a version, or not in that one.
     """
@@ -50,7 +50,7 @@ def in_version(row: Runtime, version: str) -> Runtime:
 
 
 def _distributions(row: Runtime, versioned: VersionedPackages, version: str) -> list[tuple[str, str]]:
-    """The distributions of a runtime and the numbers asked for. One spelling, so that one environment has one name."""
+    """The distributions of a runtime and the numbers asked for, in one order, so that one environment has one name."""
     known = dict(versioned.parts)
     example = "+".join(
         f"{short}{numbers}" for (short, _), numbers in zip(versioned.parts, versioned.example, strict=True)

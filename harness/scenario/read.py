@@ -1,4 +1,4 @@
-"""Reads a scenario file: whatever is no scenario gets one line with the file, the line and what to write."""
+"""Reads a scenario file; every error is one line with the file, the line and what to write instead."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_scenario(path: Path) -> Scenario:
 
 def _scenario_error(path: Path, root: yaml.Node, document: Any, error: ValidationError) -> ScenarioError:
     problems = error.errors()
-    # An unknown key is most often a misspelt one, and then the reason why another seems missing.
+    # An unknown key is most often a misspelt one, and then another key seems missing.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = tuple(first["loc"])
     where = f"{path}:{line_of(root, location)}"
@@ -97,7 +97,7 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
         check(("source", "file"), lambda: _weights_file(named))
     for index, route in enumerate(scenario.routes):
         check(("routes", index, "route"), lambda name=route.tool: choose(name, tuple(ROUTES), "route"))
-        # One framework that a route fits is enough; the last one's reason is told where none does.
+        # A route has to fit one of the frameworks; if it fits none, the error is about the last one.
         fits = [name for name in trainers if route.converts(name)] or trainers[-1:]
         for framework in fits:
             check(("routes", index, "route"), lambda route=route, name=framework: _check_framework(route, name))

@@ -1,4 +1,4 @@
-"""What a scenario says: which cells to run and what to measure. Files are read by `harness.scenario.read`."""
+"""The sections of a scenario: which cells to run and what to measure. `harness.scenario.read` reads the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.runtimes.routes import ROUTES
 from harness.runtimes.table import RUNTIMES, frameworks
 from harness.version_names import joined, split
 
-#: Verdicts a scenario may expect: those of a comparison, and that a runtime refuses by name.
+#: Verdicts that a scenario may expect: those of a comparison, and that a runtime refuses the model.
 Expectation = Literal["identical", "equivalent", "drifted", "divergent", "unsupported"]
 
 
@@ -60,7 +60,7 @@ class ModelSection(_Section):
     @field_validator("preset")
     @classmethod
     def _known_preset(cls, preset: str | None, info: ValidationInfo) -> str | None:
-        # Without a known name there is an error already, and no presets to choose from.
+        # An unknown name is an error of its own, and has no presets.
         if preset is not None and (name := info.data.get("name")) is not None:
             _known(preset, tuple(model(name).PRESETS), f"preset of {name}")
         return preset
@@ -115,7 +115,8 @@ class SourceSection(_Section):
 class RouteSection(_Section):
     """One conversion: the tool by name, the opset asked for, and whether batch normalisation may be folded.
 
-    The name may end in a version of the source's framework: ``torch-script@2.8`` exports by PyTorch 2.8 what another trained.
+    The name may end in a version of the source's framework: ``torch-script@2.8`` exports with PyTorch 2.8, whatever version
+    trained the model.
     """
 
     route: str = Field(description="name of a route; a version of the source's framework may follow: torch-script@2.8")
@@ -230,7 +231,7 @@ class LimitsSection(_Section):
 
 
 class PortSection(_Section):
-    """A second implementation that claims to be the same model: it gets the source's weights, and is held against it."""
+    """A second implementation that claims to be the same model: it gets the source's weights and is compared with the source."""
 
     framework: str = Field(description="framework of the port")
     preset: str | None = Field(default=None, description="named hyper-parameters of the port")
@@ -267,7 +268,7 @@ class Scenario(_Section):
         default=None, description="time every runtime's own calls; nothing is timed if left out or `timing: false`"
     )
     port: PortSection | None = Field(
-        default=None, description="an implementation to be held against the source, with hypotheses about what differs"
+        default=None, description="an implementation to compare with the source, with hypotheses about what differs"
     )
     limits: LimitsSection = LimitsSection()
     expect: Expectation | dict[str, Expectation] = Field(
@@ -303,7 +304,7 @@ class Scenario(_Section):
         return next((self.expect[name] for name in named if name in self.expect), "equivalent")
 
 
-#: What stands between target and route in the label of a cell.
+#: Separates target and route in the label of a cell.
 VIA = " via "
 
 
@@ -322,18 +323,18 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema of a scenario file, for editors."""
     schema = Scenario.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    # What stands in tables is looked up when the schema is asked for, so that it shows every row.
+    # The tables are read when the schema is made, so that it shows every row.
     known = "; ".join(f"{row.name} ({row.title})" for row in frameworks().values())
     schema["$defs"]["SourceSection"]["properties"]["framework"]["description"] += f". Known: {known}"
     known = "; ".join(f"{row.name} ({row.title})" for row in ROUTES.values())
     schema["$defs"]["RouteSection"]["properties"]["route"]["description"] += f". Known: {known}"
     schema["properties"]["targets"]["description"] += f". Known: {', '.join(RUNTIMES)}"
-    # A route may be given by its bare name, which the schema generator cannot know.
+    # The schema generator does not see what the validators accept: a route by its bare name,
     items = schema["properties"]["routes"]["items"]
     schema["properties"]["routes"]["items"] = {"anyOf": [{"type": "string", "enum": list(ROUTES)}, items]}
-    # Nor that `timing` may be switched by a bare word.
+    # `timing` switched by a bare word,
     schema["properties"]["timing"]["anyOf"].append({"type": "boolean"})
-    # Nor does it know that `layers` may be switched off by a bare word.
+    # and `layers` switched off by one.
     layers = schema["properties"]["layers"]
     schema["properties"]["layers"] = {"anyOf": [{"$ref": layers.pop("$ref")}, {"type": "boolean"}], **layers}
     return schema

@@ -1,4 +1,4 @@
-"""A scenario with several frameworks: a source of its own from each, with results of its own."""
+"""A scenario with several frameworks: each trains its own source, with its own results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.runtimes import registry
 from harness.scenario.sections import Scenario
 
 
-def apart(scenario: Scenario) -> list[Scenario]:
+def one_per_framework(scenario: Scenario) -> list[Scenario]:
     """One scenario for every framework, with the routes that convert its models and the targets that can read them."""
     parts = []
     for framework in scenario.source.all_frameworks:

@@ -1,4 +1,4 @@
-"""The text of a scenario file: YAML without what could surprise, and the line of everything in it."""
+"""The text of a scenario file: a safe subset of YAML, and the line of every entry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.errors import ScenarioError
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, and no aliases: nested ones grow without bound."""
+    """The safe loader without aliases, which could be nested to any size."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -25,9 +25,9 @@ _MAX_BYTES = 1 << 20
 
 
 def parse(path: Path) -> tuple[yaml.Node, Any]:
-    """The nodes of a YAML file, which know their lines, and what they say.
+    """The nodes of a YAML file, with their lines, and the document that they describe.
 
-    Raises ScenarioError with file and line where it is missing, too long, not a mapping, not YAML, or says a key twice.
+    Raises ScenarioError with file and line where it is missing, too long, not a mapping, not YAML, or has a key twice.
     """
     try:
         with path.open("rb") as file:
@@ -69,7 +69,7 @@ def _siblings(path: Path) -> list[Path]:
 
 
 def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
-    """YAML takes the last of two equal keys in silence; a scenario must not."""
+    """Raises ScenarioError for a key that is given twice, of which YAML would silently take the last."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
