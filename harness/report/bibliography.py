@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from harness import AUTHORS
 from harness.report.latex import escape
 from harness.report.read import Results
 
@@ -171,7 +172,7 @@ def harness_reference(results: Results) -> Reference:
         "misc",
         "",
         (
-            ("author", "{The interop harness authors}"),
+            ("author", f"{{{AUTHORS}}}"),
             ("title", "EO Interop Harness"),
             *((("note", f"Version {version}, licence MIT"),) if version else ()),
         ),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness import AUTHORS
 from harness.compare.records import Verdict
 from harness.report.document import Block, Bullets, Definitions, Listing, Paragraph, Section, TableBlock
 from harness.report.read import Results, cell_label
-from harness.report.tables.training_tables import seconds_table, training_seconds_table
+from harness.report.tables.training import seconds_table, training_seconds_table
 
 
 def exporters_section(results: Results) -> Section:
@@ -120,7 +121,6 @@ def citing_section(results: Results) -> Section:
         items.append(f"Model: {model.model}. {model.paper or 'No paper is known to the harness.'}")
     version = results.manifest.harness.get("version")
     items.append(
-        f"Harness: The interop harness authors. EO Interop Harness{f', version {version}' if version else ''}. "
-        "See CITATION.cff."
+        f"Harness: {AUTHORS}. EO Interop Harness{f', version {version}' if version else ''}. See CITATION.cff."
     )
     return Section("citing", "How to cite", (Bullets(tuple(items)),))
