@@ -86,7 +86,6 @@ class KerasTorch(KerasEngine):
         {"keras-export": _keras_export},
         ("keras", "torch", "onnx", "onnxscript"),
         {"keras-backend-swap": to_keras_file},
-        keeps_batch_normalisation=False,
     )
 
     def pin_threads(self) -> None:
