@@ -166,7 +166,7 @@ class Execution:
         seconds: dict[str, float] = {}
         # One more than the steps: comparing and reporting comes after them.
         self._listener.planned(len(self._plan.steps) + 1)
-        with self._store.in_use(), temporary_folder("harness") as scratch:
+        with self._store.in_use(), temporary_folder("harness-run") as scratch:
             workers = Workers(scratch, self._threads, memory_limit=self._limits.memory_bytes)
             try:
                 for step in self._plan.steps:

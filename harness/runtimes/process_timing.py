@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from harness.files.cache import cache_folder
 from harness.files.disk_errors import explained
+from harness.files.owner import temporary_folder
 from harness.runtimes.process import Worker
 from harness.runtimes.row import Runtime
 
@@ -69,7 +69,7 @@ def measure(
     found = []
     # The seconds asked for, and as many for calibration, are added to the limit of a request.
     asked = 2 * seconds * len(batch_sizes)
-    with machine_lock(tell), tempfile.TemporaryDirectory(prefix="harness-timing-") as scratch:
+    with machine_lock(tell), temporary_folder("harness-timing") as scratch:
         for number in range(1, processes + 1):
             tell(f"process {number} of {processes}")
             with Worker.start(row, log, threads=threads) as worker:
@@ -82,7 +82,7 @@ def measure(
                     {
                         "start_seconds": worker.start_seconds,
                         "load_seconds": loaded.get("seconds"),
-                        "echo": echoes(worker, Path(scratch), timeout),
+                        "echo": echoes(worker, scratch, timeout),
                         **{name: timed.get(name) for name in ("batches", "resident_peak_bytes", "threads")},
                     }
                 )
