@@ -117,6 +117,32 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return workplace
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A search path with every program but Julia, which takes long to start."""
+    links = tmp_path_factory.mktemp("programs")
+    folders = []
+    for name in dict.fromkeys(os.environ["PATH"].split(os.pathsep)):
+        if not (Path(name) / "julia").exists():
+            folders.append(name)
+            continue
+        for program in Path(name).iterdir():
+            if program.name != "julia" and not (links / program.name).is_symlink():
+                (links / program.name).symlink_to(program)
+    return os.pathsep.join([*folders, str(links)])
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory, programs: str) -> Workplace:
+    """The scenario, run once without any disturbance; tests leave it as it is."""
+    from tests.integration.quick import Quick
+
+    workplace = Quick(tmp_path_factory.mktemp("whole"), programs)
+    done = workplace.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workplace
+
+
 needs_r = pytest.mark.skipif(
     not availability(RUNTIMES["r/base"]).installed,
     reason=f"r/base is not installed: {availability(RUNTIMES['r/base']).reason}",

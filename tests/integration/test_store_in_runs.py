@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,51 +12,10 @@ import psutil
 import pytest
 
 from harness.files.artifact import Artifact, Damage, read_artifact
-from tests.integration.conftest import SMALL, Workplace, needs_r
+from tests.integration.conftest import needs_r
+from tests.integration.quick import Quick
 from tests.integration.results import assert_equal_results
 from tests.integration.test_bad_input import wait_for, workers
-
-
-@pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A search path with every program but Julia, which takes long to start."""
-    links = tmp_path_factory.mktemp("programs")
-    folders = []
-    for name in dict.fromkeys(os.environ["PATH"].split(os.pathsep)):
-        if not (Path(name) / "julia").exists():
-            folders.append(name)
-            continue
-        for program in Path(name).iterdir():
-            if program.name != "julia" and not (links / program.name).is_symlink():
-                (links / program.name).symlink_to(program)
-    return os.pathsep.join([*folders, str(links)])
-
-
-class Quick(Workplace):
-    """A scenario of few runtimes."""
-
-    def __init__(self, folder: Path, programs: str) -> None:
-        document = copy.deepcopy(SMALL)
-        document["targets"] = ["python/onnxruntime", "r/base"]
-        document["routes"] = document["routes"][1:]
-        super().__init__(folder, document)
-        self.programs = programs
-
-    def environment(self, base: dict[str, str] | None = None) -> dict[str, str]:
-        return {**super().environment(base), "PATH": self.programs}
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "exported"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, programs: str) -> Quick:
-    """The scenario, run once without any disturbance; tests leave it as it is."""
-    workplace = Quick(tmp_path_factory.mktemp("whole"), programs)
-    done = workplace.run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workplace
 
 
 @pytest.fixture
