@@ -14,26 +14,51 @@ from harness.compare.records import Verdict
 from harness.errors import AccidentError, WorkerError
 from harness.files.owner import Owner
 from harness.files.store import Store
-from harness.pipeline import execution
-from harness.pipeline.context import Context
 from harness.pipeline.execution import Execution, Failure, Finished
 from harness.pipeline.layers import _Patience
-from harness.pipeline.plan import Plan, Step
+from harness.pipeline.plan import Plan
+from harness.pipeline.step import Context, Step
 from harness.pipeline.worker_records import since, with_kept
 from harness.runtimes.pool import Workers
+from harness.runtimes.registry import RUNTIMES
 from harness.runtimes.row import Availability
 from harness.scenario.sections import LimitsSection
 
 RUNTIME = "python/onnx-reference"
 KEYS = {"data": "d" * 64, "oracle": "0" * 64, "target": "7" * 64}
-PLAN = Plan(
-    steps=(
-        Step("data", "data", None),
-        Step("oracle", "oracle", RUNTIME, needs=("data",)),
-        Step("target", "target", RUNTIME, needs=("data",)),
-    ),
-    cells=(),
-)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Step):
+    """A step that writes one file, or ends with the error that ``errors`` has for it."""
+
+    kind = "written"
+    errors: dict[str, Exception]
+
+    def outside(self) -> dict[str, Any]:
+        return {}
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def carry_out(self, context: Context) -> None:
+        if self.id in self.errors:
+            raise self.errors[self.id]
+        (context.folder / "result.json").write_text(f'"{self.id}"')
+        if self.runtime is not None:
+            context.workers.note(self.runtime.name, 1, 0.5, 1.0)
+
+
+def plan(errors: dict[str, Exception]) -> Plan:
+    row = RUNTIMES[RUNTIME]
+    return Plan(
+        steps=(
+            Written(id="data", errors=errors),
+            Written(id="oracle", runtime=row, needs=("data",), errors=errors),
+            Written(id="target", runtime=row, needs=("data",), errors=errors),
+        ),
+        cells=(),
+    )
 
 
 @dataclass
@@ -56,57 +81,38 @@ class Heard:
         self.notices.append(text)
 
 
-def run(root: Path, heard: Heard) -> Finished:
+def run(root: Path, heard: Heard, errors: dict[str, Exception] | None = None) -> Finished:
     states = {RUNTIME: Availability(True, {"onnx": "1.23.2"})}
-    return Execution(PLAN, KEYS, states, Store(root), heard, limits=LimitsSection(), threads=1).all_steps()
+    limits = LimitsSection()
+    return Execution(plan(errors or {}), KEYS, states, Store(root), heard, limits=limits, threads=1).all_steps()
 
 
-@pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
-    """By step, the error that doing it ends with; steps that are not there write one file."""
-    errors: dict[str, Exception] = {}
-
-    def carry_out(context: Context) -> None:
-        if context.step.id in errors:
-            raise errors[context.step.id]
-        (context.folder / "result.json").write_text(f'"{context.step.id}"')
-        if context.step.runtime is not None:
-            context.workers.note(context.step.runtime, 1, 0.5, 1.0)
-
-    monkeypatch.setattr(execution, "carry_out", carry_out)
-    return errors
-
-
-def test_what_was_lost_by_accident_is_said_and_tried_again(tmp_path: Path, broken: dict[str, Exception]) -> None:
-    broken["oracle"] = AccidentError("the worker was ended by SIGKILL", where=RUNTIME)
-    first = run(tmp_path, Heard())
+def test_what_was_lost_by_accident_is_said_and_tried_again(tmp_path: Path) -> None:
+    first = run(tmp_path, Heard(), {"oracle": AccidentError("the worker was ended by SIGKILL", where=RUNTIME)})
     assert first.accidents == {"oracle": f"{RUNTIME}: the worker was ended by SIGKILL"}
     assert first.failures["oracle"].verdict is Verdict.FAILED
     assert set(first.folders) == {"data", "target"}
-    broken.clear()
     heard = Heard()
     second = run(tmp_path, heard)
     assert second.accidents == {}
     assert heard.states == {"data": "kept", "oracle": "done", "target": "kept"}
 
 
-def test_what_needs_a_lost_step_is_not_an_accident_of_its_own(tmp_path: Path, broken: dict[str, Exception]) -> None:
-    broken["data"] = AccidentError("the worker was ended by SIGKILL")
-    found = run(tmp_path, Heard())
+def test_what_needs_a_lost_step_is_not_an_accident_of_its_own(tmp_path: Path) -> None:
+    found = run(tmp_path, Heard(), {"data": AccidentError("the worker was ended by SIGKILL")})
     assert set(found.failures) == {"data", "oracle", "target"}
     assert set(found.accidents) == {"data"}
 
 
-def test_an_answer_that_says_failed_is_no_accident(tmp_path: Path, broken: dict[str, Exception]) -> None:
-    broken["oracle"] = WorkerError("the operator has a fault", where=RUNTIME)
-    found = run(tmp_path, Heard())
+def test_an_answer_that_says_failed_is_no_accident(tmp_path: Path) -> None:
+    found = run(tmp_path, Heard(), {"oracle": WorkerError("the operator has a fault", where=RUNTIME)})
     assert found.failures["oracle"] == Failure(Verdict.FAILED, f"{RUNTIME}: the operator has a fault")
     assert found.accidents == {}
 
 
-def test_a_damaged_artifact_is_told_once_and_made_anew(tmp_path: Path, broken: dict[str, Exception]) -> None:
+def test_a_damaged_artifact_is_told_once_and_made_anew(tmp_path: Path) -> None:
     run(tmp_path, Heard())
-    path = Store(tmp_path).folder("oracle", KEYS["oracle"]) / "result.json"
+    path = Store(tmp_path).folder("written", KEYS["oracle"]) / "result.json"
     path.write_text('"Oracle"')
     heard = Heard()
     run(tmp_path, heard)
@@ -117,7 +123,7 @@ def test_a_damaged_artifact_is_told_once_and_made_anew(tmp_path: Path, broken: d
 
 
 def test_a_run_that_finds_everything_made_tells_what_making_it_took(
-    tmp_path: Path, broken: dict[str, Exception]
+    tmp_path: Path,
 ) -> None:
     made = run(tmp_path, Heard())
     assert made.workers[RUNTIME] == {"starts": 2, "start_seconds": 1.0, "warnings": [], "kept": 0}
@@ -126,7 +132,7 @@ def test_a_run_that_finds_everything_made_tells_what_making_it_took(
     assert found.workers[RUNTIME] == {"starts": 2, "start_seconds": 1.0, "warnings": [], "kept": 2}
     assert found.seconds["steps"] == {}
     assert set(found.seconds["kept"]) == set(KEYS)
-    artifact = Store(tmp_path).find("oracle", KEYS["oracle"])
+    artifact = Store(tmp_path).find("written", KEYS["oracle"])
     assert artifact is not None
     record = artifact.record
     assert record["availability"] == {"installed": True, "versions": {"onnx": "1.23.2"}}
@@ -134,9 +140,7 @@ def test_a_run_that_finds_everything_made_tells_what_making_it_took(
     assert record["seconds"] >= 0
 
 
-def test_temporary_folders_of_dead_processes_are_swept(
-    tmp_path: Path, broken: dict[str, Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_temporary_folders_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     dead = tmp_path / f"harness-run.{replace(Owner.current(), started=1_000_000_000)}.0123abcd"
     alive = tmp_path / f"harness-run.{Owner.current()}.0123abcd"
