@@ -1,1 +1,1 @@
-"""The process's half of a runtime, in Python: one serve loop, one file per engine or route."""
+"""The worker's side of a runtime, in Python: one serve loop, one module per engine."""

@@ -1,8 +1,8 @@
-"""How long a loaded model's own call takes: first call apart, calibrated inner loops, raw numbers.
+"""How long one call of a loaded model takes: the first call separately, then calibrated loops; raw numbers.
 
-Nothing is summarised here: a worker hands over what it measured, and ``harness.compare.timing`` makes of it what can be
-said. The calibration is that of pyperf (https://pyperf.readthedocs.io/): calls are looped until one sample is long
-against the resolution of the clocks.
+Nothing is summarised here: a worker returns its measurements, and ``harness.compare.timing`` evaluates them. The
+calibration is that of pyperf (https://pyperf.readthedocs.io/): calls are looped until one sample is long against the
+resolution of the clocks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from harness.workers.engine import Array, BadInput, LoadedModel, check_batch, ch
 TICKS = 100
 #: Samples of a batch size are never fewer, however long a call takes.
 FEWEST_SAMPLES = 3
-#: Bounds that keep an answer inside one line of the contract.
+#: Limits that keep an answer within one line of the contract.
 MOST_SAMPLES = 1000
 MOST_BATCH_SIZES = 16
 MOST_SECONDS = 600.0
@@ -31,7 +31,7 @@ LARGEST_BATCH = 1 << 20
 DEFAULT_SAMPLES = 500
 
 _MOST_CALLS = 1_000_000
-#: Seconds of a sample that no interruption explains.
+#: A sample of so many seconds is not long because of one interruption.
 _CERTAIN = 0.1
 
 Clock = Callable[[], float]
@@ -61,23 +61,23 @@ def sample(call: Callable[[], object], calls: int) -> tuple[float, float]:
 
 
 def calibrate(call: Callable[[], object], shortest: float) -> int:
-    """How many calls make a sample of at least ``shortest`` wall seconds; warms up on the way."""
+    """The number of calls that take at least ``shortest`` wall seconds; finding it warms the model up."""
     calls = 1
     while calls < _MOST_CALLS:
         wall = _undisturbed(call, calls, shortest)
         if wall >= shortest:
             break
-        # A little more than a rule of three asks for, so that the next try is mostly the last.
+        # A little more than proportional, so that the next try is mostly the last.
         needed = math.ceil(1.2 * calls * shortest / wall) if wall > 0 else 10 * calls
         calls = min(max(needed, calls + 1), 10 * calls, _MOST_CALLS)
     return calls
 
 
 def _undisturbed(call: Callable[[], object], calls: int, shortest: float) -> float:
-    """Wall seconds of some calls; where they seem to be long enough, the least of three, since others interrupt."""
+    """Wall seconds of some calls; where they seem long enough, the least of three, since other processes interrupt."""
     wall, _ = sample(call, calls)
     for _ in range(2):
-        # Nothing that is interrupted only once lasts that long.
+        # One interruption is never that long.
         if not shortest <= wall < _CERTAIN:
             break
         wall = min(wall, sample(call, calls)[0])
@@ -87,7 +87,7 @@ def _undisturbed(call: Callable[[], object], calls: int, shortest: float) -> flo
 def measure(
     model: LoadedModel, inputs: dict[str, Array], batch_sizes: list[int], seconds: float, repeats: int
 ) -> list[dict[str, Any]]:
-    """Per batch size: the first call apart, then samples until ``seconds`` are over or there are ``repeats``.
+    """Per batch size: the first call separately, then samples until ``seconds`` are over or there are ``repeats``.
 
     Each is ``batch_size``, ``first_seconds``, ``first_cpu_seconds``, ``calls`` (per sample) and the lists ``seconds``
     and ``cpu_seconds``, both per call. Batches hold the first samples of ``inputs``, from the beginning again where
@@ -122,7 +122,7 @@ def _one_size(
     deadline = time.perf_counter() + seconds
     while len(walls) < repeats and (len(walls) < FEWEST_SAMPLES or time.perf_counter() < deadline):
         wall, cpu = sample(call, calls)
-        # To the nanosecond, which is what the clocks count in.
+        # Rounded to nanoseconds, the unit of the clocks.
         walls.append(round(wall / calls, 9))
         cpus.append(round(cpu / calls, 9))
     return {
@@ -135,7 +135,7 @@ def _one_size(
 
 
 def resident_peak() -> int | None:
-    """The most memory in bytes that this process held at once since it began; None where it cannot be known.
+    """The peak resident memory of this process in bytes; None where the system does not report it.
 
     ``VmHWM`` and not ``getrusage``, which on Linux begins with the peak of the process that started this one.
     """

@@ -1,4 +1,4 @@
-"""What every Python engine shares: refusals, checked inputs, batches and honest timing."""
+"""What all Python engines share: refusals, checked inputs, batches and stopwatches."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class Refusal(Exception):
 
 
 class Unsupported(Refusal):
-    """The runtime does not do this, and says what."""
+    """The runtime does not support this."""
 
     kind: ErrorKind = "unsupported"
 
 
 class BadInput(Refusal):
-    """What was asked for is wrong: a missing file, a wrong name, dtype or shape, a corrupt model."""
+    """The request is wrong: a missing file, a wrong name, dtype or shape, a corrupt model."""
 
     kind: ErrorKind = "bad-input"
 
 
 class Failed(Refusal):
-    """Everything else that can be said in one line, e.g. a loss that is no number any more."""
+    """Any other failure with a one-line reason, e.g. a loss that is no longer finite."""
 
 
 def thread_count() -> int:
@@ -54,7 +54,7 @@ def thread_count() -> int:
 
 
 def environment_threads() -> dict[str, int]:
-    """Pools that are pinned by environment variables before anything is imported, by the variable's name."""
+    """Sizes of the thread pools that environment variables set before anything is imported, by variable."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {name: int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()}
 
@@ -108,7 +108,7 @@ class Prediction:
 
 
 class LoadedModel(ABC):
-    """A model that an engine holds and can run.
+    """A model that an engine has loaded and can run.
 
     ``inputs`` and ``outputs`` state the dtypes of the file. Where the model is ``widened`` (precision float64),
     floating-point inputs may come in the file's dtype, which is widened exactly, or as float64; outputs are float64.
@@ -129,7 +129,7 @@ class LoadedModel(ABC):
 
     @abstractmethod
     def parameters(self) -> dict[str, Array]:
-        """The parameters the runtime really holds, under the file's own names, in the file's dtypes and bits."""
+        """The parameters as the runtime has them in memory, under the names and in the dtypes of the file."""
 
     def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
         """The named tensors of the graph for checked inputs."""
@@ -140,7 +140,7 @@ class Engine(ABC):
     """A framework behind the worker contract. One engine per process; it holds one model at a time."""
 
     runtime: ClassVar[str]
-    #: In which a file can be loaded.
+    #: The precisions in which a file can be loaded.
     precisions: ClassVar[tuple[Precision, ...]] = ("float32", "float64")
 
     @abstractmethod
@@ -199,7 +199,7 @@ def _is_floating(dtype: str) -> bool:
 
 
 def check_batch(batch: dict[str, Array], expected: list[TensorInfo]) -> None:
-    """Sizes that only a batch can settle: a fixed axis 0, and dimensions that share a name."""
+    """Check sizes that depend on the batch: a fixed axis 0, and dimensions that share a name. Raises BadInput."""
     named: dict[str, tuple[int, str]] = {}
     for info in expected:
         for axis, size in enumerate(info.shape or ()):

@@ -1,6 +1,6 @@
 """Julia inside a Python process: ``python -m harness.workers.juliacall_host julia/flux Flux``.
 
-After the name of the runtime come the Julia packages that its engine is an extension for.
+The Julia packages that the engine needs follow the name of the runtime.
 
 The Python serve loop hands every line to the Julia package's own ``handle()``, so that this host and a plain ``julia`` process
 run the same code. This process imports nothing before juliacall, which has to come before any framework.
@@ -26,7 +26,7 @@ class EmbeddedJulia:
         self._broken = ""
         try:
             self._session, self._handle = self._start(engine, packages)
-        # juliacall leaves by many ways where its environment does not resolve; each ends in one line of an answer.
+        # juliacall raises many kinds of errors where its environment does not resolve; each becomes one line of an answer.
         except (Exception, SystemExit) as error:
             traceback.print_exception(error, file=sys.stderr)
             self._broken = (
@@ -57,7 +57,7 @@ class EmbeddedJulia:
 
 
 def _identity(text: str) -> int | None:
-    """The id of a request that Julia did not get to answer."""
+    """The id of a request that could not be passed to Julia."""
     try:
         found = json.loads(text).get("id")
     except (ValueError, AttributeError):
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     serve_pipes(start)
     sys.stdout.flush()
     sys.stderr.flush()
-    # Julia's end, run from Python's exit handlers, waits for tasks that nobody needs any more.
+    # Leave without Python's exit handlers: in them Julia would wait for tasks that are no longer needed.
     os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What lies beside canonical parameters, and the files of ``native/`` that models are built from: any framework reads it so."""
+"""The files that describe canonical parameters, and the modules of ``native/`` that build models; the same for all frameworks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests of the worker contract that every Python engine answers alike."""
+"""The requests of the worker contract that all Python engines answer in the same way."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Requests:
         return shared | self.engine.requests(progress)
 
     def describe(self) -> dict[str, Any]:
-        """Who answers here: versions, threads, requests, precisions."""
+        """Describe the runtime: versions, threads, requests, precisions."""
         language, _, name = self.engine.runtime.partition("/")
         return {
             "runtime": self.engine.runtime,
@@ -61,7 +61,7 @@ class Requests:
         }
 
     def load(self, path: str, precision: str = "float32") -> dict[str, Any]:
-        """Hold the model of a file in place of the one before."""
+        """Load the model of a file in place of the one before."""
         if precision not in get_args(Precision):
             raise BadInput(f"precision must be float32 or float64, not {precision!r}")
         file = existing_file(path)
@@ -77,10 +77,10 @@ class Requests:
         }
 
     def parameters(self, outputs: str) -> dict[str, Any]:
-        """Write what the loaded model holds."""
-        held = self._loaded().parameters()
-        write_tensors(output_file(outputs), held)
-        return {"count": len(held)}
+        """Write the parameters of the loaded model."""
+        found = self._loaded().parameters()
+        write_tensors(output_file(outputs), found)
+        return {"count": len(found)}
 
     def structure(self, path: str, outputs: str) -> dict[str, Any]:
         """Write the graph of a file as JSON."""
@@ -121,7 +121,7 @@ class Requests:
         }
 
     def echo(self, inputs: str, outputs: str) -> dict[str, Any]:
-        """Read a file of arrays and write it again: what it costs to hand arrays over."""
+        """Read a file of arrays and write it again, to measure what passing arrays costs."""
         source, target = existing_file(inputs), output_file(outputs)
         reading, writing = Stopwatch(), Stopwatch()
         with reading:

@@ -34,7 +34,7 @@ class EmbeddedR:
         callbacks.consolewrite_print = _print
         callbacks.consolewrite_warnerror = _print
         rinterface.initr()
-        # R's own handler would wait for a prompt that never comes.
+        # R's own handler would wait for a prompt, and there is none.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return rinterface.evalr("plainonnx::handle")
 
@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     EmbeddedR.remove_scratch()
     sys.stdout.flush()
     sys.stderr.flush()
-    # R's end, run from Python's exit handlers, may wait for threads of libtorch.
+    # Leave without Python's exit handlers: in them R may wait for threads of libtorch.
     os._exit(0)
 
 

@@ -1,6 +1,6 @@
 """The Python serve loop of the worker contract: ``python -m harness.workers.serve RUNTIME MODULE``.
 
-``RUNTIME`` is what the worker is called, ``MODULE`` the one that holds its ``ENGINE`` class, as the runtime's row says.
+``RUNTIME`` is the name of the runtime, ``MODULE`` the module with its ``ENGINE`` class, as in the runtime's row.
 
 Requests and answers travel over the two pipes named by ``HARNESS_REQUESTS_FD`` and ``HARNESS_ANSWERS_FD``; whatever a
 framework prints goes to the log. Only the engine that was asked for is imported, and only at the first request.
@@ -35,7 +35,7 @@ _POOLS = (
 
 
 def pin_threads() -> None:
-    """Pin every pool that is sized by the environment; must run before a framework is imported."""
+    """Set the size of every thread pool by environment variables; must run before a framework is imported."""
     count = os.environ.setdefault("HARNESS_THREADS", "1")
     for name in _POOLS:
         os.environ.setdefault(name, count)
@@ -124,7 +124,7 @@ def _no_constant(name: str) -> None:
 
 
 def error_line(identity: int | None, kind: str, message: str) -> str:
-    """The answer that says what went wrong."""
+    """The answer line of an error."""
     text = " ".join(message.split())
     text = text if len(text) <= 2000 else text[:2000] + " ..."
     return json.dumps({"id": identity, "ok": False, "error": {"kind": kind, "message": text}})
@@ -157,8 +157,8 @@ def _descriptor(variable: str) -> int:
 def serve_pipes(start: Callable[[Callable[[str], None]], Handler]) -> None:
     """Answer the lines of the request pipe until ``shutdown`` or its end.
 
-    ``start`` gets the function that writes a line, and returns what answers; it is called after the pipes are ours, SIGINT
-    is ignored and the thread pools are pinned.
+    ``start`` gets the function that writes a line, and returns what answers; it is called after the pipes are open, SIGINT
+    is ignored and the sizes of thread pools are set.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests_descriptor = _descriptor("HARNESS_REQUESTS_FD")
@@ -181,7 +181,7 @@ def serve_pipes(start: Callable[[Callable[[str], None]], Handler]) -> None:
             if not line:
                 break
             if not line.endswith(b"\n"):
-                # Over-long, or cut off by the end of the pipe: swallow the rest, so that the next line is whole.
+                # Too long, or cut off by the end of the pipe: read the rest, so that the next line begins at its beginning.
                 while line and not line.endswith(b"\n"):
                     line = requests.readline(MAX_LINE)
                 emit(error_line(None, "bad-input", f"a request line is at most {MAX_LINE} bytes and ends in \\n"))
@@ -197,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     runtime, module = arguments
     serve_pipes(lambda emit: Server(runtime, module, emit))
-    # Frameworks' threads and destructors have nothing left to say: leave at once, without their exit handlers.
+    # Leave at once, without the exit handlers of frameworks.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -1,4 +1,4 @@
-"""A ``.keras`` file that a backend of Keras wrote, opened on this one: its own architecture, by Keras' safe mode."""
+"""A ``.keras`` file that any backend wrote, loaded with its own architecture in Keras' safe mode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def load_keras_file(path: Path, spec: ModelSpec, precision: Precision) -> keras.
     Safe mode refuses code in the file. With ``float64`` the file's own configuration is built anew in float64 and gets its
     variables, widened. Raises BadInput on what Keras cannot load.
     """
-    # Its layers are known to Keras once it is imported.
+    # Importing it registers its layers with Keras.
     native_module("keras", spec, f"python/keras-{keras.backend.backend()}")
     try:
         model: keras.Model = keras.saving.load_model(str(path), compile=False, safe_mode=True)

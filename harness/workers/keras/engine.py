@@ -1,6 +1,6 @@
 """Keras behind the worker contract, whatever its backend: the models of ``native/keras``, their training and their export.
 
-The module of a backend names it before this one is imported, since Keras fixes its backend when it is.
+The module of a backend sets it before this one is imported: Keras fixes its backend at import.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from harness.workers.training.train import train
 
 
 class KerasModel(LoadedModel):
-    """A model with canonical parameters from a safetensors file, or as a ``.keras`` file holds it.
+    """A model with canonical parameters from a safetensors file, or from a ``.keras`` file.
 
-    It is used by ``predict_on_batch`` as Keras' users use it.
+    It predicts by ``predict_on_batch``, as users of Keras do.
     """
 
     def __init__(self, path: Path, precision: Precision) -> None:
@@ -68,7 +68,7 @@ class KerasModel(LoadedModel):
             with self._arithmetic():
                 return self.model.predict_on_batch(given)
 
-        # A context of its own would be timed with the call.
+        # A context manager would be timed with the call.
         return call if self.widened else functools.partial(self.model.predict_on_batch, given)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
@@ -99,7 +99,7 @@ class KerasModel(LoadedModel):
 
 
 class KerasEngine(Engine):
-    """Keras on one backend; its module makes a child of this class."""
+    """Keras on one backend; the module of each backend has a subclass."""
 
     framework: ClassVar[str]
     routes: ClassVar[Routes]
@@ -110,7 +110,7 @@ class KerasEngine(Engine):
             raise RuntimeError(
                 f"Keras was imported with the backend {keras.backend.backend()} before {wanted} was asked for"
             )
-        # What a user's own configuration of Keras says must not decide what is computed.
+        # A user's own configuration of Keras must not change what is computed.
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy("float32")
         keras.config.set_image_data_format("channels_last")

@@ -1,4 +1,4 @@
-"""A ``.keras`` file read without Keras: its configuration as data, its variables from HDF5, nothing in it is ever run."""
+"""A ``.keras`` file read without Keras: configuration as data, variables from HDF5; nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import numpy as np
 from harness.models.layouts import KerasLayer
 from harness.workers.engine import Array, BadInput
 
-#: Most bytes of a member, as it unpacks: configurations are text, weights are what fits in memory.
+#: Largest size of an unpacked member in bytes, for configurations (text) and weights.
 _MAX_BYTES = {"config.json": 1 << 24, "metadata.json": 1 << 20, "model.weights.h5": 1 << 32}
 
-#: A member of numbers or of text does not shrink by more than this.
+#: Largest ratio by which a member may be compressed.
 _MAX_RATIO = 200
 
 
@@ -161,7 +161,7 @@ def _array(dataset: Any, place: str, path: Path) -> Array:
         raise BadInput(f"{path}: '{place}' in model.weights.h5 is no array")
     if dataset.dtype != np.dtype("<f4"):
         raise BadInput(f"{path}: '{place}' in model.weights.h5 must be float32, not {dataset.dtype}")
-    # Its bytes lie in the file, all of them: no filter that grows, no values that were never written, no other file.
+    # All its bytes are in this file: no compression, no values that were never written, no other file.
     if dataset.external or dataset.is_virtual or dataset.id.get_storage_size() != dataset.size * 4:
         raise BadInput(f"{path}: '{place}' in model.weights.h5 is not stored as Keras stores a variable")
     array: Array = dataset[()]

@@ -52,7 +52,7 @@ class KerasLearner(Learner):
         self.model = build(spec)
         self.optimiser = PenalisedAdam(settings.learning_rate, settings.weight_decay)
         self.optimiser.build(self.model.trainable_variables)
-        # XLA compiles anew for every size of batch; without it JAX would go from operation to operation.
+        # XLA compiles again for every batch size; without it JAX would run operation by operation.
         compiled = keras.backend.backend() == "jax"
         self.model.compile(optimizer=self.optimiser, loss=loss_of(loss, spec.head), jit_compile=compiled)
 
@@ -63,7 +63,7 @@ class KerasLearner(Learner):
     def begin_epoch(self, seed: int) -> None:
         """See Learner: every dropout has a generator of its own, which on PyTorch it leaves aside for the global one."""
         if keras.backend.backend() == "torch":
-            # TensorFlow would forget what it has compiled, and needs none of it.
+            # On TensorFlow it would discard compiled functions, and it is not needed there.
             keras.utils.set_random_seed(seed % 2**32)
         for index, layer in enumerate(self.model.layers):
             generator = getattr(layer, "seed_generator", None)
@@ -73,7 +73,7 @@ class KerasLearner(Learner):
     def step(self, inputs: dict[str, Array], target: Any) -> float:
         """See Learner."""
         if self.loss != "cross-entropy":
-            # Keras takes one array of truth: where it was measured lies beside it, as a band.
+            # Keras takes one target array: the mask of measured pixels is added to it as a band.
             target = np.concatenate([part.astype(np.float32) for part in target], axis=1)
         return float(self.model.train_on_batch(self._given(inputs), target, return_dict=True)["loss"])
 

@@ -14,7 +14,7 @@ from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput, Precision, Unsupported
 from harness.workers.model_files import check_parameters, native_module
 
-#: Numbers that layers hold beside their variables and compute with.
+#: Numbers other than variables that layers compute with.
 _SETTINGS = ("epsilon", "negative_slope", "slope")
 
 #: What layers of Keras must know of their inputs when they are made, and the axis whose size it is.
@@ -23,7 +23,7 @@ _FRAME = {"rows": "row", "columns": "column"}
 
 @contextlib.contextmanager
 def in_double() -> Iterator[None]:
-    """Keras' own rules of promotion let float64 be, within the block, and JAX has it there.
+    """Within the block Keras' rules of type promotion keep float64, and JAX supports it.
 
     On PyTorch and JAX they turn float64 into float32 inside of layers, batch normalisation among them, so that a float64 model
     is none. Raises Unsupported where this version of Keras cannot be told otherwise.
@@ -45,7 +45,7 @@ def in_double() -> Iterator[None]:
 
 
 def _arrays_in_double() -> contextlib.AbstractContextManager[object]:
-    """JAX alone makes float32 of every float64 array unless it is told otherwise."""
+    """JAX converts every float64 array to float32 unless this is switched on."""
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext()
     import jax
@@ -58,8 +58,8 @@ def _arrays_in_double() -> contextlib.AbstractContextManager[object]:
 def build(spec: ModelSpec, precision: Precision = "float32") -> keras.Model:
     """The model of a specification with Keras' own random start. Raises Unsupported on an unknown model.
 
-    With ``float64`` it computes in float64 what the float32 model says. Numbers that layers hold beside their variables are
-    rounded to float32 first: in float32 they act as such.
+    With ``float64`` it computes the float32 model in float64: numbers other than variables (``epsilon``, ``negative_slope``)
+    are rounded to float32 first, since the float32 model uses them so.
     """
     native = native_module("keras", spec, f"python/keras-{keras.backend.backend()}")
     sizes = {axis.name: axis.size for tensor in spec.inputs for axis in tensor.axes}
@@ -80,7 +80,7 @@ def build(spec: ModelSpec, precision: Precision = "float32") -> keras.Model:
 
 
 def round_settings(model: keras.Model) -> None:
-    """Numbers that layers hold beside their variables, rounded to float32: in float32 they act as such."""
+    """Round numbers other than variables to float32, as the float32 model uses them."""
     # Activations inside of layers are layers, too.
     for layer in model._flatten_layers():
         for name in _SETTINGS:

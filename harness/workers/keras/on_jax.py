@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from harness.files.cache import cache_folder
 from harness.workers.engine import thread_count
 
-# Keras, JAX and XLA read these when they are imported: the backend, no file in the user's home, the CPU, how many threads XLA
-# computes with (it has no other place to say so), and no setting of the user's that decides what is computed.
+# Keras, JAX and XLA read these when they are imported: the backend, no file in the user's home, the CPU, the number of threads of
+# XLA (which has no other setting for it), and no user setting that changes what is computed.
 os.environ |= {
     "KERAS_BACKEND": "jax",
     "KERAS_HOME": str(cache_folder() / "keras"),

@@ -65,7 +65,7 @@ def _tf2onnx() -> Any:
     import tf2onnx
     from tf2onnx.graph import Node
 
-    # It walks sets of nodes, and which of equal nodes it keeps would follow from their addresses in memory.
+    # It iterates over sets of nodes; which of equal nodes it keeps would depend on their addresses in memory.
     Node.__hash__ = _hash_of_name
     return tf2onnx
 

@@ -41,7 +41,7 @@ def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, p
         try:
             export(None)
         except Exception:
-            # Why, the log tells. Keras' convolutions over three axes cannot be exported for any number of samples.
+            # The reason is in the log. Keras' convolutions over three axes cannot be exported with a dynamic batch.
             _LOG.warning("not exported for any number of samples; exported for one at a time")
             export(1)
     finish_onnx(path, spec)
@@ -50,9 +50,9 @@ def _keras_export(model: keras.Model, spec: ModelSpec, opset: int, fold: bool, p
 
 @contextlib.contextmanager
 def _watched() -> Iterator[list[str]]:
-    """Which of PyTorch's exporters run within the block, in order; one that fails is told in the log.
+    """The names of PyTorch's exporters that succeed within the block, in order; failures are logged.
 
-    Keras tries one after the other and says nothing.
+    Keras tries one after the other and does not report it.
     """
     original = torch.onnx.export
     ran: list[str] = []

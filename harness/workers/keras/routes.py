@@ -1,4 +1,4 @@
-"""Routes from Keras to ONNX, and what they have in common: static signatures, and names that belong to the specification.
+"""What the routes from Keras to ONNX share: input signatures, and the names of the specification in the file.
 
 ``keras-export`` is Keras' own ``model.export(format="onnx")``, ``tf2onnx`` that tool called on the Keras model, and
 ``tf2onnx-savedmodel`` called on the SavedModel that Keras wrote.
@@ -43,20 +43,20 @@ def export_signature(spec: ModelSpec, samples: int | None = None) -> list[keras.
 
 def must_export_onnx(route: str) -> None:
     """Raises Unsupported where this version of Keras has no ONNX among the formats that it exports."""
-    # Its documentation is where every version of it lists its formats.
+    # Every version lists its formats in this docstring.
     if '"onnx"' not in (keras.Model.export.__doc__ or ""):
         raise Unsupported(f"{route}: Keras {keras.__version__} exports no ONNX")
 
 
 def must_know_opset(opset: int) -> None:
-    """Raises Unsupported where no exporter can know an opset: PyTorch's newer one writes another without a word."""
+    """Raises Unsupported for an opset that the installed onnx does not know: PyTorch's exporter would silently write another."""
     newest = onnx.defs.onnx_opset_version()
     if opset > newest:
         raise Unsupported(f"opset {opset} is not known to onnx {onnx.__version__}, whose newest is {newest}")
 
 
 def finish_onnx(path: Path, spec: ModelSpec) -> None:
-    """Give a file that a converter wrote the names it must have; what was renamed of its interface goes to the log."""
+    """Rename inputs, outputs and nodes of a converted file as the specification has them; renamed inputs and outputs are logged."""
     file = onnx.load(str(path))
     _name_interface(file.graph, spec)
     _renumber(file.graph)
@@ -75,7 +75,7 @@ def _name_interface(graph: GraphProto, spec: ModelSpec) -> None:
     given = [info for info in graph.input if info.name not in held]
     renamed: dict[str, str] = {}
     for kind, infos, tensors in (("input", given, spec.inputs), ("output", list(graph.output), spec.outputs)):
-        # Another number of them is told when the interface is checked.
+        # Another number of them is an error when the interface is checked.
         for info, tensor in zip(infos, tensors, strict=False):
             if info.name != tensor.name:
                 _LOG.warning("%s '%s' was renamed '%s'", kind, info.name, tensor.name)
@@ -89,15 +89,15 @@ def _name_interface(graph: GraphProto, spec: ModelSpec) -> None:
     _rename(graph, renamed)
 
 
-#: How tf2onnx marks a name that it made up: by a number that counts through the life of a process.
+#: tf2onnx ends the names that it makes up in a number that is counted per process.
 _NUMBERED = re.compile(r"(__\d+)+(?=:\d+$|$)")
 
 
 def _renumber(graph: GraphProto) -> None:
     """Numbers of made-up names, and the order of initializers, by their first place in the graph.
 
-    tf2onnx walks sets of nodes, so that the same model is numbered otherwise every time, and one of two equal constants is
-    kept by chance.
+    tf2onnx iterates over sets of nodes, so that numbers differ between runs, and so does which of two equal constants is
+    kept.
     """
     constants = {tensor.name for part in _parts(graph) for tensor in part.initializer}
     places: dict[str, int] = {}
@@ -128,7 +128,7 @@ def _parts(graph: GraphProto) -> Iterator[GraphProto]:
 
 
 def _rename(graph: GraphProto, names: dict[str, str]) -> None:
-    """Call tensors and nodes otherwise, everywhere."""
+    """Rename tensors and nodes everywhere in a graph."""
     for part in _parts(graph):
         for entry in (*part.input, *part.output, *part.initializer, *part.node):
             entry.name = names.get(entry.name, entry.name)

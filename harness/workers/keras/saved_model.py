@@ -1,7 +1,7 @@
-"""python/tensorflow: a SavedModel run by TensorFlow, as whoever has no Keras runs it.
+"""python/tensorflow: a SavedModel run by TensorFlow without Keras.
 
-A SavedModel is a program. The harness loads those that its own route wrote, and of their operations only such as compute:
-one that reaches for files, the network or Python is refused before anything is loaded. The operations by which TensorFlow
+A SavedModel is a program. The harness loads those that its own route wrote, and only operations that compute are allowed:
+one that accesses files, the network or Python is refused before anything is loaded. The operations by which TensorFlow
 itself restores variables are the one exception, and read nothing but the SavedModel's own folder.
 """
 
@@ -165,7 +165,7 @@ def _in_double(endpoint: Any) -> Callable[..., dict[str, Any]]:
     """The endpoint with its variables as constants, and every float32 of its graph and functions as float64."""
     frozen = convert_variables_to_constants_v2(endpoint, lower_control_flow=False)
     graph = frozen.graph.as_graph_def()
-    # A process knows one function of a name, and has those of the file already.
+    # Names of functions are unique in a process, and those of the file are taken.
     names = {function.signature.name: f"{function.signature.name}_in_double" for function in graph.library.function}
     for node in graph.node:
         _widen(node, names)

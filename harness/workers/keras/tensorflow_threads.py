@@ -1,4 +1,4 @@
-"""TensorFlow's thread pools in a worker: their size, pinned once and told."""
+"""The sizes of TensorFlow's thread pools in a worker."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _POOLS = tensorflow.config.threading
 
 
 def pin() -> None:
-    """Size both pools as the worker was told to."""
-    # TensorFlow lets neither be sized again once it has computed, not even to what it is.
+    """Set both pools to the worker's number of threads."""
+    # Once TensorFlow has computed, setting a size is an error, even to its present value.
     if _POOLS.get_intra_op_parallelism_threads() != thread_count():
         _POOLS.set_intra_op_parallelism_threads(thread_count())
     if _POOLS.get_inter_op_parallelism_threads() != thread_count():

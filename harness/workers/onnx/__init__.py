@@ -1,1 +1,1 @@
-"""Engines that run ONNX files in Python, and what reads, cuts and writes such files."""
+"""Engines that run ONNX files in Python, and modules that read, split and write such files."""

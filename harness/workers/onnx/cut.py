@@ -1,4 +1,4 @@
-"""A graph taken apart: one model file per node, with the inputs that the oracle gives it.
+"""A graph split into one model file per node, with the inputs that the oracle computes for it.
 
 Any runtime that loads a model file can then be asked for a single node, on inputs that carry no error of the nodes
 before it. The walk goes through the graph once, in float64 and in float32 beside each other, and holds only those
@@ -22,15 +22,15 @@ from harness.workers.tensors import read_tensors, write_tensors
 #: ``run(model, precision, feeds)``: every output of a model by name.
 Run = Callable[[ModelProto, Precision, Mapping[str, Any]], dict[str, Any]]
 
-#: Operators that draw at random: no two runs of them agree.
+#: Operators with random results, which differ between runs.
 RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
 
 
 class Walk:
-    """Goes through the nodes of a model in the order of its file.
+    """Runs the nodes of a model one by one, in the order of its file.
 
-    ``inputs`` by name, in the dtypes that the file declares. ``position``: index of the next node. ``stopped`` tells why
-    the walk cannot go on, where it cannot.
+    ``inputs`` by name, in the dtypes that the file declares. ``position``: index of the next node. ``stopped``: why
+    the walk cannot go on; empty where it can.
     """
 
     def __init__(self, model: ModelProto, inputs: Mapping[str, Array], run: Run) -> None:
@@ -61,7 +61,7 @@ class Walk:
 
     @property
     def held(self) -> int:
-        """Number of tensors held for nodes to come."""
+        """Number of tensors in memory that later nodes read."""
         return len(self._wide)
 
     def step(self, folder: Path | None) -> tuple[dict[str, Any] | None, int]:
@@ -174,7 +174,7 @@ class Walk:
     ) -> dict[str, Array]:
         with np.errstate(over="ignore", invalid="ignore"):
             rounded = {name: wide[name].astype(single[name].dtype) for name in wide}
-        # A node of constants alone is fed the first of them: without any input it would be no question.
+        # A node of constants alone gets the first of them as an input: a model needs at least one.
         fed = [name for name in wide if name in self._flowing] or list(wide)[:1]
         inputs = {name: rounded[name] for name in fed}
         held = {name: rounded[name] for name in wide if name not in fed}
@@ -226,7 +226,7 @@ class Cutter:
     def cut(
         self, path: str, inputs: str, out: str, first: int = 0, tensors: int = 64, max_bytes: int = 1 << 28
     ) -> dict[str, Any]:
-        """Take apart the nodes from ``first`` on, until ``tensors`` tensors or ``max_bytes`` bytes are written to ``out``."""
+        """Write the nodes from ``first`` on, until ``tensors`` tensors or ``max_bytes`` bytes are written to ``out``."""
         for name, value in (("first", first), ("tensors", tensors), ("max_bytes", max_bytes)):
             if not isinstance(value, int) or isinstance(value, bool) or value < (name != "first"):
                 raise BadInput(f"{name} must be a whole number, not {value!r}")
@@ -317,7 +317,7 @@ def _reads(node: NodeProto) -> list[str]:
 
 
 def _widened(array: Array) -> Array:
-    """Floating point as float64, everything else as it is."""
+    """Floating-point arrays as float64, all others unchanged."""
     floating = array.dtype.kind == "f" or array.dtype.name.startswith(("bfloat", "float"))
     return array.astype(np.float64) if floating else array
 

@@ -1,6 +1,6 @@
 """The request ``export``, whatever the framework: one self-contained ONNX file, checked, and a record of what was written.
 
-An exporter may do something else than it was asked for: what is recorded here is read from the file that was written.
+An exporter may do something else than it was asked for: the record is read from the file that was written.
 """
 
 from __future__ import annotations
@@ -163,12 +163,12 @@ class Routes:
 
 
 def _refusal(error: Exception, route: str, opset: int | None = None) -> Exception:
-    """What an exporter's exception means: its own refusals say so in their names or words."""
+    """Unsupported where an exporter's exception says by name or message that it refuses the model, else Failed."""
     while type(error).__name__ == "ConversionError" and isinstance(error.__cause__, Exception):
-        # PyTorch's newer exporter says there at which step it was, and only below what it could not do.
+        # PyTorch's newer exporter names only the step that failed; the reason is in the cause.
         error = error.__cause__
     text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    # What follows is the graph of the moment.
+    # The rest of the message is a dump of the graph.
     text = text.partition(" [Caused by the value")[0]
     words = (
         "Unsupported",
@@ -194,7 +194,7 @@ def _caught() -> Iterator[list[str]]:
         first = next((line.strip() for line in text.splitlines() if line.strip()), "").partition(
             " [Caused by the value"
         )[0]
-        # Of operators that no model here has.
+        # It concerns operators that no model here has.
         if first.startswith("torchvision is not installed"):
             return
         short = _without_paths(first)[:300]
@@ -222,12 +222,12 @@ def _caught() -> Iterator[list[str]]:
 
 
 def _without_paths(text: str) -> str:
-    """Without the folders of this machine, which mean nothing to a reader elsewhere."""
+    """The text with paths shortened to file names: folders differ between machines."""
     return re.sub(r"(?<![\w:/.])(?:/[^\s/:'\"]+)+/([^\s/:'\"]+)", r"\1", text)
 
 
 def _clean(model: ModelProto) -> None:
-    """Remove what an exporter notes about its own run: stack traces with the paths of this machine."""
+    """Remove what an exporter writes about its own run: stack traces with the paths of this machine."""
     model.doc_string = ""
     del model.metadata_props[:]
     for function in model.functions:
@@ -286,7 +286,7 @@ def _interface(model: ModelProto, spec: ModelSpec, route: str) -> Iterator[str]:
 
 
 def _folding(model: ModelProto, spec: ModelSpec) -> dict[str, Any]:
-    """Which batch normalisations are no operator of their own any more."""
+    """Which batch normalisations are no longer operators in the file."""
     layers = [layer.name for layer in spec.layers if layer.kind == "batch-normalisation"]
     kept_inputs = {node.input[1] for node in model.graph.node if node.op_type == "BatchNormalization"}
     kept = [name for name in layers if f"{name}.weight" in kept_inputs]

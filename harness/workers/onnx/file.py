@@ -1,4 +1,4 @@
-"""An ONNX file read with suspicion: parsed, bounded, checked, before any runtime sees it."""
+"""An ONNX file from anyone: parsed, limited in size and checked before a runtime loads it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_model(path: Path, runtime: str) -> ModelProto:
     """Parse and check a model file, external data included.
 
     Raises BadInput on a file that is truncated, corrupt or invalid, or whose external data is missing, too short or
-    outside of its folder; Unsupported on an IR version, opset or standard operator that nobody here knows.
+    outside of its folder; Unsupported on an IR version, opset or standard operator that onnx does not know.
     ``runtime`` is named in the messages.
     """
     size = path.stat().st_size
@@ -150,7 +150,7 @@ def _with_subgraphs(graph: GraphProto) -> Iterator[GraphProto]:
 
 
 def by_name(node: NodeProto) -> list[AttributeProto]:
-    """The attributes of a node by name: their order in a file is whoever's wrote it, and no runtime keeps it."""
+    """The attributes of a node sorted by name: their order in a file has no meaning, and runtimes do not keep it."""
     return sorted(node.attribute, key=lambda attribute: attribute.name)
 
 
@@ -189,7 +189,7 @@ def _check_tensor(tensor: TensorProto, path: Path) -> None:
     except (KeyError, ValueError) as error:
         raise BadInput(f"{where} has an unknown data type {tensor.data_type}") from error
     packed = {TensorProto.INT4: 2, TensorProto.UINT4: 2}.get(tensor.data_type)
-    # Types of under a byte are packed; of the rarer ones only the parser knows how.
+    # Types smaller than a byte are packed; the parser checks the rarer ones.
     expected: int | None = count * item.itemsize if item.kind in "biufc" else None
     if packed:
         expected = -(-count // packed)

@@ -2,8 +2,8 @@
 
 The file is converted in this process whenever it is loaded, from a copy, since onnx2tf writes into the file that it is given.
 onnx2tf lays data out channels-last by itself; here it is told to keep every input as the file has it (its option ``-kat``),
-without which a model of (sample, time, band) takes (sample, band, time) and says nothing of it. Outputs it leaves channels-last,
-and has no option for them: one that stands so is turned back into the shape that the file declares.
+without which a model of (sample, time, band) silently takes (sample, band, time). It has no such option for outputs, which it
+leaves channels-last: they are transposed back to the shape that the file declares.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-# TensorFlow reads them when it is imported; the Keras that onnx2tf builds with is the older one.
+# TensorFlow reads these at import; onnx2tf needs Keras 2.
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_USE_LEGACY_KERAS": "1", "CUDA_VISIBLE_DEVICES": "-1"}
 
 import numpy as np
@@ -96,8 +96,8 @@ class BackInTensorflow(LoadedModel):
     def parameters(self) -> dict[str, Array]:
         """Tensors of the file that the graph holds bit for bit, with their axes in whatever order; onnx2tf keeps no names.
 
-        A batch normalisation that became a scale and an offset counts as held where both are those of the file's four tensors
-        to the last places. What else the graph holds of more than one number is told under a number, and has no partner.
+        A batch normalisation that became a scale and an offset counts as found where both follow from the file's four tensors
+        within rounding. Other arrays of the graph with more than one number are named by a number, and have no partner.
         """
         held = list(self._held())
         taken: set[int] = set()
@@ -153,7 +153,7 @@ def _is_turned(value: Array, tensor: Array) -> bool:
     )
 
 
-#: What a scale and an offset that were computed in float32 may lie off, relative to their largest.
+#: Relative error that a scale or offset computed in float32 may have, against its largest value.
 _LAST_PLACES = 4 * 2.0**-23
 
 
@@ -209,7 +209,7 @@ def _converted(model: ModelProto, inputs: list[str]) -> Any:
                 input_onnx_file_path=str(copy),
                 output_folder_path=str(Path(folder) / "saved_model"),
                 keep_shape_absolutely_input_names=inputs,
-                # It is a program on the path, and would change what is converted.
+                # It is a program on the path and would change the conversion.
                 not_use_onnxsim=True,
                 disable_model_save=True,
                 non_verbose=True,
@@ -218,7 +218,7 @@ def _converted(model: ModelProto, inputs: list[str]) -> Any:
         except (Exception, SystemExit) as error:
             if isinstance(error, MemoryError | Unsupported):
                 raise
-            # Most of its refusals end the process, with the reason in the log alone.
+            # Most of its refusals exit the process, with the reason in the log only.
             reason = "it gave up; the log has its words" if isinstance(error, SystemExit) else _words(error)
             raise Unsupported(f"onnx2tf does not convert it: {reason}") from error
 

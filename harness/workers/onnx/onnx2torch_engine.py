@@ -82,7 +82,7 @@ class BackInTorch(LoadedModel):
         self._stored = {tensor.name for tensor in model.graph.initializer}
         _check(model, [*self.inputs, *self.outputs])
         renamed = ModelProto.FromString(model.SerializeToString())
-        # Names of nodes become code in a graph of torch.fx, which runs; no text of a file may.
+        # Names of nodes become executable code in a graph of torch.fx; text of a file must not.
         for index, node in enumerate(renamed.graph.node):
             node.name = f"node{index}"
         self._nodes = list(renamed.graph.node)
@@ -181,7 +181,7 @@ _ONE_OUTPUT = ("LayerNormalization", "MaxPool")
 
 
 def _check(model: ModelProto, ends: list[TensorInfo]) -> None:
-    """Refuse by name what onnx2torch converts without a word and does not compute. Raises Unsupported."""
+    """Raises Unsupported for what onnx2torch converts without an error but computes wrongly."""
     for info in ends:
         if info.dtype not in _DTYPES:
             raise Unsupported(f"'{info.name}' is {info.dtype}, which PyTorch hardly computes with")
@@ -200,7 +200,7 @@ def _check(model: ModelProto, ends: list[TensorInfo]) -> None:
 
 
 def _check_dropouts(model: ModelProto) -> None:
-    """Refuse a Dropout that is switched on, or may be: onnx2torch never asks. Raises Unsupported."""
+    """Raises Unsupported for a Dropout in training mode, or possibly so: onnx2torch ignores the input."""
     known = {
         name: onnx.numpy_helper.to_array(tensor)
         for name, tensor in known_before(model.graph).items()
@@ -260,7 +260,7 @@ def _held_by(module: torch.nn.Module, node: NodeProto, stored: set[str]) -> Iter
     # Others keep them in the order of the node's inputs.
     rest = [place for place, name in enumerate(node.input) if name in stored and name not in taken]
     for key, tensor in module.state_dict().items():
-        # A number that a node states is none of the file's tensors.
+        # A single number of a node is no tensor of the file.
         if key == "num_batches_tracked" or node.op_type in ("Constant", "ConstantOfShape"):
             if stated_weight(node) is not None:
                 yield node.output[0], tensor.detach().numpy()

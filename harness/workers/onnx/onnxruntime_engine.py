@@ -52,7 +52,7 @@ def _options(level: Any = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = thread_count()
     options.inter_op_num_threads = thread_count()
-    # Errors arrive as exceptions; the log keeps what is worse than a warning.
+    # Errors are raised as exceptions; the log gets nothing below errors.
     options.log_severity_level = 3
     if level is not None:
         options.graph_optimization_level = level
@@ -60,7 +60,7 @@ def _options(level: Any = None) -> Any:
 
 
 def _session(model: str | bytes, options: Any) -> Any:
-    """An InferenceSession; its errors sorted into those of the worker contract."""
+    """An InferenceSession; its errors are raised as those of the worker contract."""
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except (state.NotImplemented, state.EPFail) as error:
@@ -73,14 +73,14 @@ def _session(model: str | bytes, options: Any) -> Any:
 def _reason(error: Exception) -> str:
     """The useful part of ONNX Runtime's message: without source locations and error codes."""
     text = " ".join(str(error).split()).removeprefix("[ONNXRuntimeError] : ")
-    # Where in its own sources it says so, and of which file, the harness knows or does not care.
+    # Locations in its sources, and the name of the file, are removed.
     text = re.sub(r"\S+\.(?:cc|cpp|h):\d+ \S.*?\)(?: const)? ", "", re.sub(r"Load model from .*? failed: ?", "", text))
     parts = [part for part in text.split(" : ") if not part.strip().isdigit()]
     return f"onnxruntime: {' : '.join(parts)[:600]}"
 
 
 class RuntimeModel(LoadedModel):
-    """A model held by an InferenceSession with all optimisations, which is its default."""
+    """A model in an InferenceSession with all optimisations, which are its default."""
 
     def __init__(self, path: Path, model: ModelProto, precision: Precision) -> None:
         self._path = path
@@ -111,12 +111,12 @@ class RuntimeModel(LoadedModel):
         return functools.partial(self._session.run, names, feeds)
 
     def parameters(self) -> dict[str, Array]:
-        """What a session holds: the file as onnxruntime itself writes it back without any optimisation."""
+        """The parameters of a session, from the file as onnxruntime writes it back without optimisation."""
         with tempfile.TemporaryDirectory(prefix="onnxruntime-") as folder:
             written = Path(folder) / "held.onnx"
             options = _options(onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
             options.optimized_model_filepath = str(written)
-            # Tensors of a file in several pieces would only be named again, as they lie beside that file.
+            # Tensors in external files would only be referred to again.
             weights = "session.optimized_model_external_initializers_"
             options.add_session_config_entry(f"{weights}file_name", "held.weights")
             options.add_session_config_entry(f"{weights}min_size_in_bytes", "0")

@@ -29,7 +29,7 @@ from harness.workers.onnx.reference_operators import OPERATORS
 from harness.workers.onnx.structure import structure
 from harness.workers.onnx.widen import widen
 
-#: Operators that the reference implementation computes in float32 whatever it is given: no oracle can be made of them.
+#: Operators that the reference implementation always computes in float32: no oracle can use them.
 _SINGLE_ONLY = (
     "AffineGrid",
     "CausalConvWithState",
@@ -41,7 +41,7 @@ _SINGLE_ONLY = (
 
 
 class ReferenceModel(LoadedModel):
-    """A model held by ReferenceEvaluator."""
+    """A model in a ReferenceEvaluator."""
 
     def __init__(self, model: ModelProto, precision: Precision) -> None:
         self._dtypes = {
@@ -74,7 +74,7 @@ class ReferenceModel(LoadedModel):
         return functools.partial(self._evaluator.run, names, feeds)
 
     def parameters(self) -> dict[str, Array]:
-        """What the evaluator holds of the file's; what was widened for an oracle is narrowed again, which is exact."""
+        """The file's parameters in the evaluator; those widened for an oracle are narrowed again, which is exact."""
         return {
             names[name]: np.asarray(array).astype(self._dtypes[names[name]], copy=False)
             for evaluator, (_, names) in zip(_evaluators(self._evaluator), scopes(self._held), strict=True)
@@ -115,7 +115,7 @@ def run_model(model: ModelProto, precision: Precision, feeds: Mapping[str, Any])
     _check(held, precision)
     names = [info.name for info in held.graph.output]
     found = ReferenceEvaluator(held, new_ops=OPERATORS).run(names, dict(feeds))
-    # NumPy's scalars are tensors without axes; sequences and empty optionals stay what they are.
+    # NumPy scalars become tensors without axes; sequences and empty optionals are unchanged.
     values = (np.asarray(value) if isinstance(value, np.generic) else value for value in found)
     return dict(zip(names, values, strict=True))
 
@@ -126,7 +126,7 @@ def _inlined(model: ModelProto) -> ModelProto:
 
 
 def _check(model: ModelProto, precision: Precision) -> None:
-    """Refuse by name what would be computed wrongly."""
+    """Raises Unsupported for what would be computed wrongly."""
     version = next((opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")), 0)
     for node in nodes(model):
         if node.domain not in ("", "ai.onnx"):

@@ -1,4 +1,4 @@
-"""Operators in NumPy where ONNX's own reference implementation computes something else than ONNX says."""
+"""Operators in NumPy that ONNX's own reference implementation computes differently from the standard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnx.reference.ops.op_loop import Loop as ReferenceLoop
 class BatchNormalization(OpRun):  # type: ignore[misc]
     """Batch normalisation with the given statistics, for every opset.
 
-    onnx.reference takes the statistics of the batch for opsets 9 to 13 (and has no idea of test mode in them), which is
+    onnx.reference takes the statistics of the batch for opsets 9 to 13 (it ignores test mode in them), which is
     the training mode. Formula: y = scale (x - mean) / sqrt(variance + epsilon) + shift, over axis 1.
     """
 
@@ -57,5 +57,5 @@ class Loop(ReferenceLoop):  # type: ignore[misc]
         return (*carried.values(), *(np.stack(steps) for steps in scanned))
 
 
-#: What the evaluator is told of them.
+#: The operators that replace the evaluator's own.
 OPERATORS = [BatchNormalization, Loop]

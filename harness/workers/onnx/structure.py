@@ -54,7 +54,7 @@ def _shapes(model: ModelProto) -> dict[str, list[int | str | None]]:
     try:
         inferred = onnx.shape_inference.infer_shapes(_without_weights(model))
     except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
-        # A file beyond protobuf's limit, or one that inference cannot make sense of: it is no worse for that.
+        # The file is over protobuf's limit, or inference fails on it; shapes are then left out.
         inferred = model
     made = {name for node in model.graph.node for name in node.output}
     stated = {info.name: shape_of(info) for info in inferred.graph.value_info if info.name in made}
@@ -110,7 +110,7 @@ def _tensor(tensor: TensorProto) -> dict[str, Any]:
     return {"dtype": dtype_name(tensor.data_type), "shape": [int(size) for size in tensor.dims]}
 
 
-#: Constants of at most so many elements are told with their values: switches, axes, shapes.
+#: Constants of at most so many elements are written with their values: switches, axes, shapes.
 _SMALL = 16
 
 

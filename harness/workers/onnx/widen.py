@@ -1,4 +1,4 @@
-"""A graph rewritten to double precision: what an oracle is made from.
+"""A graph rewritten to double precision, for oracles.
 
 Initializers, tensor attributes, constants, defaults that are float32 and the targets of casts become double, in
 subgraphs and local functions (which are inlined first) too. Two things keep the rounding of the file, because they are
@@ -72,7 +72,7 @@ def _widen_graph(graph: GraphProto, types: dict[str, int]) -> None:
         _widen_tensor(sparse.values)
     for info in (*graph.input, *graph.output):
         _widen_type(info.type)
-    # What is said of tensors between the nodes may be wrong after the rewriting, and no runtime needs it.
+    # The types of inner tensors may be wrong after the rewriting, and no runtime needs them.
     del graph.value_info[:]
     nodes = [made for node in graph.node for made in _widen_node(node, types)]
     del graph.node[:]

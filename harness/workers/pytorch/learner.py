@@ -109,7 +109,7 @@ def mean_loss(name: str, head: str, output: torch.Tensor, target: Any) -> torch.
     truth, mask = (torch.from_numpy(array) for array in target)
     squared = name == "mse"
     each = (output - truth) ** 2 if squared else functional.binary_cross_entropy(output, truth, reduction="none")
-    # Where nothing was measured there is nothing to learn.
+    # Without a measured pixel the loss is 0.
     return torch.where(mask, each, 0.0).sum() / max(int(mask.sum()), 1)
 
 

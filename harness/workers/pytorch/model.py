@@ -54,11 +54,10 @@ def fill(module: torch.nn.Module, spec: ModelSpec, arrays: dict[str, Array], whe
 
 
 def widened(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy that computes in float64 what the float32 model says: the source oracle.
+    """A copy that computes the float32 model in float64: the source oracle.
 
-    Numbers that layers hold beside their tensors (``eps``, ``negative_slope``) are rounded to float32 first: in float32
-    they act as such, and as such every file format stores them. Left in double, a slope of 0.3 alone would set the oracle
-    4e-8 apart from every faithful export.
+    Numbers other than tensors (``eps``, ``negative_slope``) are rounded to float32 first, as the float32 model uses them and
+    file formats store them. In double, a slope of 0.3 alone would move the oracle by 4e-8 from every faithful export.
     """
     wide = copy.deepcopy(module).double()
     for layer in wide.modules():

@@ -21,7 +21,7 @@ def _forward(layer: torch.nn.Module, x: Tensor) -> Tensor:
 
     def step(state: tuple[Tensor, Tensor], frame: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
         new = layer.step(frame, *state)
-        # scan forbids two of its tensors to share memory.
+        # The tensors that scan returns must not share memory.
         return new, new[0].clone()
 
     _, states = scan(step, (hidden, cell.clone()), x.movedim(2, 0))

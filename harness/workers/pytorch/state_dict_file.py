@@ -1,4 +1,4 @@
-"""A ``.pt`` file read with suspicion: tensors alone, by PyTorch's restricted unpickler, nothing in it is ever run."""
+"""A ``.pt`` file from anyone: only tensors are read, by PyTorch's restricted unpickler; nothing in it is executed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from harness.workers.engine import Array, BadInput
 
-#: Under which of these names training scripts keep the weights in what they save.
+#: Names under which training scripts save the weights.
 _STATES = ("state_dict", "model_state_dict", "model_state", "model")
 
 _HINT = "save model.state_dict() with torch.save, in the session that has the model"
@@ -73,7 +73,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _refused(message: str) -> str:
-    """What the restricted unpickler would not build, in a few words."""
+    """The object that the restricted unpickler refused, in a few words."""
     found = re.search(r"GLOBAL (\S+)", message)
     if found is None:
         return "holds more than tensors, and was not loaded"
@@ -97,7 +97,7 @@ def _state(content: Any, path: Path) -> Mapping[str, Any]:
 def _array(name: str, value: torch.Tensor, size: int, path: Path) -> Array:
     if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
         raise BadInput(f"{path}: '{name}' is no dense tensor on the CPU")
-    # Strides of 0 make a tensor of any size out of one number.
+    # With strides of 0, one number could claim to be a tensor of any size.
     if value.numel() * value.element_size() > size:
         raise BadInput(f"{path}: '{name}' of shape {tuple(value.shape)} claims more bytes than the file has")
     if value.dtype == torch.bfloat16:

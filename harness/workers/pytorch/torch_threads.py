@@ -1,4 +1,4 @@
-"""PyTorch's thread pools in a worker: their size, pinned once and told."""
+"""The sizes of PyTorch's thread pools in a worker."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from harness.workers.engine import thread_count
 
 
 def pin() -> None:
-    """Size both pools as the worker was told to."""
+    """Set both pools to the worker's number of threads."""
     torch.set_num_threads(thread_count())
-    # PyTorch lets this pool be sized once per process.
+    # The size of this pool can be set once per process.
     if torch.get_num_interop_threads() != thread_count():
         torch.set_num_interop_threads(thread_count())
 

@@ -19,7 +19,7 @@ _RECORD = "checkpoint.json"
 def save(
     folder: Path, epoch: int, state: dict[str, Array], rows: list[dict[str, Any]], settings: dict[str, Any]
 ) -> None:
-    """Keep what is needed to go on after ``epoch`` (counted from 1). The JSON names the tensors that belong to it."""
+    """Save what is needed to resume after ``epoch`` (counted from 1). The JSON names the tensors that belong to it."""
     name = f"checkpoint-{epoch}.safetensors"
     write_tensors(folder / name, state)
     write_json(folder / _RECORD, {"epoch": epoch, "tensors": name, "rows": rows, "settings": settings})

@@ -125,6 +125,6 @@ def cross_entropy(output: Array, labels: NDArray[np.int64], head: str) -> NDArra
         values = values - values.max(axis=1, keepdims=True)
         values = values - np.log(np.exp(values).sum(axis=1, keepdims=True))
     elif head == "softmax":
-        # A probability that was rounded to zero costs much, but not everything.
+        # Bounded, since a probability may be rounded to zero.
         values = np.log(np.maximum(values, np.finfo(output.dtype).tiny))
     return -np.take_along_axis(values, labels[:, None], axis=1)[:, 0]

@@ -1,4 +1,4 @@
-"""Learning to forecast frames: sequences cut from frames, losses that no-data has no part in, errors on the validation part."""
+"""Learning to forecast frames: sequences cut from frames, losses over measured pixels only, errors on the validation part."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def pixel_losses(name: str, output: Array, truth: Array) -> NDArray[np.float64]:
     found, wanted = output.astype(np.float64), truth.astype(np.float64)
     if name == "mse":
         return (found - wanted) ** 2
-    # As PyTorch bounds it: a certainty that was wrong costs much, but not everything.
+    # Bounded as in PyTorch, since a probability may be rounded to zero.
     with np.errstate(divide="ignore"):
         yes, no = np.maximum(np.log(found), -100.0), np.maximum(np.log1p(-found), -100.0)
     return -(wanted * yes + (1.0 - wanted) * no)

@@ -1,6 +1,6 @@
-"""The request ``import``: weights that somebody else trained, as the files that a training leaves.
+"""The request ``import``: weights that were trained elsewhere, written as the files of a training.
 
-What is read is named by its ending: ``.safetensors``, ``.pt`` or ``.pth``, ``.keras``. Nothing in a file is ever run.
+The ending names the format: ``.safetensors``, ``.pt`` or ``.pth``, ``.keras``. Nothing in a file is executed.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Importer:
             check_finite(found.parameters)
         except ModelError as error:
             raise BadInput(f"{weights}: {error.what}" + (f"; {error.hint}" if error.hint else "")) from error
-        # A specification that no module can be built from is told here, not by every later step.
+        # A specification that no module can be built from is refused here, not by every later step.
         self.build(fitting)
         write_tensors(folder / "weights.safetensors", found.parameters)
         write_bytes(folder / "model.json", (fitting.to_json() + "\n").encode())
@@ -139,7 +139,7 @@ def _canonical(source: Path, name: str) -> tuple[Canonical, dict[str, str]]:
 
 
 def _fitting(name: str, found: Canonical, head: str | None, ends_in: str) -> tuple[ModelSpec, str]:
-    """The specification that fits the weights, and who told its head."""
+    """The specification that fits the weights, and where its head is from."""
     told_by = "stated" if head is not None else "file" if found.head is not None else "otherwise"
     if found.layout == "Keras' layers" and head not in (None, found.head):
         raise ModelError(f"ends in {found.head}, not in {head}")
