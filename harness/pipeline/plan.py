@@ -113,7 +113,7 @@ def _route_steps(
     oracles = []
     for name in oracle_runtimes(route.writes):
         row = registry.runtime(name)
-        # An environment of a gigabyte is made for nobody who does not ask for its runtime.
+        # An environment of its own may take a gigabyte: it is made only where a scenario names its runtime.
         if row.environment is not None and name not in (*scenario.targets, trainer.name):
             continue
         identity = f"oracle {route.label} {name}"

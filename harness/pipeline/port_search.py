@@ -24,7 +24,7 @@ MAX_SETS = 400
 
 
 class PortSearch:
-    """Outputs of layers under hypotheses, held against the source's."""
+    """Outputs of layers under hypotheses, compared with the source's."""
 
     def __init__(
         self, source: Ask, context: Context, spec: ModelSpec, weights: Path, probe: Arrays, scratch: Path

@@ -20,7 +20,7 @@ Arrays = dict[str, Array]
 #: ``ask(request, **arguments)``: the result of a worker's answer. Raises WorkerError.
 Ask = Callable[..., dict[str, Any]]
 
-#: Most sequences in the batch.
+#: The most sequences in the batch.
 _SEQUENCES = 4
 
 
@@ -100,10 +100,10 @@ class Conventions:
         # Equal findings of several layers are one.
         constants: dict[tuple[str, float, float], list[str]] = {}
         for name, part, place in _parts(self.specs[0]):
-            held, ported = first[name][place], second[name][_place(self.specs[1], name, part)]
+            ours, theirs = first[name][place], second[name][_place(self.specs[1], name, part)]
             # Of a single number nobody can say whether it was drawn.
-            if held.size > 1 and np.ptp(held) == 0 and np.ptp(ported) == 0 and held[0] != ported[0]:
-                constants.setdefault((part, float(held[0]), float(ported[0])), []).append(name)
+            if ours.size > 1 and np.ptp(ours) == 0 and np.ptp(theirs) == 0 and ours[0] != theirs[0]:
+                constants.setdefault((part, float(ours[0]), float(theirs[0])), []).append(name)
         for (part, one, other), names in constants.items():
             yield Convention(
                 setting=f"initial {part}",
@@ -129,11 +129,11 @@ class Conventions:
         if not named:
             return
         moved = []
-        for ask, spec, held in ((self.source, self.specs[0], arrays), (self.port, port_spec, port_arrays)):
+        for ask, spec, start in ((self.source, self.specs[0], arrays), (self.port, port_spec, port_arrays)):
             from_zero, from_one = (
-                self._train(ask, spec, start=held | _filled(held, named, value), epochs=1) for value in (0.0, 1.0)
+                self._train(ask, spec, start=start | _filled(start, named, value), epochs=1) for value in (0.0, 1.0)
             )
-            twice = self._train(ask, spec, start=held | _filled(held, named, 0.0), epochs=1, repeats=2)
+            twice = self._train(ask, spec, start=start | _filled(start, named, 0.0), epochs=1, repeats=2)
             moved.append([_flat(found, named) for found in (from_zero, from_one, twice)])
         weights = [weight_of_new(zero, one) for zero, one, _ in moved]
         ours, theirs = weights

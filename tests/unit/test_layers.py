@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -70,14 +71,33 @@ def room(module: str) -> str:
 
 
 def imports(path: Path) -> set[str]:
+    return imported_by(ast.parse(path.read_text()))
+
+
+def imported_by(tree: ast.AST) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module)
             names |= {f"{node.module}.{alias.name}" for alias in node.names if is_module(f"{node.module}.{alias.name}")}
     return names
+
+
+def executed_imports(path: Path) -> set[str]:
+    """As :func:`imports`, without what only type checkers see."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        for field in ("body", "orelse"):
+            block = getattr(node, field, None)
+            if isinstance(block, list):
+                block[:] = [part for part in block if not is_for_type_checkers(part)]
+    return imported_by(tree)
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def is_module(name: str) -> bool:
@@ -91,6 +111,16 @@ def test_imports_run_downwards(module: str, path: Path) -> None:
         if not (imported == "harness" or imported.startswith("harness.")) or room(imported) == room(module):
             continue
         assert rank(imported) > rank(module), f"{module} imports {imported}, which stands above it"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = dict(modules())
+    # A package is imported with each of its modules; a circle through it alone is none of theirs.
+    graph = {name: {other for other in executed_imports(path) if other in known} for name, path in known.items()}
+    for name, path in known.items():
+        if path.name == "__init__.py":
+            graph[name] = set()
+    assert tuple(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])

@@ -1,4 +1,4 @@
-"""A port held against the source: outputs, layers, what would make them one function, and how both are trained.
+"""A port compared with the source: outputs, layers, what would make them one function, and how both are trained.
 
 The worker of the port is asked to be what each hypothesis says; nothing is read off the two specifications.
 """
