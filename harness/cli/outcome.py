@@ -48,15 +48,16 @@ def print_outcome(
 
 
 def _print_cells(title: str, cells: list[CellResult]) -> None:
+    from harness.compare.verdict import runtime_error
+
     typer.echo(title)
     # Of a single source every cell would name the same.
     several = len({cell.source for cell in cells}) > 1
     shown_table = table(
-        *(["source"] if several else []), "target", "route", "verdict", "error / floor", "in one sentence"
+        *(["source"] if several else []), "target", "route", "verdict", "runtime error / floor", "in one sentence"
     )
     for cell in cells:
-        ratio = cell.runtime_comparison.rms_ratio if cell.runtime_comparison else None
-        shown = "" if ratio is None else f"{ratio:.2f}"
+        shown = runtime_error(cell)
         source = [cell.source] if several else []
         shown_table.add_row(*source, cell.target, cell.route_label, cell.verdict.value, shown, cell.sentence)
     print_table(shown_table)

@@ -17,6 +17,7 @@ from harness.compare.records import (
     RouteComparison,
     RuntimeComparison,
     Verdict,
+    in_floors,
     worst,
 )
 from harness.compare.ulp import bit_equal, max_ulp, spacing32
@@ -154,7 +155,7 @@ def compare_runtime(
             Finding(
                 comparison=comparison,
                 verdict=Verdict.DRIFTED,
-                message=f"the RMS error is {rms_ratio:.3g} times the noise floor, "
+                message=f"the {comparison} error is {in_floors(rms_ratio)} times the noise floor, "
                 f"the limit is {gates.RUNTIME_RMS_RATIO:g}",
             )
         )
@@ -163,8 +164,8 @@ def compare_runtime(
             Finding(
                 comparison=comparison,
                 verdict=Verdict.DRIFTED,
-                message=f"the largest error{_sample_of_largest(target32, oracle64)} is {max_ratio:.3g} times "
-                f"that of the noise floor, the limit is {gates.RUNTIME_MAX_RATIO:g}",
+                message=f"the largest {comparison} error{_sample_of_largest(target32, oracle64)} is "
+                f"{in_floors(max_ratio)} times that of the noise floor, the limit is {gates.RUNTIME_MAX_RATIO:g}",
             )
         )
     clean = Verdict.IDENTICAL if same else Verdict.EQUIVALENT
@@ -194,7 +195,7 @@ def compare_route(
     The relative RMS error, as defined by `error_statistics`, must not exceed 1e-8, or 1e-6 where batch
     normalisation is ``folded`` into float32 weights. ``other_oracles`` are outputs of other implementations
     of the same graph by name: their largest difference from ``route64``, relative to `relative_scale`, must
-    not exceed 1e-10, or the yardstick itself is in doubt. ``oracle`` names the implementation that made
+    not exceed 1e-10, or the reference itself is in doubt. ``oracle`` names the implementation that made
     ``route64``, ``passed_over`` those that could not, with the reason. Verdict: ``identical`` where float64 outputs
     are bit-equal, ``equivalent`` within the limits, ``drifted`` beyond, ``divergent`` where a value is not finite,
     shapes differ or the implementations disagree.

@@ -30,6 +30,11 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     return max(verdicts, key=lambda verdict: verdict.rank, default=Verdict.IDENTICAL)
 
 
+def in_floors(ratio: float) -> str:
+    """A multiple of the noise floor, the same in every sentence and in the column beside it: three significant digits."""
+    return f"{ratio:.3g}"
+
+
 class Record(BaseModel):
     """Base of all records: unknown keys are errors, so that a result file of another version is noticed."""
 

@@ -15,6 +15,7 @@ from harness.compare.records import (
     RouteComparison,
     RuntimeComparison,
     Verdict,
+    in_floors,
     worst,
 )
 from harness.errors import ExitCode
@@ -37,9 +38,9 @@ class Judgement:
 
 def combine(
     *,
-    parameters: ParameterComparison | None = None,
-    route: RouteComparison | None = None,
-    runtime: RuntimeComparison | None = None,
+    parameters: ParameterComparison,
+    route: RouteComparison,
+    runtime: RuntimeComparison,
     end_to_end: RuntimeComparison | None = None,
     decisions: DecisionComparison | None = None,
     structure: Iterable[Finding] = (),
@@ -57,15 +58,15 @@ def combine(
     findings = sorted(
         [
             *structure,
-            *(parameters.findings if parameters else []),
-            *(route.findings if route else []),
-            *(runtime.findings if runtime else []),
+            *parameters.findings,
+            *route.findings,
+            *runtime.findings,
             *(end_to_end.findings if end_to_end else []),
         ],
         key=lambda finding: (_CAUSES.index(finding.comparison), -finding.verdict.rank),
     )
-    compared = [part.verdict for part in (parameters, route, runtime, end_to_end) if part is not None]
-    verdict = worst([*compared, *(finding.verdict for finding in findings)])
+    # What fails a comparison is a finding of it, and calls for the same verdict.
+    verdict = worst([finding.verdict for finding in findings])
     if verdict is Verdict.DRIFTED:
         if decisions is None:
             verdict = Verdict.DIVERGENT
@@ -74,15 +75,16 @@ def combine(
             verdict = Verdict.DIVERGENT
             findings.append(_decision_finding(_changed(decisions)))
     if verdict.rank <= Verdict.EQUIVALENT.rank:
-        verdict = Verdict.IDENTICAL if _bit_equal(parameters, runtime, end_to_end) else Verdict.EQUIVALENT
+        same = parameters.verdict is Verdict.IDENTICAL and runtime.bit_equal_to_source
+        verdict = Verdict.IDENTICAL if same else Verdict.EQUIVALENT
     return Judgement(verdict, _sentence(verdict, findings, parameters, runtime, decisions, origin), findings)
 
 
 def _sentence(
     verdict: Verdict,
     findings: list[Finding],
-    parameters: ParameterComparison | None,
-    runtime: RuntimeComparison | None,
+    parameters: ParameterComparison,
+    runtime: RuntimeComparison,
     decisions: DecisionComparison | None,
     origin: Origin,
 ) -> str:
@@ -93,38 +95,33 @@ def _sentence(
         return "Identical: parameters and outputs are equal to the source's bit for bit."
     if verdict is Verdict.EQUIVALENT:
         how = f"its parameters are the {origin}'s"
-        if parameters is not None and parameters.folded:
+        if parameters.folded:
             how += " with batch normalisation folded in"
-        if runtime is not None and runtime.rms_ratio is not None:
-            how += f" and its runtime error is {error_in_floors(runtime)} times the noise floor"
+        if runtime.rms_ratio is not None:
+            how += f" and its runtime error is {in_floors(runtime.rms_ratio)} times the noise floor"
         if decisions is not None:
             if decisions.flip_count:
                 how += f"; {_plural(decisions.flip_count, 'decision')} flipped within that noise"
             else:
                 how += f"; none of {_plural(decisions.decisions, 'decision')} changed"
         return f"Equivalent: {how}."
-    cause = findings[0].message if findings else "a gate failed"
+    cause = findings[0].message
     more = f" ({_plural(len(findings) - 1, 'further finding')})" if len(findings) > 1 else ""
-    if verdict is Verdict.DRIFTED:
-        unchanged = f"; none of {_plural(decisions.decisions, 'decision')} changed" if decisions else ""
-        if decisions is not None and decisions.flip_count:
-            unchanged = f"; {_plural(decisions.flip_count, 'decision')} flipped, all within the noise floor"
-        return f"Drifted: {cause}{unchanged}{more}."
-    changed = ""
-    if decisions is not None and decisions.counted_count:
-        text = _changed(decisions)
-        changed = "" if text == cause else f"; {text}"
-    return f"Divergent: {cause}{changed}{more}."
+    if decisions is None:
+        changed = ""
+    elif verdict is Verdict.DRIFTED:
+        changed = f"; none of {_plural(decisions.decisions, 'decision')} changed"
+        if decisions.flip_count:
+            changed = f"; {_plural(decisions.flip_count, 'decision')} flipped, all within the noise floor"
+    else:
+        changed = f"; {_changed(decisions)}" if decisions.counted_count else ""
+    return f"{verdict.value.capitalize()}: {cause}{changed}{more}."
 
 
-def error_in_floors(comparison: RuntimeComparison | None) -> str:
-    """The RMS error of a comparison as a multiple of the noise floor, as every sentence and column shows it.
-
-    Empty where there is no such number.
-    """
-    if comparison is None or comparison.rms_ratio is None:
-        return ""
-    return f"{comparison.rms_ratio:.2g}"
+def runtime_error(cell: CellResult) -> str:
+    """The error that a cell's sentence names, for the column beside it; empty where there is none."""
+    compared = cell.runtime_comparison
+    return "" if compared is None or compared.rms_ratio is None else in_floors(compared.rms_ratio)
 
 
 def describe_failure(verdict: Verdict, error: str, hint: str | None = None) -> str:
@@ -176,19 +173,6 @@ def exit_code(
             return ExitCode.CELL_FAILED
         code = ExitCode.WORSE_THAN_EXPECTED
     return code
-
-
-def _bit_equal(
-    parameters: ParameterComparison | None,
-    runtime: RuntimeComparison | None,
-    end_to_end: RuntimeComparison | None,
-) -> bool:
-    outputs = [part for part in (runtime, end_to_end) if part is not None]
-    return (
-        parameters is not None
-        and parameters.verdict is Verdict.IDENTICAL
-        and any(part.bit_equal_to_source for part in outputs)
-    )
 
 
 def _decision_finding(message: str) -> Finding:

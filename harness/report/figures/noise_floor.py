@@ -157,11 +157,13 @@ def _legend(figure: Figure, limits: tuple[float, float]) -> None:
 
 
 def _in_words(cell: CellResult) -> str:
-    comparison = cell.runtime_comparison or cell.end_to_end
+    which, comparison = "runtime", cell.runtime_comparison
+    if comparison is None:
+        which, comparison = "end to end", cell.end_to_end
     name = f"{cell.target} via {cell.route_label}"
     if comparison is None or comparison.rms_ratio is None:
         return f"{name}: not finite"
-    return f"{name}: RMS {ratio(comparison.rms_ratio)}, largest {ratio(comparison.max_ratio)}"
+    return f"{name}: {which} RMS {ratio(comparison.rms_ratio)}, largest {ratio(comparison.max_ratio)}"
 
 
 FIGURE = ReportFigure(

@@ -43,7 +43,7 @@ def draw(contents: Contents) -> style.Drawing | None:
     style.legend_above(figure, list(handles.values()), list(handles))
     said = "; ".join(f"{where.software} {where.version} {where.line}: {_in_words(cell)}" for where, cell in found)
     return style.Drawing(
-        f"Dot plot of root-mean-square errors as multiples of the noise floor by version. {said}.",
+        f"Dot plot of root-mean-square runtime errors as multiples of the noise floor by version. {said}.",
         figure,
     )
 
@@ -57,7 +57,7 @@ def _panel(
 ) -> None:
     from matplotlib.ticker import LogLocator
 
-    limit = next((c.rms_limit for _, cell in cells if (c := cell.runtime_comparison or cell.end_to_end)), 4.0)
+    limit = next((c.rms_limit for _, cell in cells if (c := cell.runtime_comparison)), 4.0)
     axes.axhline(1.0, color=style.GREY, linewidth=0.8, linestyle=":")
     axes.axhline(limit, color=style.BLUE, linewidth=1.0)
     axes.text(
@@ -70,7 +70,7 @@ def _panel(
             if where.line != line:
                 continue
             x = versions.index(where.version) + shift
-            comparison = cell.runtime_comparison or cell.end_to_end
+            comparison = cell.runtime_comparison
             if cell.verdict in _UNCOMPARED or comparison is None or comparison.rms_ratio is None:
                 _refused(axes, x, cell.verdict, colour)
             else:
@@ -93,7 +93,7 @@ def _panel(
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 else (1,)))
     axes.minorticks_off()
     style.plain_logarithms(axes, "y")
-    axes.set_ylabel("RMS error / floor")
+    axes.set_ylabel("Runtime error (RMS) / floor")
     axes.grid(axis="y")
 
 
@@ -121,7 +121,7 @@ def _handle(colour: str, mark: str) -> Any:
 
 
 def _in_words(cell: CellResult) -> str:
-    comparison = cell.runtime_comparison or cell.end_to_end
+    comparison = cell.runtime_comparison
     known = comparison is not None and comparison.rms_ratio is not None and cell.verdict not in _UNCOMPARED
     number = f", {ratio(comparison.rms_ratio)}" if known and comparison else ""
     return f"{cell.verdict.value} {VERDICT_MARKS[cell.verdict]}{number}"
@@ -132,8 +132,8 @@ FIGURE = ReportFigure(
     section="versions",
     position=1,
     caption=(
-        "RMS error of float32 outputs over the probe as a multiple of the noise floor, by version; the blue line is "
-        "its gate, the dotted one the floor itself. A hollow mark: drifted or divergent. Where nothing could be "
+        "Runtime error by version: RMS of float32 outputs over the probe against the route oracle, as a multiple of the "
+        "noise floor; the blue line is its gate, the dotted one the floor itself. A hollow mark: drifted or divergent. Where nothing could be "
         "compared, the verdict stands in place of a mark."
     ),
     draw=draw,

@@ -32,6 +32,8 @@ def printed_tables(results: Results, tables: dict[str, Table], found: task.TaskR
 
 def _cells(results: Results) -> Table:
     rows = []
+    # A file of unknown origin has no source that an error could be end to end of.
+    which = "Runtime" if results.manifest.source == "file" else "End to end"
     for cell in results.cells:
         end_to_end = cell.end_to_end or cell.runtime_comparison
         row: dict[str, Any] = {"target": cell.target, "route": cell.route_label, "verdict": cell.verdict}
@@ -54,8 +56,8 @@ def _cells(results: Results) -> Table:
             Column("verdict", "Verdict", "verdict"),
             Column("parameters", "Parameters", "verdict"),
             Column("relative_rms", "Route, rel. RMS", "number"),
-            Column("rms_ratio", "RMS / floor", "ratio"),
-            Column("max_ratio", "Max / floor", "ratio"),
+            Column("rms_ratio", f"{which}, RMS / floor", "ratio"),
+            Column("max_ratio", f"{which}, max / floor", "ratio"),
             Column("flips", "Flips", "integer"),
             Column("decisions", "Decisions", "integer"),
         ),

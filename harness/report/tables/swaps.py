@@ -31,8 +31,8 @@ def swap_table(found: Iterable[Results]) -> Table:
         Column("source", "Written by"),
         Column("backend", "Opened by"),
         Column("parameters", "Parameters"),
-        Column("rms_ratio", "Error / floor (RMS)", "ratio"),
-        Column("max_ratio", "Error / floor (max)", "ratio"),
+        Column("rms_ratio", "End-to-end error / floor (RMS)", "ratio"),
+        Column("max_ratio", "End-to-end error / floor (max)", "ratio"),
         Column("verdict", "Verdict", "verdict"),
         Column("error", "Reason"),
     )

@@ -23,7 +23,7 @@ def versions_tables(results: Results) -> tuple[Table, ...]:
     sizes = sorted({row.batch_size for rows in summaries.values() for row in rows})
     rows: list[dict[str, Any]] = []
     for where, cell in cells:
-        comparison = cell.runtime_comparison or cell.end_to_end
+        comparison = cell.runtime_comparison
         row: dict[str, Any] = {
             "software": where.software,
             "version": where.version,
@@ -44,8 +44,8 @@ def versions_tables(results: Results) -> tuple[Table, ...]:
         Column("line", "The same in all"),
         Column("held", None),
         Column("verdict", "Verdict", "verdict"),
-        Column("rms_ratio", "RMS / floor", "ratio"),
-        Column("max_ratio", "Max / floor", "ratio"),
+        Column("rms_ratio", "Runtime RMS / floor", "ratio"),
+        Column("max_ratio", "Runtime max / floor", "ratio"),
         Column("flips", "Decisions changed", "integer"),
         *(Column(f"median_seconds_{size}", f"Time at {size:,}", "seconds") for size in sizes),
         Column("reason", None),

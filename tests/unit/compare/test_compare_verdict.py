@@ -1,122 +1,251 @@
+"""From comparisons to a verdict, a sentence and an exit code. The comparisons are made by hand here; `test_judge` makes them."""
+
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
-from tempcnn_graphs import draw_parameters, export, specification
 
-from harness.compare.decisions import compare_decisions
-from harness.compare.outputs import compare_route, compare_runtime, noise_floor
-from harness.compare.parameters import compare_parameters
-from harness.compare.records import CellResult, Finding, Verdict, worst
-from harness.compare.verdict import Judgement, combine, describe_failure, exit_code, expectation_met
+from harness.compare.records import (
+    CellResult,
+    Comparison,
+    DecisionComparison,
+    ErrorStatistics,
+    Finding,
+    Flip,
+    ParameterComparison,
+    RouteComparison,
+    RuntimeComparison,
+    Verdict,
+    worst,
+)
+from harness.compare.verdict import (
+    Judgement,
+    combine,
+    describe_failure,
+    exit_code,
+    expectation_met,
+    runtime_error,
+)
 from harness.errors import ExitCode
 
-SPEC = specification()
-SOURCE = draw_parameters(SPEC)
+ERRORS = ErrorStatistics(
+    count=320,
+    non_finite=0,
+    max_abs=1e-6,
+    mean_abs=1e-7,
+    rms=1e-7,
+    relative_rms=1e-8,
+    max_ulp=1,
+    one_minus_cosine=0.0,
+    reference_min=-1.0,
+    reference_max=1.0,
+)
 
 
-def judge(
-    target_error: float = 1.0,
-    route_error: float = 1e-10,
-    *,
-    style: str = "kept",
-    flip: bool = False,
-    with_decisions: bool = True,
-    same_as_source: bool = False,
-    **changes: Any,
-) -> Judgement:
-    """A cell whose target errs by so many floors and whose route errs by so much of the outputs' spread."""
-    generator = np.random.default_rng(1)
-    source64 = generator.normal(size=(64, 5)) * 3
-    noise = 1e-6 * np.sign(generator.normal(size=source64.shape))
-    source32 = (source64 + noise).astype(np.float32)
-    floor = noise_floor(source32, source64)
-    route64 = source64 + route_error * source64.std() * np.sign(noise)
-    target = source32.copy() if same_as_source else (route64 + target_error * noise).astype(np.float32)
-    if flip:
-        target[9] = np.roll(target[9], 1)
+def finding(comparison: Comparison, verdict: Verdict = Verdict.DRIFTED, message: str | None = None) -> Finding:
+    return Finding(comparison=comparison, verdict=verdict, message=message or f"{comparison} objects")
+
+
+def parameters(*findings: Finding, folded: bool = False) -> ParameterComparison:
+    return ParameterComparison(
+        verdict=worst([Verdict.EQUIVALENT if folded else Verdict.IDENTICAL, *(one.verdict for one in findings)]),
+        rows=[],
+        source_count=1,
+        target_count=1,
+        folded=folded,
+        findings=[*findings],
+    )
+
+
+def route(*findings: Finding) -> RouteComparison:
+    verdict = worst([Verdict.EQUIVALENT, *(one.verdict for one in findings)])
+    return RouteComparison(verdict=verdict, errors=ERRORS, limit=1e-8, folded=False, findings=[*findings])
+
+
+def outputs(*findings: Finding, ratio: float | None = 1.25, same: bool = False) -> RuntimeComparison:
+    return RuntimeComparison(
+        verdict=worst([Verdict.IDENTICAL if same else Verdict.EQUIVALENT, *(one.verdict for one in findings)]),
+        errors=ERRORS,
+        rms_ratio=ratio,
+        max_ratio=ratio,
+        rms_limit=4,
+        max_limit=16,
+        bit_equal_to_source=same,
+        findings=[*findings],
+    )
+
+
+def decisions(flips: int = 0, counted: int = 0, of: int = 64) -> DecisionComparison:
+    listed = [
+        Flip(sample=9 + index, id=index, source="a", target="b", margin=1.0, within_floor=index >= counted)
+        for index in range(flips)
+    ]
+    return DecisionComparison(
+        rule="argmax",
+        samples=of,
+        decisions=of,
+        agreement=1 - flips / of,
+        flip_count=flips,
+        counted_count=counted,
+        flips=listed[::-1],
+    )
+
+
+def judgement(**changes: Any) -> Judgement:
     parts: dict[str, Any] = {
-        "parameters": compare_parameters(SPEC, SOURCE, *export(SPEC, SOURCE, style=style)),
-        "route": compare_route(route64, source64, style == "folded"),
-        "runtime": compare_runtime(target, route64, floor, source32=source32),
-        "end_to_end": compare_runtime(target, source64, floor, source32=source32, comparison="end-to-end"),
-        "decisions": compare_decisions("argmax", target, source64, floor) if with_decisions else None,
+        "parameters": parameters(),
+        "route": route(),
+        "runtime": outputs(),
+        "end_to_end": outputs(ratio=2.5),
+        "decisions": decisions(),
     }
     return combine(**{**parts, **changes})
 
 
-def test_equivalent_says_why() -> None:
-    judgement = judge()
-    assert judgement.verdict is Verdict.EQUIVALENT
-    assert judgement.findings == []
-    assert judgement.sentence.startswith("Equivalent: its parameters are the source's and its runtime error is 1 times")
-    assert "none of 64 decisions changed" in judgement.sentence
-    assert "folded in" in judge(style="folded").sentence
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {},
+            "its parameters are the source's and its runtime error is 1.25 times the noise floor; none of 64 decisions changed",
+        ),
+        ({"decisions": None}, "its parameters are the source's and its runtime error is 1.25 times the noise floor"),
+        ({"decisions": None, "runtime": outputs(ratio=None)}, "its parameters are the source's"),
+        (
+            {"parameters": parameters(folded=True), "decisions": decisions(of=1)},
+            "its parameters are the source's with batch normalisation folded in and its runtime error is 1.25 times the noise "
+            "floor; none of 1 decision changed",
+        ),
+        (
+            {"decisions": decisions(1)},
+            "its parameters are the source's and its runtime error is 1.25 times the noise floor; "
+            "1 decision flipped within that noise",
+        ),
+        (
+            {"decisions": decisions(2, 2)},
+            "its parameters are the source's and its runtime error is 1.25 times the noise floor; "
+            "2 decisions flipped within that noise",
+        ),
+        (
+            {"origin": "file", "end_to_end": None, "decisions": None, "runtime": outputs(ratio=0.17012)},
+            "its parameters are the file's and its runtime error is 0.17 times the noise floor",
+        ),
+    ],
+)
+def test_equivalent_says_why(changes: dict[str, Any], sentence: str) -> None:
+    found = judgement(**changes)
+    assert (found.verdict, found.findings) == (Verdict.EQUIVALENT, [])
+    assert found.sentence == f"Equivalent: {sentence}."
 
 
 def test_identical_needs_parameters_and_outputs_bit_for_bit() -> None:
-    assert judge(same_as_source=True).verdict is Verdict.IDENTICAL
-    assert judge(same_as_source=True, style="folded").verdict is Verdict.EQUIVALENT
-    assert judge(same_as_source=True, route_error=1e-7).verdict is Verdict.DRIFTED
+    same = outputs(same=True)
+    found = judgement(runtime=same)
+    assert found.verdict is Verdict.IDENTICAL
+    assert found.sentence == "Identical: parameters and outputs are equal to the source's bit for bit."
+    assert judgement(runtime=same, origin="file").sentence == (
+        "Identical: parameters are equal to the file's and outputs to the reference's, bit for bit."
+    )
+    assert judgement(runtime=same, parameters=parameters(folded=True)).verdict is Verdict.EQUIVALENT
+    assert judgement(runtime=same, route=route(finding("route"))).verdict is Verdict.DRIFTED
+    note = finding("structure", Verdict.EQUIVALENT)
+    assert judgement(runtime=same, structure=[note]).verdict is Verdict.IDENTICAL
 
 
-@pytest.mark.parametrize("broken", [{"target_error": 8.0}, {"route_error": 2e-8}])
-def test_a_failed_gate_without_a_changed_decision_is_drifted(broken: dict[str, float]) -> None:
-    judgement = judge(**broken)
-    assert judgement.verdict is Verdict.DRIFTED
-    assert judgement.sentence.startswith("Drifted: ")
-    assert "none of 64 decisions changed" in judgement.sentence
+EACH: list[tuple[str, Comparison, Any]] = [
+    ("parameters", "parameters", parameters),
+    ("route", "route", route),
+    ("runtime", "runtime", outputs),
+    ("end_to_end", "end-to-end", outputs),
+    ("structure", "structure", lambda *findings: findings),
+]
 
 
-def test_a_failed_gate_with_a_changed_decision_is_divergent() -> None:
-    judgement = judge(flip=True)
-    assert judgement.verdict is Verdict.DIVERGENT
-    assert judgement.findings[-1].comparison == "decisions"
-    assert "1 of 64 decisions changed, for instance sample 9" in judgement.sentence
+@pytest.mark.parametrize(("argument", "comparison", "make"), EACH)
+def test_a_failed_gate_without_a_changed_decision_is_drifted(argument: str, comparison: Comparison, make: Any) -> None:
+    found = judgement(**{argument: make(finding(comparison))})
+    assert found.verdict is Verdict.DRIFTED
+    assert found.sentence == f"Drifted: {comparison} objects; none of 64 decisions changed."
+    within = judgement(**{argument: make(finding(comparison)), "decisions": decisions(1)})
+    assert within.verdict is Verdict.DRIFTED
+    assert within.sentence == f"Drifted: {comparison} objects; 1 decision flipped, all within the noise floor."
+
+
+@pytest.mark.parametrize(("argument", "comparison", "make"), EACH)
+def test_a_failed_gate_with_a_changed_decision_is_divergent(argument: str, comparison: Comparison, make: Any) -> None:
+    found = judgement(**{argument: make(finding(comparison)), "decisions": decisions(3, 1)})
+    assert found.verdict is Verdict.DIVERGENT
+    said = "1 of 64 decisions changed, for instance sample 9 from a to b"
+    assert found.findings == [finding(comparison), finding("decisions", Verdict.DIVERGENT, said)]
+    assert found.sentence == f"Divergent: {comparison} objects; {said} (1 further finding)."
 
 
 def test_a_failed_gate_without_decisions_is_not_given_the_benefit() -> None:
-    assert judge(8.0, with_decisions=False).verdict is Verdict.DIVERGENT
+    found = judgement(runtime=outputs(finding("runtime")), decisions=None)
+    assert found.verdict is Verdict.DIVERGENT
+    said = "a gate failed and decisions were not compared"
+    assert found.findings == [finding("runtime"), finding("decisions", Verdict.DIVERGENT, said)]
+    assert found.sentence == "Divergent: runtime objects (1 further finding)."
 
 
-def test_flips_alone_do_not_fail_a_cell_whose_gates_hold() -> None:
-    generator = np.random.default_rng(1)
-    source64 = generator.normal(size=(64, 5)) * 3
-    source64[3, :2] = 20.0, 20.0 + 1e-6
-    noise = 1e-6 * np.sign(generator.normal(size=source64.shape))
-    noise[3, :2] = 1e-6, -1e-6
-    floor = noise_floor(source64 + noise, source64)
-    target = source64 + noise
-    decisions = compare_decisions("argmax", target, source64, floor)
-    assert (decisions.flip_count, decisions.counted_count) == (1, 0)
-    runtime = compare_runtime(target, source64, floor)
-    judgement = combine(runtime=runtime, decisions=decisions)
-    assert judgement.verdict is Verdict.EQUIVALENT
-    assert "1 decision flipped within that noise" in judgement.sentence
-    within = combine(runtime=compare_runtime(source64 + 8 * noise, source64, floor), decisions=decisions)
-    assert within.verdict is Verdict.DRIFTED
-    assert "1 decision flipped, all within the noise floor" in within.sentence
+@pytest.mark.parametrize(("argument", "comparison", "make"), EACH)
+def test_a_finding_that_calls_for_divergent_decides_alone(argument: str, comparison: Comparison, make: Any) -> None:
+    worse = finding(comparison, Verdict.DIVERGENT)
+    found = judgement(**{argument: make(worse)})
+    assert (found.verdict, found.findings) == (Verdict.DIVERGENT, [worse])
+    assert found.sentence == f"Divergent: {comparison} objects."
+    changed = judgement(**{argument: make(worse), "decisions": decisions(2, 2, of=2)})
+    assert changed.findings == [worse]
+    assert changed.sentence == (
+        f"Divergent: {comparison} objects; 2 of 2 decisions changed, for instance sample 10 from a to b."
+    )
 
 
-def test_parameters_decide_alone() -> None:
-    changed = {name: value.copy() for name, value in SOURCE.items()}
-    changed["conv1.weight"][0, 0, 0] = np.nextafter(changed["conv1.weight"][0, 0, 0], np.float32(9))
-    judgement = judge(parameters=compare_parameters(SPEC, SOURCE, *export(SPEC, changed)))
-    assert judgement.verdict is Verdict.DIVERGENT
-    assert [finding.comparison for finding in judgement.findings] == ["parameters"]
-    assert judgement.sentence.startswith("Divergent: parameter conv1.weight differs from the source: 1 of 120 values")
+def test_changed_decisions_that_are_counted_but_not_listed_are_told_by_their_number() -> None:
+    many = decisions(2, 2).model_copy(update={"flips": []})
+    found = judgement(runtime=outputs(finding("runtime")), decisions=many)
+    assert found.findings[-1].message == "2 of 64 decisions changed"
 
 
-def test_notes_of_the_structure_do_not_spoil_a_verdict_and_contradictions_do() -> None:
-    note = Finding(comparison="structure", verdict=Verdict.EQUIVALENT, message="the batch is fixed")
-    fault = Finding(comparison="structure", verdict=Verdict.DIVERGENT, message="the graph ends in softmax")
-    assert judge(structure=[note]).verdict is Verdict.EQUIVALENT
-    assert judge(same_as_source=True, structure=[note]).verdict is Verdict.IDENTICAL
-    judgement = judge(8.0, structure=[note, fault])
-    assert judgement.verdict is Verdict.DIVERGENT
-    assert judgement.sentence.startswith("Divergent: the graph ends in softmax")
+def test_findings_stand_in_the_order_of_causes_and_the_worst_of_each_first() -> None:
+    note = finding("structure", Verdict.EQUIVALENT, "the batch is fixed")
+    fault = finding("structure", Verdict.DIVERGENT, "the graph ends in softmax")
+    found = judgement(
+        end_to_end=outputs(finding("end-to-end")),
+        runtime=outputs(finding("runtime"), finding("runtime", Verdict.DIVERGENT, "not finite")),
+        route=route(finding("route")),
+        parameters=parameters(finding("parameters")),
+        structure=[note, fault],
+    )
+    assert [one.message for one in found.findings] == [
+        "the graph ends in softmax",
+        "the batch is fixed",
+        "parameters objects",
+        "route objects",
+        "not finite",
+        "runtime objects",
+        "end-to-end objects",
+    ]
+    assert found.sentence == "Divergent: the graph ends in softmax (6 further findings)."
+    assert judgement(structure=[note]).verdict is Verdict.EQUIVALENT
+
+
+@pytest.mark.parametrize(("ratio", "shown"), [(0.17012, "0.17"), (12.3456, "12.3"), (3.996, "4")])
+def test_the_sentence_and_the_column_beside_it_show_one_number(ratio: float, shown: str) -> None:
+    found = judgement(runtime=outputs(ratio=ratio), end_to_end=outputs(ratio=0.31))
+    one = cell("a", "equivalent").model_copy(
+        update={"runtime_comparison": outputs(ratio=ratio), "end_to_end": outputs(ratio=0.31)}
+    )
+    assert runtime_error(one) == shown
+    assert f"its runtime error is {shown} times the noise floor" in found.sentence
+    assert "0.31" not in found.sentence
+
+
+def test_where_no_error_is_known_the_column_is_empty() -> None:
+    assert runtime_error(cell("a", "failed")) == ""
+    broken = cell("a", "divergent").model_copy(update={"runtime_comparison": outputs(ratio=None)})
+    assert runtime_error(broken) == ""
 
 
 def test_order_of_verdicts() -> None:
@@ -132,6 +261,9 @@ def test_order_of_verdicts() -> None:
         ("drifted", "equivalent", False),
         ("equivalent", "identical", False),
         ("divergent", "divergent", True),
+        ("drifted", "divergent", True),
+        ("equivalent", "drifted", True),
+        ("divergent", "drifted", False),
         ("failed", "divergent", False),
         ("unsupported", "equivalent", False),
         ("unsupported", "unsupported", True),
@@ -185,6 +317,18 @@ def test_expectations_by_cell() -> None:
     assert exit_code(results, {"b": Verdict.DRIFTED}) is ExitCode.WORSE_THAN_EXPECTED
 
 
-def test_failures_are_one_sentence() -> None:
-    text = describe_failure(Verdict.UNAVAILABLE, "R is not\n installed.", "apt-get install r-base-core")
-    assert text == "Not available: R is not installed; apt-get install r-base-core."
+@pytest.mark.parametrize(
+    ("verdict", "error", "hint", "sentence"),
+    [
+        (
+            Verdict.UNAVAILABLE,
+            "R is not\n installed.",
+            "apt-get install\n r-base-core.",
+            "Not available: R is not installed; apt-get install r-base-core.",
+        ),
+        (Verdict.FAILED, "the worker of X died", None, "Failed: the worker of X died."),
+        (Verdict.UNSUPPORTED, "operator .X", "take .Y", "Not supported: operator .X; take .Y."),
+    ],
+)
+def test_failures_are_one_sentence(verdict: Verdict, error: str, hint: str | None, sentence: str) -> None:
+    assert describe_failure(verdict, error, hint) == sentence

@@ -196,8 +196,8 @@ def cells() -> list[CellResult]:
                 FOLDED,
                 "python/onnxruntime",
                 Verdict.EQUIVALENT,
-                "Equivalent: its parameters are the source's with batch normalisation folded in and its error is 1.4 times "
-                "the source's own float32 noise; none of 64 decisions changed.",
+                "Equivalent: its parameters are the source's with batch normalisation folded in and its runtime error is 1.37 "
+                "times the noise floor; none of 64 decisions changed.",
                 parameters=_parameters(folded=True),
                 floor=FLOOR,
                 route_comparison=_route(FOLDED, 2.1e-7, 1e-6, Verdict.EQUIVALENT),
@@ -210,8 +210,8 @@ def cells() -> list[CellResult]:
                 FOLDED,
                 "r/base",
                 Verdict.EQUIVALENT,
-                "Equivalent: its parameters are the source's with batch normalisation folded in and its error is 0.42 times "
-                "the source's own float32 noise; none of 64 decisions changed.",
+                "Equivalent: its parameters are the source's with batch normalisation folded in and its runtime error is "
+                "0.031 times the noise floor; none of 64 decisions changed.",
                 parameters=_parameters(folded=True),
                 floor=FLOOR,
                 route_comparison=_route(FOLDED, 2.1e-7, 1e-6, Verdict.EQUIVALENT),
@@ -232,12 +232,12 @@ def cells() -> list[CellResult]:
                 SCRIPT,
                 "python/onnx-reference",
                 Verdict.DRIFTED,
-                "Drifted: RMS error is 7.8 times the noise floor, the limit is 4; none of 64 decisions changed.",
+                "Drifted: the runtime error is 7.8 times the noise floor, the limit is 4; none of 64 decisions changed.",
                 findings=[
                     Finding(
                         comparison="runtime",
                         verdict=Verdict.DRIFTED,
-                        message="RMS error is 7.8 times the noise floor, the limit is 4",
+                        message="the runtime error is 7.8 times the noise floor, the limit is 4",
                     )
                 ],
                 parameters=_parameters(folded=True),
@@ -307,7 +307,7 @@ def cells() -> list[CellResult]:
                     Finding(
                         comparison="end-to-end",
                         verdict=Verdict.DRIFTED,
-                        message="RMS error is 310 times the noise floor, the limit is 4",
+                        message="the end-to-end error is 310 times the noise floor, the limit is 4",
                     ),
                 ],
                 parameters=_parameters(unequal="conv2.weight"),
