@@ -38,7 +38,7 @@ class Decisions:
 
 def decide_argmax(outputs: Array, axis: int = -1) -> Decisions:
     """The largest output along ``axis``; margin: its distance to the second largest. Ties go to the first."""
-    values = np.moveaxis(np.asarray(outputs, dtype=np.float64), axis, -1)
+    values = np.moveaxis(outputs, axis, -1)
     if values.shape[-1] == 0:
         raise DataError(f"argmax needs at least one class, the outputs have shape {outputs.shape}")
     broken: NDArray[np.bool_] = np.asarray(~np.isfinite(values).all(axis=-1))
@@ -46,7 +46,7 @@ def decide_argmax(outputs: Array, axis: int = -1) -> Decisions:
     choice = safe.argmax(axis=-1)
     if values.shape[-1] > 1:
         top = np.partition(safe, -2, axis=-1)
-        margin = top[..., -1] - top[..., -2]
+        margin = np.subtract(top[..., -1], top[..., -2], dtype=np.float64)
     else:
         margin = np.zeros(choice.shape)
     return Decisions(np.where(broken, NOT_FINITE, choice), np.where(broken, 0.0, margin))
@@ -58,15 +58,14 @@ def decide_threshold(outputs: Array, thresholds: float | Sequence[float]) -> Dec
     ``thresholds``: one number, or one per label along the last axis, in the outputs' own unit (a probability
     of 0.5 is a logit of 0).
     """
-    values = np.asarray(outputs, dtype=np.float64)
-    limits = np.asarray(thresholds, dtype=np.float64)
-    if limits.ndim > 1 or (limits.ndim == 1 and (values.ndim == 0 or values.shape[-1] != limits.size)):
-        raise DataError(f"{limits.size} thresholds do not fit outputs of shape {values.shape}")
-    broken = ~np.isfinite(values)
-    safe = np.where(broken, 0.0, values)
+    limits = np.asarray(thresholds)
+    if limits.ndim > 1 or (limits.ndim == 1 and outputs.shape[-1] != limits.size):
+        raise DataError(f"{limits.size} thresholds do not fit outputs of shape {outputs.shape}")
+    broken = ~np.isfinite(outputs)
+    safe = np.where(broken, 0.0, outputs)
     return Decisions(
         np.where(broken, NOT_FINITE, (safe >= limits).astype(np.int64)),
-        np.where(broken, 0.0, np.abs(safe - limits)),
+        np.where(broken, 0.0, np.abs(np.subtract(safe, limits, dtype=np.float64))),
     )
 
 
@@ -76,13 +75,12 @@ def decide_exceedance(outputs: Array, thresholds: float | Sequence[float]) -> De
     ``thresholds`` are in the outputs' own unit: one number, or several, which all apply to every value and add a last axis.
     Raises DataError where there is none.
     """
-    values = np.asarray(outputs, dtype=np.float64)
-    limits = np.asarray(thresholds, dtype=np.float64)
+    limits = np.asarray(thresholds)
     if limits.ndim == 0:
-        return decide_threshold(values, float(limits))
+        return decide_threshold(outputs, float(limits))
     if limits.ndim != 1 or limits.size == 0:
         raise DataError(f"exceedance needs one threshold or a list of them, not an array of shape {limits.shape}")
-    return decide_threshold(np.broadcast_to(values[..., None], (*values.shape, limits.size)), limits.tolist())
+    return decide_threshold(np.broadcast_to(outputs[..., None], (*outputs.shape, limits.size)), limits.tolist())
 
 
 def compare_decisions(
@@ -115,28 +113,26 @@ def compare_decisions(
         raise DataError(f"decisions need outputs of one shape, not {target.shape} and {source_oracle.shape}")
     if target.ndim == 0:
         raise DataError("decisions need outputs with a sample axis")
-    source64, target64 = np.asarray(source_oracle, np.float64), np.asarray(target, np.float64)
     if rule in ("argmax", "argmax-per-pixel"):
         axis = -1 if rule == "argmax" else class_axis
-        source, other = decide_argmax(source64, axis), decide_argmax(target64, axis)
+        source, other = decide_argmax(source_oracle, axis), decide_argmax(target, axis)
         labels: Sequence[str] = names
     else:
         if thresholds is None:
             raise DataError(f"the decision rule '{rule}' needs thresholds")
         decide = decide_exceedance if rule == "exceedance" else decide_threshold
-        source, other = decide(source64, thresholds), decide(target64, thresholds)
+        source, other = decide(source_oracle, thresholds), decide(target, thresholds)
         labels = ("below", "at or above")
-    considered = np.ones(source.choice.shape, dtype=np.bool_)
-    if mask is not None:
-        if rule == "exceedance" and source.choice.ndim > source64.ndim and mask.shape == source64.shape:
-            mask = np.broadcast_to(mask[..., None], considered.shape)
-        if mask.shape != considered.shape:
-            raise DataError(f"a mask of shape {mask.shape} does not fit decisions of shape {considered.shape}")
-        considered &= mask.astype(np.bool_)
+    considered = np.ones(source.choice.shape, dtype=np.bool_) if mask is None else mask.astype(np.bool_)
+    if source.choice.ndim > source_oracle.ndim and considered.shape == source_oracle.shape:
+        # Several thresholds: one that applies to a value applies to all its decisions.
+        considered = np.broadcast_to(considered[..., None], source.choice.shape)
+    if considered.shape != source.choice.shape:
+        raise DataError(f"a mask of shape {considered.shape} does not fit decisions of shape {source.choice.shape}")
     flipped = considered & (source.choice != other.choice) & (source.choice != NOT_FINITE)
     margin = source.margin.copy()
     if rule in ("argmax", "argmax-per-pixel"):
-        margin = _distance_between(np.moveaxis(source64, axis, -1), source.choice, other.choice, margin)
+        margin = _distance_between(np.moveaxis(source_oracle, axis, -1), source.choice, other.choice, margin)
     within = flipped & (other.choice != NOT_FINITE) & (margin < gates.FLIP_MARGIN_FLOORS * floor.rms)
     places = np.argwhere(flipped)
     order = np.argsort(-margin[flipped], kind="stable")[:LISTED_FLIPS]
@@ -169,7 +165,7 @@ def compare_decisions(
 
 
 def _distance_between(
-    values: NDArray[np.float64],
+    values: Array,
     chosen: NDArray[np.int64],
     other: NDArray[np.int64],
     fallback: NDArray[np.float64],
@@ -178,8 +174,9 @@ def _distance_between(
     usable = (chosen != NOT_FINITE) & (other != NOT_FINITE)
     first = np.take_along_axis(values, np.where(usable, chosen, 0)[..., None], axis=-1)[..., 0]
     second = np.take_along_axis(values, np.where(usable, other, 0)[..., None], axis=-1)[..., 0]
+    # Where one is not finite, so may be the difference, which is not used there.
     with np.errstate(invalid="ignore"):
-        return np.where(usable, first - second, fallback)
+        return np.where(usable, np.subtract(first, second, dtype=np.float64), fallback)
 
 
 def _name(choice: int, labels: Sequence[str], rule: str, names: Sequence[str], at: tuple[int, ...]) -> str:

@@ -34,8 +34,7 @@ def relative_scale(reference: Array) -> float:
     does not vary beyond float32 resolution (standard deviation <= 2 ** -23 of its RMS), its RMS; where it is
     zero throughout, 1. Elements that are not finite are left out.
     """
-    finite = np.asarray(reference, dtype=np.float64)
-    finite = finite[np.isfinite(finite)]
+    finite = reference[np.isfinite(reference)].astype(np.float64)
     if finite.size == 0:
         return 1.0
     rms = float(np.sqrt(np.mean(np.square(finite))))
@@ -52,10 +51,14 @@ def relative_rms(candidate: Array, reference: Array) -> float | None:
     """
     if candidate.shape != reference.shape or not candidate.size:
         return None
-    difference = np.asarray(candidate, np.float64) - np.asarray(reference, np.float64)
+    difference = _difference(candidate, reference)
     if not np.isfinite(difference).all():
         return None
     return _rms(difference) / relative_scale(reference)
+
+
+def _difference(candidate: Array, reference: Array) -> NDArray[np.float64]:
+    return np.subtract(candidate, reference, dtype=np.float64)
 
 
 def _rms(values: NDArray[np.float64]) -> float:
@@ -73,11 +76,11 @@ def error_statistics(candidate: Array, reference: Array) -> ErrorStatistics:
     if candidate.shape != reference.shape or candidate.size == 0:
         bad = int(np.count_nonzero(~np.isfinite(candidate))) + int(np.count_nonzero(~np.isfinite(reference)))
         return _no_errors(int(candidate.size), bad, reference)
-    first = np.asarray(candidate, dtype=np.float64)
-    second = np.asarray(reference, dtype=np.float64)
-    non_finite = int(np.count_nonzero(~(np.isfinite(first) & np.isfinite(second))))
+    non_finite = int(np.count_nonzero(~(np.isfinite(candidate) & np.isfinite(reference))))
     if non_finite:
-        return _no_errors(int(first.size), non_finite, second)
+        return _no_errors(int(candidate.size), non_finite, reference)
+    # One number alone is an array, too.
+    first, second = (np.atleast_1d(array).astype(np.float64) for array in (candidate, reference))
     difference = first - second
     magnitude = np.abs(difference)
     rms = _rms(difference)
@@ -106,16 +109,14 @@ def noise_floor(source32: Array, source64: Array) -> Floor:
     `compare_runtime` reports them.
     """
     both = source32.shape == source64.shape
-    reference = np.asarray(source64, dtype=np.float64)
-    finite = np.isfinite(reference)
-    scale = float(np.abs(reference[finite]).max()) if finite.any() else 0.0
+    finite = np.isfinite(source64)
+    scale = float(np.abs(source64[finite]).max(initial=0.0))
     rms = largest = 0.0
     if both:
-        candidate = np.asarray(source32, dtype=np.float64)
-        finite &= np.isfinite(candidate)
+        finite &= np.isfinite(source32)
         if finite.any():
-            difference = candidate[finite] - reference[finite]
-            rms = float(np.sqrt(np.mean(np.square(difference))))
+            difference = _difference(source32[finite], source64[finite])
+            rms = _rms(difference)
             largest = float(np.abs(difference).max())
     least = spacing32(scale) / 2
     return Floor(
@@ -284,7 +285,7 @@ def _unusable(
 def _largest_relative_difference(candidate: Array, reference: Array) -> float | None:
     if candidate.shape != reference.shape or candidate.size == 0:
         return None
-    largest = float(np.abs(np.asarray(candidate, np.float64) - np.asarray(reference, np.float64)).max())
+    largest = float(np.abs(_difference(candidate, reference)).max())
     return largest / relative_scale(reference) if np.isfinite(largest) else None
 
 
@@ -324,7 +325,7 @@ def _first_sample(mask: NDArray[np.bool_]) -> int:
 def _sample_of_largest(candidate: Array, reference: Array) -> str:
     if candidate.ndim == 0:
         return ""
-    place = int(np.argmax(np.abs(np.asarray(candidate, np.float64) - np.asarray(reference, np.float64))))
+    place = int(np.argmax(np.abs(_difference(candidate, reference))))
     return f" (sample {int(np.unravel_index(place, candidate.shape)[0])})"
 
 

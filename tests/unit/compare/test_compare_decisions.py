@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from harness.compare.decisions import (
     NOT_FINITE,
     compare_decisions,
     decide_argmax,
+    decide_exceedance,
     decide_threshold,
 )
 from harness.compare.records import Floor
@@ -133,3 +136,139 @@ def test_many_flips_are_counted_but_not_all_listed() -> None:
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(DataError, match="one shape"):
         compare_decisions("argmax", np.zeros((2, 3)), np.zeros((2, 4)), FLOOR)
+
+
+def plain_argmax(values: np.ndarray) -> tuple[int, float]:
+    """The definition, for the outputs of one place, in exact arithmetic of doubles."""
+    if not np.isfinite(values).all():
+        return NOT_FINITE, 0.0
+    ordered = sorted((float(value) for value in values), reverse=True)
+    return [float(value) for value in values].index(ordered[0]), ordered[0] - ordered[1] if len(ordered) > 1 else 0.0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_argmax_is_its_definition_along_any_axis(axis: int, classes: int) -> None:
+    generator = np.random.default_rng(2)
+    # Differences that float32 cannot hold.
+    values = (generator.normal(size=(3, 4, 6, classes)) + 2.0 ** generator.integers(0, 25, (3, 4, 6, classes))).astype(
+        np.float32
+    )
+    values[1, 2, 3, 0], values[2, 0, 0, -1] = np.nan, np.inf
+    values[0] = generator.integers(0, 2, (4, 6, classes))
+    moved = np.moveaxis(values[:, 1:, :, :], -1, axis) if axis != -1 else values[:, 1:, :, :]
+    found = decide_argmax(moved, axis)
+    for place in np.ndindex(3, 3, 6):
+        choice, margin = plain_argmax(values[:, 1:, :, :][place])
+        assert (found.choice[place], found.margin[place]) == (choice, margin)
+    assert found.margin.dtype == np.float64
+
+
+def test_no_class_is_refused() -> None:
+    with pytest.raises(DataError, match=r"argmax needs at least one class, the outputs have shape \(3, 0\)"):
+        decide_argmax(np.zeros((3, 0)))
+    assert decide_argmax(np.zeros((0, 3))).choice.shape == (0,)
+
+
+@pytest.mark.parametrize("decide", [decide_threshold, decide_exceedance])
+@pytest.mark.parametrize("thresholds", [np.float32(0.1), 0.1])
+def test_a_threshold_is_held_against_every_value_in_doubles(decide: Any, thresholds: Any) -> None:
+    values = np.float32([[0.1, -3e7, 5.0], [np.nan, np.inf, 0.09]])
+    found = decide(values, thresholds)
+    at = float(thresholds)
+    assert found.choice.tolist() == [[1, 0, 1], [NOT_FINITE, NOT_FINITE, 0]]
+    assert found.choice.dtype == np.int64
+    assert found.margin.tolist() == [
+        [abs(float(values[0, 0]) - at), 3e7 + at, 5.0 - at],
+        [0.0, 0.0, at - float(values[1, 2])],
+    ]
+
+
+def test_thresholds_per_label_are_as_many_as_labels() -> None:
+    several = np.float32([0.1, 0.2])
+    found = decide_threshold(np.float32([[0.1, -3e7], [0.0, 7.0]]), several)  # type: ignore[arg-type]
+    assert found.choice.tolist() == [[1, 0], [0, 1]]
+    assert found.margin[0, 1] == 3e7 + float(several[1])
+    assert decide_threshold(np.zeros(2), [0.0, 1.0]).choice.tolist() == [1, 0]
+    for thresholds in ([[0.5, 0.9]], [[[0.5, 0.9]]], [0.5, 0.9, 0.1], []):
+        with pytest.raises(DataError, match="thresholds do not fit outputs of shape"):
+            decide_threshold(np.zeros((4, 2)), thresholds)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"not an array of shape \(1, 2\)"):
+        decide_exceedance(np.zeros((4, 2)), [[0.5, 0.9]])  # type: ignore[list-item]
+
+
+def test_argmax_is_over_the_last_axis_and_per_pixel_over_that_of_the_classes() -> None:
+    source = np.zeros((2, 3, 4))
+    source[..., 1] = 1.0
+    target = source.copy()
+    target[1, 2] = [0, 0, 0, 2.0]
+    found = compare_decisions("argmax", target, source, FLOOR, names=list("abcd"))
+    assert (found.decisions, found.flip_count) == (6, 1)
+    (flip,) = found.flips
+    assert (flip.sample, flip.id, flip.where, flip.source, flip.target) == (1, 1, (2,), "b", "d")
+    assert flip.margin == 1.0
+    last = compare_decisions("argmax-per-pixel", target, source, FLOOR, names=list("abcd"), class_axis=2)
+    assert last.flips == found.flips
+
+
+def test_margins_of_flips_are_in_doubles_of_the_values_themselves() -> None:
+    source = np.float32([[3e7, 0.1, 0.0]])
+    flip = compare_decisions("argmax", np.float32([[0.0, 9.0, 0.0]]), source, FLOOR).flips[0]
+    assert flip.margin == 3e7 - float(np.float32(0.1))
+
+
+def test_a_margin_of_exactly_twice_the_floor_counts() -> None:
+    floor = FLOOR.model_copy(update={"rms": 0.25})
+    target = np.array([[0.0, 1.0]])
+    assert compare_decisions("argmax", target, np.array([[1.0, 0.5]]), floor).counted_count == 1
+    assert compare_decisions("argmax", target, np.array([[1.0, np.nextafter(0.5, 1)]]), floor).counted_count == 0
+
+
+def test_a_source_that_is_not_finite_has_no_decision_to_change() -> None:
+    source = np.array([[np.inf, 0.0], [np.nan, 1.0], [0.0, 1.0]])
+    target = np.array([[0.0, 1.0], [np.inf, 1.0], [np.inf, 1.0]])
+    with np.errstate(all="raise"):
+        found = compare_decisions("argmax", target, source, FLOOR)
+    assert [(flip.sample, flip.target, flip.margin) for flip in found.flips] == [(2, "not finite", 1.0)]
+
+
+def test_flips_of_one_margin_stand_in_the_order_of_samples() -> None:
+    source = np.tile([1.0, 0.0], (400, 1))
+    source[::2, 0] = 2.0
+    found = compare_decisions("argmax", source[:, ::-1], source, FLOOR)
+    assert [flip.sample for flip in found.flips] == [*range(0, 400, 2), *range(1, 400, 2)]
+
+
+def test_where_nothing_counts_all_agree() -> None:
+    source = np.array([[1.0, 2.0]])
+    found = compare_decisions(
+        "exceedance", source, source[:, ::-1], FLOOR, thresholds=1.5, mask=np.zeros((1, 2), np.uint8)
+    )
+    assert (found.decisions, found.flip_count, found.agreement) == (0, 0, 1.0)
+    with pytest.raises(DataError, match=r"^decisions need outputs with a sample axis$"):
+        compare_decisions("argmax", np.zeros(()), np.zeros(()), FLOOR)
+    assert compare_decisions("exceedance", np.zeros(3), np.zeros(3), FLOOR, thresholds=1.0).samples == 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "names", "thresholds", "said"),
+    [
+        ("threshold", ["oak", "pine"], [0.5, 0.6], ["oak: below", "pine: below"]),
+        ("threshold", ["oak"], [0.5, 0.6], ["oak: below", "below"]),
+        ("threshold", [], 0.5, ["below", "below"]),
+        ("exceedance", ["2 mm/h"], 0.5, ["below 2 mm/h", "below 2 mm/h"]),
+        ("exceedance", [], 0.5, ["below", "below"]),
+        ("argmax", ["oak"], None, ["1"]),
+    ],
+)
+def test_what_was_decided_is_named(rule: Any, names: list[str], thresholds: Any, said: list[str]) -> None:
+    source, target = np.array([[1.0, 0.9]]), np.array([[0.1, 0.2]])
+    found = compare_decisions(rule, target, source, FLOOR, names=names, thresholds=thresholds)
+    assert [flip.target for flip in sorted(found.flips, key=lambda flip: flip.where)] == said
+
+
+def test_labels_of_a_map_are_named_by_the_last_axis() -> None:
+    source, target = np.ones((1, 3, 2)), np.ones((1, 3, 2))
+    target[0, 2, 1] = 0.0
+    found = compare_decisions("threshold", target, source, FLOOR, thresholds=0.5, names=["oak", "pine"])
+    assert [(flip.target, flip.where) for flip in found.flips] == [("pine: below", (2, 1))]

@@ -12,9 +12,10 @@ from harness.compare.outputs import (
     compare_runtime,
     error_statistics,
     noise_floor,
+    relative_rms,
     relative_scale,
 )
-from harness.compare.records import Verdict
+from harness.compare.records import Floor, Verdict
 
 FINITE = st.floats(-1e6, 1e6, width=32)
 
@@ -203,3 +204,154 @@ def test_an_oracle_that_cannot_be_compared_is_a_finding(other: np.ndarray) -> No
     assert result.verdict is Verdict.DIVERGENT
     assert result.oracle_agreement is None
     assert "r/base" in result.findings[0].message
+
+
+def exact_floor(rms: float, largest: float) -> Floor:
+    return Floor(rms=rms, max_abs=largest, measured_rms=rms, measured_max_abs=largest, scale=1.0)
+
+
+def above(value: float) -> float:
+    return float(np.nextafter(value, np.inf))
+
+
+def below(value: float) -> float:
+    return float(np.nextafter(value, 0))
+
+
+def test_a_ratio_that_is_the_limit_holds_and_the_next_number_does_not() -> None:
+    ones, zeros = np.ones((4, 2)), np.zeros((4, 2))
+    at = compare_runtime(ones, zeros, exact_floor(0.25, 0.0625))
+    assert (at.rms_ratio, at.max_ratio, at.verdict) == (4.0, 16.0, Verdict.EQUIVALENT)
+    (past,) = compare_runtime(ones, zeros, exact_floor(below(0.25), 1.0)).findings
+    assert past.message == "the runtime error is 4 times the noise floor, the limit is 4"
+    (past,) = compare_runtime(ones, zeros, exact_floor(1.0, below(0.0625)), comparison="end-to-end").findings
+    assert (past.comparison, past.verdict) == ("end-to-end", Verdict.DRIFTED)
+    assert past.message == (
+        "the largest end-to-end error (sample 0) is 16 times that of the noise floor, the limit is 16"
+    )
+    (past,) = compare_runtime(ones[0, 0], zeros[0, 0], exact_floor(1.0, 0.01)).findings
+    assert past.message == "the largest runtime error is 100 times that of the noise floor, the limit is 16"
+
+
+def test_the_limits_of_the_route_hold_at_themselves() -> None:
+    zeros = np.zeros((4, 2))
+    for folded, limit in ((False, 1e-8), (True, 1e-6)):
+        at = compare_route(np.full((4, 2), limit), zeros, folded)
+        assert (at.errors.relative_rms, at.limit, at.verdict) == (limit, limit, Verdict.EQUIVALENT)
+        past = compare_route(np.full((4, 2), above(limit)), zeros, folded)
+        assert past.verdict is Verdict.DRIFTED
+    assert past.findings[0].message == (
+        "in float64 the exported graph differs from the source by 1.00e-06 of the outputs' spread, "
+        "the limit is 1e-06 (folded)"
+    )
+    kept = compare_route(np.full((4, 2), 2e-8), zeros, False).findings[0].message
+    assert kept.endswith("differs from the source by 2.00e-08 of the outputs' spread, the limit is 1e-08")
+
+
+def test_the_agreement_of_oracles_holds_at_its_limit() -> None:
+    zeros = np.zeros((4, 2))
+    at = compare_route(zeros, zeros, False, {"r/base": np.full((4, 2), 1e-10), "julia/base": np.full((4, 2), 2e-11)})
+    assert (at.oracle_agreement, at.verdict) == (1e-10, Verdict.IDENTICAL)
+    past = compare_route(zeros, zeros, False, {"r/base": np.full((4, 2), above(1e-10))})
+    assert past.verdict is Verdict.DIVERGENT
+    assert past.findings[0].message == (
+        "two implementations of the route oracle, route oracle and r/base, differ by 1.00e-10 of the outputs' spread, "
+        "the limit is 1e-10"
+    )
+    wide = np.array([[100.0, -100.0]])
+    assert compare_route(wide, wide, False, {"r/base": wide + 5e-9}).verdict is Verdict.IDENTICAL
+    one = compare_route(wide[:, :1], wide[:, :1], False, {"r/base": wide[:, :1]})
+    assert one.oracle_agreement == 0.0
+    single = wide.astype(np.float32)
+    far = compare_route(single, single, False, {"r/base": np.float32([[100.1, -3e9]])})
+    assert far.oracle_agreement == (3e9 - 100.0) / 100.0
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    source = outputs(shape=(4, 2))
+    cut = compare_route(source, source, False, {"r/base": source[:, :1]}).findings[0].message
+    assert cut == "r/base and route oracle cannot be compared: r/base gives outputs (4, 1) against (4, 2)"
+    sick = source.copy()
+    sick[2, 1] = np.inf
+    said = compare_route(source, source, False, {"r/base": sick}, oracle="x").findings[0].message
+    assert said == "r/base and x cannot be compared: r/base gives values that are not finite against (4, 2)"
+    floor = exact_floor(1.0, 1.0)
+    assert [one.message for one in compare_runtime(source, sick, floor).findings] == [
+        "1 of 8 output values of the oracle are not finite, the first in sample 2"
+    ]
+    assert [one.message for one in compare_route(sick, source, False).findings] == [
+        "1 of 8 output values of the route oracle are not finite, the first in sample 2"
+    ]
+    assert [one.message for one in compare_route(source, sick, False).findings] == [
+        "1 of 8 output values of the source oracle are not finite, the first in sample 2"
+    ]
+    assert compare_route(source[:0], source[:0], False).findings[0].message == (
+        "the route oracle has no outputs to compare: shape 0 x 2"
+    )
+    assert compare_runtime(np.float32(np.nan), np.float64(1.0), floor).findings[0].message == (  # type: ignore[arg-type]
+        "1 of 1 output values of the target are not finite, the first in sample 0"
+    )
+    assert compare_runtime(np.float32(1.0), source, floor).findings[0].message == (  # type: ignore[arg-type]
+        "the target's outputs have shape (), the oracle's 4 x 2"
+    )
+
+
+def test_relative_rms_is_in_doubles_and_in_units_of_the_spread() -> None:
+    reference = np.float32([[2.0, -2.0]])
+    assert relative_rms(np.float32([[3e9, -3e9]]), reference) == (3e9 - 2.0) / 2.0
+    assert relative_rms(reference[:, :1], reference) is None
+    assert relative_rms(reference[:0], reference[:0]) is None
+    assert relative_rms(np.float32([[np.nan, 0.0]]), reference) is None
+
+
+def test_the_scale_of_a_reference() -> None:
+    assert relative_scale(np.zeros(0)) == 1.0
+    assert relative_scale(np.array([np.nan])) == 1.0
+    assert relative_scale(np.array([5.0])) == 5.0
+    # Squares that float32 cannot hold.
+    assert relative_scale(np.float32([3e30, -3e30])) == pytest.approx(3e30)
+    # Spread against RMS: at 2 ** -23 of it there is nothing that float32 could tell, just above there is.
+    for exponent, scale in ((-23.5, 1.0), (-22.5, 2.0**-22.5)):
+        assert relative_scale(np.array([1.0 + 2.0**exponent, 1.0 - 2.0**exponent])) == pytest.approx(scale)
+
+
+def test_a_floor_leaves_out_what_is_not_finite_on_either_side() -> None:
+    source64 = np.array([1.0, 2.0, np.nan, -8.0, 3.0])
+    source32 = np.float32([1.5, np.inf, 7.0, -8.0, 3.0])
+    floor = noise_floor(source32, source64)
+    assert floor.measured_max_abs == 0.5
+    assert floor.measured_rms == pytest.approx(np.sqrt(0.25 / 3))
+    assert floor.scale == 8.0
+    other = noise_floor(source32[:2], source64)
+    assert (other.measured_rms, other.measured_max_abs, other.scale) == (0.0, 0.0, 8.0)
+    none = noise_floor(np.float32([np.nan]), np.array([np.nan]))
+    assert (none.measured_rms, none.measured_max_abs, none.scale) == (0.0, 0.0, 0.0)
+    half = np.float16([4.0])
+    assert noise_floor(np.float32([3e30]), half).measured_max_abs == float(np.float32(3e30)) - 4.0
+    assert noise_floor(np.float32([3e30]), np.float32([4.0])).measured_rms == float(np.float32(3e30)) - 4.0
+
+
+def test_the_range_of_the_reference_is_told_where_errors_are_not() -> None:
+    reference = np.array([[-3.0, 5.0], [np.nan, 1.0]])
+    errors = error_statistics(reference, reference)
+    assert (errors.reference_min, errors.reference_max, errors.non_finite, errors.count) == (-3.0, 5.0, 1, 4)
+    none = error_statistics(np.zeros((2, 1)), np.full((2, 2), np.nan))
+    assert (none.reference_min, none.reference_max, none.non_finite, none.count) == (None, None, 4, 2)
+    assert error_statistics(np.full(3, np.inf), np.zeros(2)).non_finite == 3
+
+
+def test_short_vectors_have_a_direction_too() -> None:
+    first, second = np.array([0.3, 0.0]), np.array([0.0, 0.4])
+    assert error_statistics(first, second).one_minus_cosine == pytest.approx(1.0)
+    assert error_statistics(first, np.zeros(2)).one_minus_cosine is None
+
+
+def test_the_sample_of_the_largest_error_is_named() -> None:
+    target, oracle = np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32)
+    # In float32 the two errors of samples 1 and 2 would be one.
+    target[1, 0], oracle[1, 0] = 3e7, 0.5
+    target[2, 1], oracle[2, 1] = 3e7, -0.5
+    found = compare_runtime(target, oracle, exact_floor(1e9, 1.0))
+    assert "error (sample 2) is" in found.findings[0].message
+    flat = compare_runtime(np.float32([0.0, 9.0]), np.zeros(2), exact_floor(1e9, 0.1))
+    assert "error (sample 1) is" in flat.findings[0].message

@@ -142,6 +142,21 @@ def test_metadata_are_not_asked_of_a_source_that_has_none() -> None:
     assert "structure" not in objecting(judged(source=source))
 
 
+def test_a_constant_input_that_a_target_holds_is_no_parameter_of_the_structure() -> None:
+    """What the graph is checked for needs the values that the target holds."""
+    structure = {**KEPT, "nodes": [*KEPT["nodes"][:-1], *dropout(KEPT["nodes"][-1])]}
+    held = {**HELD, "mode": np.array(True)}
+    found = judged(structure=structure, held=held)
+    assert objecting(found) == ["structure"]
+    assert "dropout is left on" in found.judgement.sentence
+
+
+def dropout(last: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last node of a graph, and a dropout after it whose mode is a stored tensor."""
+    node = {"name": "d", "operator": "Dropout", "domain": "", "inputs": ["s", "", "mode"], "outputs": ["logits"]}
+    return [{**last, "outputs": ["s"]}, {**node, "attributes": {}}]
+
+
 def test_identical_is_of_the_sources_own_bits() -> None:
     single = (EXACT + NOISE).astype(np.float32)
     source = replace(SOURCE, float32={"logits": single})
@@ -304,6 +319,7 @@ def test_an_output_that_is_not_finite_is_worse_than_one_past_its_gate() -> None:
     broken[3, 2] = np.nan
     found = judge(TWO, graph, Target({}, TENSORS, {"y": EXACT + 9 * NOISE, "z": broken}))
     assert found.runtime.verdict is Verdict.DIVERGENT
+    assert judge(TWO, graph, Target({}, TENSORS, {"y": broken, "z": broken})).runtime.verdict is Verdict.DIVERGENT
     assert found.judgement.sentence.startswith("Divergent: output z: ")
 
 
