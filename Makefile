@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
 VENV := .venv/bin
 
-.PHONY: run test test-slow lint setup clean
+.PHONY: run test test-slow lint mutants setup clean
 
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
@@ -21,6 +21,10 @@ test-slow: setup
 	bash scripts/test_julia.sh flux
 	bash scripts/test_julia.sh onnxruntime
 
+# Changes the code of the verdict and counts the changes that its tests notice: up to an hour on two cores.
+mutants: setup
+	$(VENV)/python scripts/mutants.py
+
 lint:
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
@@ -30,4 +34,4 @@ setup:
 	@PYTHON="$(PYTHON)" bash scripts/setup.sh
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist mutants .pytest_cache .mypy_cache .ruff_cache

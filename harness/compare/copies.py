@@ -20,21 +20,21 @@ class Copies(NamedTuple):
     scalars: int
 
 
-def copies(held: Mapping[str, Array], beyond: Iterable[str]) -> Copies:
+def copies(tensors: Mapping[str, Array], beyond: Iterable[str]) -> Copies:
     """Which of the tensors ``beyond`` the file's are equal, bit for bit, to one of the others."""
     names = set(beyond)
     times: Counter[tuple[Any, ...]] = Counter()
-    for name, value in held.items():
+    for name, value in tensors.items():
         if name not in names:
             times[bits_of(value)] = 1
     found: set[str] = set()
     scalars = 0
     for name in sorted(names):
-        key = bits_of(held[name])
+        key = bits_of(tensors[name])
         if key in times:
             times[key] += 1
             found.add(name)
-            scalars += int(held[name].size)
+            scalars += int(tensors[name].size)
     return Copies(frozenset(found), max(times.values(), default=1), scalars)
 
 

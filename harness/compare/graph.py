@@ -25,7 +25,7 @@ _ARITHMETIC: dict[str, Callable[..., Array]] = {
 }
 
 #: Most operations one behind the other by which a constant is computed; a batch normalisation takes ten.
-_MOST_OPERATIONS = 16
+_LARGEST_CONSTANT_EXPRESSION = 16
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Graph:
         behind it.
         """
         found = self.constant(name)
-        if found is not None or not name or self.flows(name) or operations > _MOST_OPERATIONS:
+        if found is not None or not name or self.flows(name) or operations > _LARGEST_CONSTANT_EXPRESSION:
             return found
         if name not in self._computed:
             self._computed[name] = self._from_constants(name, operations)

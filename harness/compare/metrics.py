@@ -98,13 +98,6 @@ def summary(confusion: NDArray[Any]) -> dict[str, float]:
     return numbers
 
 
-def overall(truth: Labels, prediction: Labels, classes: int | None = None) -> dict[str, float]:
-    """`summary` of labels (sample,); ``classes`` by default as many as the largest label of either calls for."""
-    if classes is None:
-        classes = 1 + max(int(np.max(truth, initial=0)), int(np.max(prediction, initial=0)))
-    return summary(confusion_matrix(truth, prediction, classes))
-
-
 @dataclass(frozen=True)
 class Interval:
     """A metric with its percentile bootstrap interval; ``few`` where it rests on fewer than 30 samples."""

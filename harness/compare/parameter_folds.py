@@ -20,7 +20,7 @@ from harness.compare.fold import (
 from harness.compare.parameter_rows import place, squeezed
 from harness.compare.parameter_table import ParameterTable
 from harness.compare.permutation import describe_permutation
-from harness.compare.roles import Affine, Held, Linear
+from harness.compare.roles import Affine, Linear, StoredTensor
 from harness.compare.ulp import ordered
 from harness.models.spec import Layer, ModelSpec, Parameter
 
@@ -98,7 +98,7 @@ class FoldedTable(ParameterTable):
             value = self.source[bias.name].astype(np.float64)
             offset = offset + value * scale
             terms.append(np.abs(value * scale))
-        held = Held(", ".join(affine.names), np.empty(0))
+        stored = StoredTensor(", ".join(affine.names), np.empty(0))
         tolerance = _ARITHMETIC_ULP * np.spacing(np.abs(scale).astype(np.float32)).astype(np.float64)
         wide = _ARITHMETIC_ULP * np.spacing(np.maximum.reduce(terms).astype(np.float32)).astype(np.float64)
         wrong_scale = ~(np.abs(affine.scale - scale) <= tolerance)
@@ -119,7 +119,7 @@ class FoldedTable(ParameterTable):
         if bias is not None and bias.name not in self.rows:
             parameters.append(bias)
         for parameter in parameters:
-            self.row(parameter, "folded" if holds else "unequal", held, 0, None, None, [note])
+            self.row(parameter, "folded" if holds else "unequal", stored, 0, None, None, [note])
 
     def changes(self, layer: Layer) -> bool:
         """Whether folding this batch normalisation would change float32 weights at all."""
@@ -151,8 +151,8 @@ class FoldedTable(ParameterTable):
                 return False
             return bool((np.abs(ordered(first).astype(np.int64) - ordered(second)) <= reach).all())
 
-        held = np.ascontiguousarray(value, dtype=np.float32)
-        return describe_permutation(expected, held, channels=self.channels(weight), same=same)
+        stored = np.ascontiguousarray(value, dtype=np.float32)
+        return describe_permutation(expected, stored, channels=self.channels(weight), same=same)
 
     def _normalisation(self, layer: Layer) -> Normalisation:
         by_role = {parameter.role: self.source[parameter.name] for parameter in layer.parameters}
@@ -161,6 +161,6 @@ class FoldedTable(ParameterTable):
         )
 
     def _fold_row(
-        self, parameter: Parameter, relation: str, held: Held, part: FoldedPart, notes: Sequence[str]
+        self, parameter: Parameter, relation: str, stored: StoredTensor, part: FoldedPart, notes: Sequence[str]
     ) -> None:
-        self.row(parameter, relation, held, part.differing, part.max_ulp, part.max_abs, notes)
+        self.row(parameter, relation, stored, part.differing, part.max_ulp, part.max_abs, notes)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from harness.compare.parameter_rows import distance, shape_text, squeezed, what_changed
 from harness.compare.permutation import describe_permutation
 from harness.compare.records import ParameterRow
-from harness.compare.roles import Held, Normaliser
+from harness.compare.roles import Normaliser, StoredTensor
 from harness.compare.ulp import bits
 from harness.models.spec import Layer, ModelSpec, Parameter
 
@@ -30,14 +30,14 @@ class ParameterTable:
         self.rows: dict[str, ParameterRow] = {}
         self.layer_of = {parameter.name: layer for layer in spec.layers for parameter in layer.parameters}
 
-    def compare(self, parameter: Parameter, held: Held | None, notes: Sequence[str] = ()) -> None:
+    def compare(self, parameter: Parameter, stored: StoredTensor | None, notes: Sequence[str] = ()) -> None:
         """One parameter, bit for bit."""
         source = self.source[parameter.name]
-        if held is None or held.value is None:
-            note = "" if held is None else f"the target does not report '{held.name}'"
-            self.row(parameter, "missing", held, 0, None, None, [note])
+        if stored is None or stored.value is None:
+            note = "" if stored is None else f"the target does not report '{stored.name}'"
+            self.row(parameter, "missing", stored, 0, None, None, [note])
             return
-        value, notes = held.value, [*notes, held.note]
+        value, notes = stored.value, [*notes, stored.note]
         if value.shape != source.shape and squeezed(value.shape) == squeezed(source.shape):
             notes.append(f"stored as {shape_text(value.shape)}")
             value = value.reshape(source.shape)
@@ -52,23 +52,23 @@ class ParameterTable:
             notes.append(
                 text or f"shape {shape_text(value.shape)} {value.dtype}, not {shape_text(source.shape)} {source.dtype}"
             )
-            self.row(parameter, relation, held, int(source.size), None, None, notes)
+            self.row(parameter, relation, stored, int(source.size), None, None, notes)
             return
         differs = bits(value) != bits(source)
         count = int(np.count_nonzero(differs))
         if not count:
-            self.row(parameter, "equal", held, 0, 0, 0.0, notes)
+            self.row(parameter, "equal", stored, 0, 0, 0.0, notes)
             return
         text = describe_permutation(source, value, channels=self.channels(parameter))
         ulp, largest = distance(value, source)
         notes.append(text or what_changed(source, value, differs))
-        self.row(parameter, "permuted" if text else "unequal", held, count, ulp, largest, notes)
+        self.row(parameter, "permuted" if text else "unequal", stored, count, ulp, largest, notes)
 
     def normaliser(self, layer: Layer, found: Normaliser | None) -> None:
         """Batch normalisation kept as a node of its own."""
         for parameter in layer.parameters:
-            held = found.parameters.get(parameter.role) if found is not None else None
-            self.compare(parameter, held)
+            stored = found.parameters.get(parameter.role) if found is not None else None
+            self.compare(parameter, stored)
         variance = parameter_of(layer, "variance")
         if found is None or layer.epsilon is None or variance is None:
             return
@@ -97,20 +97,20 @@ class ParameterTable:
         self,
         parameter: Parameter,
         relation: Any,
-        held: Held | None,
+        stored: StoredTensor | None,
         differing: int,
         ulp: int | None,
         largest: float | None,
         notes: Sequence[str],
     ) -> None:
         """The row of a parameter: ``differing`` values of it, by at most ``ulp`` and ``largest`` (float32 ULP, difference)."""
-        value = held.value if held is not None and relation != "missing" else None
+        value = stored.value if stored is not None and relation != "missing" else None
         self.rows[parameter.name] = ParameterRow(
             name=parameter.name,
             layer=self.layer_of[parameter.name].name,
             relation=relation,
             source_shape=parameter.shape,
-            target_name=held.name if held is not None and relation != "missing" else None,
+            target_name=stored.name if stored is not None and relation != "missing" else None,
             target_shape=tuple(value.shape) if value is not None and value.size else None,
             elements=int(self.source[parameter.name].size),
             differing=differing,

@@ -18,7 +18,7 @@ from harness.compare.parameter_rows import extra_row, same_values, sentence
 from harness.compare.parameter_table import parameter_of
 from harness.compare.records import Finding, ParameterComparison, Verdict
 from harness.compare.recurrent import join_gates, unrolled
-from harness.compare.roles import Held, Linear, find_roles
+from harness.compare.roles import Linear, StoredTensor, find_roles
 from harness.compare.subgraphs import flattened, stated
 from harness.errors import ModelError
 from harness.models.spec import Layer, ModelSpec
@@ -99,7 +99,7 @@ class _Pairing(FoldedTable):
         """Pair by canonical name; returns the names of floating-point tensors beyond them."""
         for parameter in self.spec.parameters:
             value = target.get(parameter.name)
-            self.compare(parameter, Held(parameter.name, value) if value is not None else None)
+            self.compare(parameter, StoredTensor(parameter.name, value) if value is not None else None)
         extra = sorted(name for name, value in target.items() if name not in self.rows and value.dtype.kind == "f")
         for parameter in self.spec.parameters:
             if self.rows[parameter.name].relation == "missing":
@@ -112,20 +112,20 @@ class _Pairing(FoldedTable):
         """Pair by role; returns stored names of floating-point constants that have no part in the specification."""
         roles = find_roles(graph)
         recurrent = any(layer.kind == "convolutional-lstm" for layer in self.spec.layers)
-        held, again = roles.linears, list[str]()
+        stored, again = roles.linears, list[str]()
         if recurrent:
             gates = str(self.spec.hyperparameters.get("gate_order", "ifog"))
-            held, again = unrolled(join_gates(graph, held, gates))
-            self.copies = max((linear.copies for linear in held), default=1)
+            stored, again = unrolled(join_gates(graph, stored, gates))
+            self.copies = max((linear.copies for linear in stored), default=1)
             self.copied = sum(int(graph.values[name].size) for name in again if name in graph.values)
         linears = [layer for layer in self.spec.layers if layer.kind != "batch-normalisation"]
         normalised_by = {layer.normalises: layer for layer in self.spec.layers if layer.normalises is not None}
-        pairs = _aligned([self._size(layer) for layer in linears], [_elements(linear) for linear in held])
+        pairs = _aligned([self._size(layer) for layer in linears], [_elements(linear) for linear in stored])
         # A recurrence begins from zeros, which many an exporter stores.
         zeros = [name for name in roles.others if recurrent and not graph.values[name].any()]
         extra = [name for name in roles.others if name not in again and name not in zeros]
         for layer, index in zip(linears, pairs, strict=True):
-            found = held[index] if index is not None else None
+            found = stored[index] if index is not None else None
             self.linear(layer, normalised_by.get(layer.name), found)
         standing = [layer for layer in self.spec.layers if layer.parameters[0].name not in self.rows]
         for layer, normaliser in zip(standing, roles.normalisers, strict=False):
@@ -138,10 +138,10 @@ class _Pairing(FoldedTable):
         for affine in roles.affines[len(written) :]:
             extra += affine.names
         for normaliser in roles.normalisers[len(standing) :]:
-            extra += [held.name for held in normaliser.parameters.values()]
-        for index, linear in enumerate(held):
+            extra += [stored.name for stored in normaliser.parameters.values()]
+        for index, linear in enumerate(stored):
             if index not in pairs:
-                extra += [one.name for one in _all_held(linear)]
+                extra += [one.name for one in _all_stored(linear)]
         used = {name for row in self.rows.values() for name in (row.target_name or "").split(", ")}
         return sorted({name for name in extra if name in graph.values and name not in used})
 
@@ -213,6 +213,6 @@ def _elements(linear: Linear) -> int:
     return int(linear.weight.value.size) if linear.weight.value is not None else -1
 
 
-def _all_held(linear: Linear) -> list[Held]:
-    held = [linear.weight, *([linear.bias] if linear.bias is not None else [])]
-    return held + (list(linear.normaliser.parameters.values()) if linear.normaliser else [])
+def _all_stored(linear: Linear) -> list[StoredTensor]:
+    stored = [linear.weight, *([linear.bias] if linear.bias is not None else [])]
+    return stored + (list(linear.normaliser.parameters.values()) if linear.normaliser else [])

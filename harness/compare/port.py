@@ -121,7 +121,7 @@ def is_same(gap: float | None) -> bool:
     return gap is not None and gap <= SAME_FUNCTION
 
 
-def first_to_part(
+def first_different_layer(
     kinds: Mapping[str, str], candidate: Mapping[str, Array], reference: Mapping[str, Array]
 ) -> str | None:
     """The first layer, in the order of ``kinds``, whose outputs are not the same; None where all are."""

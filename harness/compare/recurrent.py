@@ -10,10 +10,8 @@ import numpy as np
 
 from harness.compare.copies import bits_of
 from harness.compare.graph import LAYOUT_OPERATORS, Graph, Node
-from harness.compare.roles import Affine, Held, Linear
+from harness.compare.roles import Affine, Linear, StoredTensor
 
-#: Operators of two operands by which gates and states are joined.
-_BINARY = frozenset({"Add", "Mul"})
 #: What a sum of convolutions goes through on its way to the product that it gates.
 _ELEMENTWISE = frozenset(
     {"Add", "Sub", "Mul", "Div", "Max", "Min", "Clip", "Elu", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
@@ -36,7 +34,7 @@ def unrolled(linears: list[Linear]) -> tuple[list[Linear], list[str]]:
         uses[key] = uses.get(key, 0) + 1
         names.setdefault(key, set()).add(linear.weight.name)
         if first is not linear:
-            left_out |= {name for held in (linear.weight, linear.bias) if held is not None for name in held.names}
+            left_out |= {name for stored in (linear.weight, linear.bias) if stored is not None for name in stored.names}
     for key, linear in once.items():
         if uses[key] > 1:
             copies = f" in {len(names[key])} copies" if len(names[key]) > 1 else ""
@@ -45,20 +43,20 @@ def unrolled(linears: list[Linear]) -> tuple[list[Linear], list[str]]:
     kept = {
         name
         for linear in once.values()
-        for held in (linear.weight, linear.bias)
-        if held is not None
-        for name in held.names
+        for stored in (linear.weight, linear.bias)
+        if stored is not None
+        for name in stored.names
     }
     return list(once.values()), sorted(left_out - kept)
 
 
-def _bits(held: Held | None, number: int) -> tuple[Any, ...] | None:
-    """What tells two held tensors apart; one that is not reported is like no other but its namesake."""
-    if held is None:
+def _bits(stored: StoredTensor | None, number: int) -> tuple[Any, ...] | None:
+    """What tells two stored tensors apart; one that is not reported is like no other but its namesake."""
+    if stored is None:
         return None
-    if held.value is None:
-        return (held.name or number,)
-    return bits_of(held.value)
+    if stored.value is None:
+        return (stored.name or number,)
+    return bits_of(stored.value)
 
 
 def join_gates(graph: Graph, linears: list[Linear], order: str) -> list[Linear]:
@@ -185,22 +183,24 @@ def _joined(gates: list[tuple[Linear, Linear]], order: str) -> Linear:
     """One convolution of frame and hidden state together for all gates."""
     weights = [np.concatenate([part.weight.value for part in pair], axis=1) for pair in gates]  # type: ignore[misc]
     biases = [next((part.bias for part in pair if part.bias is not None), None) for pair in gates]
-    held = [part.weight for pair in gates for part in pair]
-    weight = Held(
-        _names(held),
+    stored = [part.weight for pair in gates for part in pair]
+    weight = StoredTensor(
+        _names(stored),
         np.concatenate(weights),
         f"convolved gate by gate, frame and hidden state apart; joined in the order {order}",
-        tuple(name for one in held for name in one.names),
+        tuple(name for one in stored for name in one.names),
     )
     bias = None
     if all(one is not None and one.value is not None for one in biases):
         found = [one for one in biases if one is not None]
         values = [one.value for one in found if one.value is not None]
-        bias = Held(_names(found), np.concatenate(values), "", tuple(name for one in found for name in one.names))
+        bias = StoredTensor(
+            _names(found), np.concatenate(values), "", tuple(name for one in found for name in one.names)
+        )
     first = gates[0][0]
     affine: Affine | None = next((part.affine for pair in gates for part in pair if part.affine is not None), None)
     return replace(first, weight=weight, bias=bias, normaliser=None, affine=affine, notes=[])
 
 
-def _names(held: list[Held]) -> str:
-    return ", ".join(dict.fromkeys(one.name for one in held))
+def _names(stored: list[StoredTensor]) -> str:
+    return ", ".join(dict.fromkeys(one.name for one in stored))

@@ -30,7 +30,7 @@ _SETTINGS: dict[str, frozenset[int]] = {
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredTensor:
     """One parameter as the target holds it: its name in the file and its value in the canonical layout.
 
     ``value`` is None where the target does not report it. ``stored``: the names of the tensors it was joined from, where there
@@ -53,14 +53,14 @@ class Normaliser:
     """A BatchNormalization node: scale, shift, mean and variance, each (channel,)."""
 
     node: Node
-    scale: Held
-    shift: Held
-    mean: Held
-    variance: Held
+    scale: StoredTensor
+    shift: StoredTensor
+    mean: StoredTensor
+    variance: StoredTensor
     epsilon: float
 
     @property
-    def parameters(self) -> dict[str, Held]:
+    def parameters(self) -> dict[str, StoredTensor]:
         """The four by role of the model specification."""
         return {"scale": self.scale, "shift": self.shift, "mean": self.mean, "variance": self.variance}
 
@@ -83,8 +83,8 @@ class Linear:
 
     node: Node
     kind: Literal["convolution", "dense"]
-    weight: Held
-    bias: Held | None
+    weight: StoredTensor
+    bias: StoredTensor | None
     normaliser: Normaliser | None = None
     affine: Affine | None = None
     notes: list[str] = field(default_factory=list)
@@ -122,7 +122,7 @@ def find_roles(graph: Graph) -> Roles:
         if node.operator == "BatchNormalization" and id(node) not in followed
     ]
     for normaliser in [*normalisers, *(linear.normaliser for linear in linears if linear.normaliser)]:
-        taken.update(held.name for held in normaliser.parameters.values())
+        taken.update(stored.name for stored in normaliser.parameters.values())
     for linear in linears:
         taken.add(linear.weight.name)
         if linear.bias is not None:
@@ -170,8 +170,8 @@ def _linear(graph: Graph, node: Node) -> Linear | None:
     data = [graph.flows(node.input(index)) for index in (0, 1)]
     if not data[0] or data[1]:
         return None
-    weight = _held(graph, node.input(1))
-    bias = _held(graph, node.input(2)) if node.input(2) and node.operator != "MatMul" else None
+    weight = _stored(graph, node.input(1))
+    bias = _stored(graph, node.input(2)) if node.input(2) and node.operator != "MatMul" else None
     if node.operator == "Conv":
         return Linear(node, "convolution", weight, bias)
     if node.operator == "ConvTranspose":
@@ -179,17 +179,19 @@ def _linear(graph: Graph, node: Node) -> Linear | None:
     notes = []
     transposed = node.operator == "Gemm" and bool(node.attributes.get("transB", 0))
     if weight.value is not None and weight.value.ndim == 2 and not transposed:
-        weight = Held(weight.name, weight.value.T, "stored as (in, out)")
-    for attribute, held in (("alpha", weight), ("beta", bias)):
+        weight = StoredTensor(weight.name, weight.value.T, "stored as (in, out)")
+    for attribute, stored in (("alpha", weight), ("beta", bias)):
         factor = float(node.attributes.get(attribute, 1.0)) if node.operator == "Gemm" else 1.0
-        if factor != 1.0 and held is not None and held.value is not None:
-            scaled = Held(held.name, held.value * held.value.dtype.type(factor), f"times {attribute} = {factor:g}")
+        if factor != 1.0 and stored is not None and stored.value is not None:
+            scaled = StoredTensor(
+                stored.name, stored.value * stored.value.dtype.type(factor), f"times {attribute} = {factor:g}"
+            )
             weight, bias = (scaled, bias) if attribute == "alpha" else (weight, scaled)
     if weight.value is not None:
         weight, note = _channel_major(graph, node, weight)
         notes += [note] if note else []
     if bias is not None and bias.value is not None:
-        bias = Held(bias.name, bias.value.reshape(-1), bias.note)
+        bias = StoredTensor(bias.name, bias.value.reshape(-1), bias.note)
     return Linear(node, "dense", weight, bias, notes=notes)
 
 
@@ -217,7 +219,7 @@ def _follow(graph: Graph, linear: Linear, taken: set[str]) -> set[int]:
             break
         is_bias = linear.bias is None and affine is None and constant.value.size == channels
         if node.operator == "Add" and is_bias and not constant.computed_from:
-            linear.bias = Held(constant.name, constant.value.reshape(-1), f"added by node '{node.label}'")
+            linear.bias = StoredTensor(constant.name, constant.value.reshape(-1), f"added by node '{node.label}'")
         else:
             affine = _compose(affine, node, name, constant)
             if affine is None:
@@ -253,15 +255,15 @@ def _operand(graph: Graph, node: Node, name: str) -> Constant | None:
 
 
 def _normaliser(graph: Graph, node: Node) -> Normaliser:
-    scale, shift, mean, variance = (_held(graph, node.input(index)) for index in range(1, 5))
+    scale, shift, mean, variance = (_stored(graph, node.input(index)) for index in range(1, 5))
     return Normaliser(node, scale, shift, mean, variance, float(node.attributes.get("epsilon", 1e-5)))
 
 
-def _held(graph: Graph, name: str) -> Held:
+def _stored(graph: Graph, name: str) -> StoredTensor:
     constant = graph.constant(name)
     if constant is None:
-        return Held(graph.stored_name(name), None)
-    return Held(constant.name, constant.value)
+        return StoredTensor(graph.stored_name(name), None)
+    return StoredTensor(constant.name, constant.value)
 
 
 def _channels(linear: Linear) -> int:
@@ -273,7 +275,7 @@ def _channels(linear: Linear) -> int:
     return int(value.shape[0]) if value.ndim else 1
 
 
-def _channel_major(graph: Graph, node: Node, weight: Held) -> tuple[Held, str]:
+def _channel_major(graph: Graph, node: Node, weight: StoredTensor) -> tuple[StoredTensor, str]:
     """A dense kernel after a flattening of (sample, time, channel), reordered to that of (sample, channel, time).
 
     The graph itself tells: between the last convolution and the flattening, its Transpose nodes put the channels last.
@@ -302,7 +304,7 @@ def _channel_major(graph: Graph, node: Node, weight: Held) -> tuple[Held, str]:
         return weight, ""
     ordered = value.reshape(value.shape[0], -1, channels).transpose(0, 2, 1).reshape(value.shape)
     note = "the graph flattens time-major; the kernel was reordered to channel-major"
-    return Held(weight.name, ordered, weight.note), note
+    return StoredTensor(weight.name, ordered, weight.note), note
 
 
 def _others(graph: Graph, taken: set[str]) -> list[str]:

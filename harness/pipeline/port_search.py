@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.compare.outputs import relative_rms
-from harness.compare.port import LayerGap, Tried, first_to_part
+from harness.compare.port import LayerGap, Tried, first_different_layer
 from harness.errors import BadInputError, UnsupportedError
 from harness.files.arrays import Array, load_arrays, save_arrays
 from harness.files.atomic import write_atomically
@@ -93,7 +93,7 @@ class PortSearch:
                 settings=settings,
                 values=values,
                 remaining=relative_rms(found[self.output], self.reference[self.output]),
-                parts_at=first_to_part(self.kinds, found, self.reference),
+                parts_at=first_different_layer(self.kinds, found, self.reference),
             )
         self.sets.append((chosen, tried))
         return tried

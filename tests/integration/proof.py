@@ -110,7 +110,7 @@ class Graph:
 
 
 @dataclass(frozen=True)
-class Held:
+class Opened:
     """What a target makes of a file: the metadata it read, the parameters it holds, its float32 answers to the probe."""
 
     metadata: dict[str, str]
@@ -130,7 +130,7 @@ class Exported:
     target32: Array
 
     @classmethod
-    def of(cls, graph: Graph, held: Held) -> Exported:
+    def of(cls, graph: Graph, held: Opened) -> Exported:
         """Both sides of a file."""
         return cls(graph.path, held.metadata, graph.structure, graph.route64, held.parameters, held.target32)
 
@@ -165,7 +165,7 @@ def read(path: Path, probe: Array) -> Exported:
     """Load a file in onnx-reference (float64) and in onnxruntime (float32) and predict the probe, all in this process."""
     single = OnnxRuntime().load(path, "float32")
     answers = next(iter(predict(single, {"x": probe}, None).outputs.values()))
-    return Exported.of(graph_of(path, probe), Held(single.metadata, single.parameters(), answers))
+    return Exported.of(graph_of(path, probe), Opened(single.metadata, single.parameters(), answers))
 
 
 @dataclass(frozen=True)

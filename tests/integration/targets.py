@@ -10,7 +10,7 @@ import pytest
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, ready
 from harness.workers.tensors import read_tensors, write_tensors
-from tests.integration.proof import Array, Exported, Graph, Held, graph_of
+from tests.integration.proof import Array, Exported, Graph, Opened, graph_of
 
 #: What every change is tested with. The rest takes seconds to start, or minutes to compile for every shape of tensor.
 QUICK = ("python/onnxruntime", "r/base", "julia/base")
@@ -26,7 +26,7 @@ class Target:
         self.folder = folder
         self._worker: Worker | None = None
 
-    def open(self, path: Path, probe: Array) -> Held:
+    def open(self, path: Path, probe: Array) -> Opened:
         """What the runtime holds of a file, and what it answers in float32.
 
         Raises UnsupportedError where it refuses the file.
@@ -39,7 +39,7 @@ class Target:
         self._worker.request("parameters", outputs=str(held))
         self._worker.request("predict", inputs=str(inputs), outputs=str(outputs), batch_size=None)
         (answers,) = read_tensors(outputs).values()
-        return Held(metadata=loaded["metadata"], parameters=read_tensors(held), target32=answers)
+        return Opened(metadata=loaded["metadata"], parameters=read_tensors(held), target32=answers)
 
     def close(self) -> None:
         """End the worker."""

@@ -12,7 +12,7 @@ from harness.compare.port import (
     LayerGap,
     PortComparison,
     Tried,
-    first_to_part,
+    first_different_layer,
     taken_from_divisor,
     weight_of_new,
 )
@@ -51,10 +51,10 @@ def test_what_is_taken_from_the_divisor_is_found(taken: int, count: int) -> None
 def test_the_first_layer_that_parts_is_named() -> None:
     first = {name: RANDOM.normal(size=20) for name in "abc"}
     kinds = {"a": "dense", "b": "dense", "c": "output"}
-    assert first_to_part(kinds, first, first) is None
-    assert first_to_part(kinds, first | {"b": first["b"] + 1e-6}, first) == "b"
+    assert first_different_layer(kinds, first, first) is None
+    assert first_different_layer(kinds, first | {"b": first["b"] + 1e-6}, first) == "b"
     # Rounding in float64 is no parting.
-    assert first_to_part(kinds, {name: value * (1 + 1e-12) for name, value in first.items()}, first) is None
+    assert first_different_layer(kinds, {name: value * (1 + 1e-12) for name, value in first.items()}, first) is None
 
 
 @pytest.mark.parametrize(
