@@ -28,7 +28,7 @@ def test_the_column_and_the_sentence_show_one_number_of_one_comparison(capsys: p
     )
     _print_cells("title", [cell])
     shown = capsys.readouterr().out
-    header, row = (line for line in shown.splitlines() if line.startswith(("target", "r/base")))
+    header, row = (line for line in shown.splitlines() if line.split()[:1] in (["target"], ["r/base"]))
     assert "runtime error / floor" in header
     place = header.index("runtime error / floor")
     assert row[place:].split()[0] == "2"
