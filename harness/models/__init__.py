@@ -1,4 +1,6 @@
-"""Reference models. Each file offers NAME, TITLE (its name in the literature), PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
+"""Reference models, one file each: a file ``<name>.py`` that says ``NAME = "<name>"`` is a model, and nothing else lists it.
+
+It offers NAME, TITLE (its name in the literature), PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
 
 ``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for;
 ``MINIMUM_PROBE`` samples are the fewest on which an error says something. A model whose implementations leave something open
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +20,15 @@ from harness.errors import ModelError
 if TYPE_CHECKING:
     from harness.models.spec import Head, ModelSpec
 
+
+def _models() -> tuple[str, ...]:
+    """Names of the models, sorted, found without importing any of them."""
+    files = Path(__file__).parent.glob("*.py")
+    return tuple(sorted(path.stem for path in files if f'\nNAME = "{path.stem}"\n' in path.read_text(encoding="utf-8")))
+
+
 #: Names of the models, each the name of a module of this package.
-MODELS: tuple[str, ...] = ("convlstm", "tempcnn")
+MODELS = _models()
 
 
 def model(name: str) -> ModuleType:
