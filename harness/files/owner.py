@@ -17,8 +17,6 @@ from pathlib import Path
 
 from harness.files.disk_errors import explained
 
-#: Seconds that two readings of one process's start may differ by: the clock may be set between them.
-_START_TOLERANCE = 2
 #: How an owner and a random part stand in a name: ``<host>.<pid>.<start>.<random>``, after and before a full stop.
 _IN_NAME = re.compile(r"(?:^|\.)(?P<host>[A-Za-z0-9-]+)\.(?P<pid>\d+)\.(?P<started>\d+)\.[0-9a-f]{8}(?:\.|$)")
 
@@ -34,9 +32,10 @@ class OwnerState(Enum):
 
 @dataclass(frozen=True)
 class Owner:
-    """A process: its host (and container), process id, and start in whole seconds since 1970 UTC.
+    """A process: its host (and container), process id, and start.
 
-    The start tells a process from a later one that got the same id.
+    The start tells a process from a later one that got the same id. On Linux it is in clock ticks since the machine's start,
+    which setting the clock does not change; elsewhere in seconds since 1970 UTC.
     """
 
     host: str
@@ -46,7 +45,15 @@ class Owner:
     @classmethod
     def current(cls) -> Owner:
         """This process."""
-        return _owner_of(os.getpid())
+        return _this_process(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Owner:
+        """A process of this host. Raises ProcessLookupError where there is none."""
+        started = _start(pid)
+        if started is None:
+            raise ProcessLookupError(f"there is no process {pid}")
+        return cls(_host(), pid, started)
 
     @classmethod
     def in_name(cls, name: str) -> Owner | None:
@@ -59,24 +66,31 @@ class Owner:
 
     def state(self) -> OwnerState:
         """Whether the process runs, as far as that can be seen from here."""
-        import psutil
-
         if self.host != _host():
             return OwnerState.ELSEWHERE
-        try:
-            started = psutil.Process(self.pid).create_time()
-        except psutil.NoSuchProcess:
-            return OwnerState.DEAD
-        except psutil.Error:
-            return OwnerState.ALIVE
-        return OwnerState.ALIVE if abs(started - self.started) <= _START_TOLERANCE else OwnerState.DEAD
+        return OwnerState.ALIVE if _start(self.pid) == self.started else OwnerState.DEAD
 
 
 @functools.cache
-def _owner_of(pid: int) -> Owner:
+def _this_process(pid: int) -> Owner:
+    return Owner.of(pid)
+
+
+def _start(pid: int) -> int | None:
+    """When a process started; None where it does not run (any more, though nobody may have asked how it ended)."""
+    try:
+        # proc_pid_stat(5): after the name in brackets come the state and, as the 20th entry, the start.
+        entries = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if entries[0] in "ZX" else int(entries[19])
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self/stat").exists():
+            return None
     import psutil
 
-    return Owner(_host(), pid, int(psutil.Process(pid).create_time()))
+    try:
+        return int(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
 
 
 @functools.cache

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +25,7 @@ from harness.files.atomic import write_atomically
 from harness.files.digests import content_hash
 from harness.files.disk_errors import explained
 from harness.files.locks import exclusive
-from harness.files.owner import Owner
+from harness.files.owner import Owner, OwnerState, owned_name
 from harness.files.store import Store
 
 KEY = "0123456789abcdef" * 4
@@ -214,8 +213,7 @@ def test_a_training_goes_on_from_that_of_a_dead_process(tmp_path: Path) -> None:
 
 def test_a_training_does_not_go_on_from_that_of_a_living_process(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        started = int(psutil.Process(process.pid).create_time())
-        theirs = training_of(tmp_path, replace(Owner.current(), pid=process.pid, started=started))
+        theirs = training_of(tmp_path, Owner.of(process.pid))
         aged(theirs)
         assert not begun(tmp_path)
         assert (theirs / "epoch").read_text() == "3"
@@ -236,6 +234,62 @@ def test_a_training_of_another_host_is_taken_over_when_nobody_has_touched_it_for
         aged(theirs)
     assert begun(tmp_path) is old
     assert theirs.exists() is not old
+
+
+def test_a_process_that_nobody_has_waited_for_is_dead() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        owner = Owner.of(process.pid)
+        assert owner.state() is OwnerState.ALIVE
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert owner.state() is OwnerState.DEAD
+
+
+def test_a_name_tells_its_owner() -> None:
+    name = owned_name(".cells.json", ".part")
+    assert name.startswith(".cells.json.")
+    assert name.endswith(".part")
+    assert Owner.in_name(name) == Owner.current()
+    assert owned_name(".cells.json", ".part") != name
+    assert Owner.in_name("harness-of-somebody-else") is None
+
+
+def test_a_run_sweeps_writes_that_were_cut_off_in_its_results(tmp_path: Path) -> None:
+    dead = replace(Owner.current(), started=1)
+    for folder in (tmp_path, tmp_path / "tables"):
+        folder.mkdir(exist_ok=True)
+        (folder / f".cells.csv.{dead}.0123abcd.part").touch()
+    kept = {tmp_path / "my.part", tmp_path / f".cells.csv.{Owner.current()}.0123abcd.part"}
+    for path in kept:
+        path.touch()
+    with exclusive(tmp_path):
+        assert set(tmp_path.rglob("*.part")) == kept
+
+
+def test_a_file_system_without_locks_lets_everybody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    store = Store(tmp_path)
+    with store.lock("export", KEY), store.lock("export", KEY):
+        make(store)
+    assert isinstance(store.find("export", KEY), Artifact)
+
+
+def test_a_run_in_the_same_folder_is_seen_where_locks_are_not_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", lambda handle, how: None)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        (tmp_path / ".lock").write_text(f"run.{Owner.of(process.pid)}.0123abcd")
+        with pytest.raises(StoreError, match=str(process.pid)), exclusive(tmp_path):
+            pass
+        process.communicate(b"\n")
+    with exclusive(tmp_path):
+        pass
 
 
 def test_two_that_take_over_one_training_do_not_share_it(tmp_path: Path) -> None:
