@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -182,3 +183,24 @@ def test_an_oracle_that_is_killed_is_said_counted_and_made_by_the_next_run(
     assert "Lost by accident" not in again.stdout
     assert_equal_results(workplace.results, whole.results)
     assert "finished before" in workplace.run().stdout
+
+
+@needs_r
+def test_an_oracle_of_a_given_file_that_is_killed_is_said_and_counted(whole: Quick, tmp_path: Path) -> None:
+    workplace = Quick(tmp_path, whole.programs)
+    model = next(whole.store.glob("export-*/model.onnx"))
+    bands = len(json.loads(next(whole.store.glob("data-*/dataset.json")).read_text())["bands"])
+    probe = np.random.default_rng(3).normal(size=(64, bands, 20)).astype(np.float32)
+    np.save(tmp_path / "probe.npy", probe)
+    command = ("compare", str(model), "--to", "python/onnxruntime", "--probe", str(tmp_path / "probe.npy"))
+    process = workplace.start(*command)
+    wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
+    for worker in workers(process, "plainonnx::serve"):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 3, out + err
+    assert "Lost by accident: oracle " in out
+    done = workplace.harness(*command)
+    assert done.returncode == 0, done.stderr
+    assert "Lost by accident" not in done.stdout
