@@ -14,6 +14,7 @@ from harness.errors import ScenarioError
 from harness.pipeline.plan import make_plan
 from harness.pipeline.stac import trained_item
 from harness.runtimes import registry
+from harness.runtimes.language import Sources
 from harness.runtimes.launch import command, environment
 from harness.runtimes.registry import LANGUAGES, RUNTIMES, availability, framework_runtime, packages, runtime, sources
 from harness.runtimes.routes import ROUTES, Route
@@ -69,10 +70,9 @@ def test_the_schema_names_them() -> None:
 def test_a_scenario_may_use_them(tmp_path: Path) -> None:
     read = read_scenario(scenario(tmp_path, "tea", "tea-export", "python/tea"))
     steps = {step.id: step for step in make_plan(read).steps}
-    assert steps["train"].runtime == "python/tea"
-    # Its row says that it keeps no batch normalisation on demand, and that it takes an opset.
-    assert steps["export tea-export-opset18-folded"].runtime == "python/tea"
-    assert steps["target tea-export-opset18-folded python/tea"].runtime == "python/tea"
+    assert steps["train"].runtime is TEA
+    assert steps["export tea-export-opset18-folded"].runtime is TEA
+    assert steps["target tea-export-opset18-folded python/tea"].runtime is TEA
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,13 @@ def test_the_worker_module_of_the_row_answers(tmp_path: Path, monkeypatch: pytes
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "tea_worker", raising=False)
-    answer = json.loads(Server("python/tea").handle('{"id": 1, "request": "describe"}'))
+    answer = json.loads(Server("python/tea", TEA.worker).handle('{"id": 1, "request": "describe"}'))
     assert answer["result"]["versions"]["tealib"] == "3.1.4"
-    assert command(TEA)[1:] == ["-m", "harness.workers.serve", "python/tea"]
+    assert command(TEA)[1:] == ["-m", "harness.workers.serve", "python/tea", "tea_worker"]
 
 
 def test_the_sources_of_a_framework_are_the_models_of_its_folder() -> None:
-    assert "native:teapot" in sources(TEA)
+    assert sources(TEA).native == ("teapot",)
 
 
 class Lisp:
@@ -148,8 +148,8 @@ class Lisp:
     def packages(self, row: Runtime) -> list[Package]:
         return [Package("quicklisp", "1", "lisp", 10, True)]
 
-    def sources(self, row: Runtime) -> tuple[str, ...]:
-        return ("native:lisp",)
+    def sources(self, row: Runtime) -> Sources:
+        return Sources(native=("lisp",))
 
 
 def test_a_language_is_asked_for_everything_about_its_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +163,6 @@ def test_a_language_is_asked_for_everything_about_its_runtimes(monkeypatch: pyte
     variables = environment(row, 3)
     assert variables["SBCL_THREADS"] == variables["OMP_NUM_THREADS"] == "3"
     assert packages(row)[0].name == "quicklisp"
-    assert sources(row) == ("native:lisp",)
+    assert sources(row) == Sources(native=("lisp",))
     shown = json.loads(CliRunner().invoke(app, ["runtimes", "--json"]).stdout)
     assert shown["lisp/base"]["reason"] == "sbcl is not on the path"

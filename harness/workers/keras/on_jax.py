@@ -55,6 +55,7 @@ class KerasJax(KerasEngine):
         {"keras-export": _keras_export},
         ("keras", "jax", "jax2onnx", "onnx"),
         {"keras-backend-swap": to_keras_file},
+        keeps_batch_normalisation=False,
     )
 
     def pin_threads(self) -> None:

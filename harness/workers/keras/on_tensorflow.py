@@ -85,6 +85,7 @@ class KerasTensorflow(KerasEngine):
         {"keras-export": _keras_export, "tf2onnx": _from_keras, "tf2onnx-savedmodel": _from_saved_model},
         ("keras", "tensorflow|tensorflow-cpu", "tf2onnx", "onnx"),
         {"keras-to-savedmodel": to_saved_model, "keras-backend-swap": to_keras_file},
+        keeps_batch_normalisation=False,
     )
 
     def pin_threads(self) -> None:

@@ -86,6 +86,7 @@ class KerasTorch(KerasEngine):
         {"keras-export": _keras_export},
         ("keras", "torch", "onnx", "onnxscript"),
         {"keras-backend-swap": to_keras_file},
+        keeps_batch_normalisation=False,
     )
 
     def pin_threads(self) -> None:

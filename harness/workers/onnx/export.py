@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.models.spec import ModelSpec
-from harness.runtimes.routes import ROUTES
 from harness.workers.engine import Array, BadInput, Failed, Refusal, Unsupported
 from harness.workers.model_files import read_metadata, read_spec
 from harness.workers.requests import existing_file, write_bytes, write_json
@@ -39,6 +38,7 @@ class Routes:
 
     ``build`` makes its model, in evaluation mode, from a specification, canonical parameters and the name of the file they
     came from. ``packages`` are those whose versions decide what is written. ``own``: routes to formats of the framework's own.
+    ``keeps_batch_normalisation``: whether those to ONNX can leave it as an operator; a converter of Keras cannot.
     """
 
     runtime: str
@@ -46,6 +46,7 @@ class Routes:
     by_name: Mapping[str, Route]
     packages: tuple[str, ...]
     own: Mapping[str, Writer] = field(default_factory=dict)
+    keeps_batch_normalisation: bool = True
 
     def export(
         self, weights: str, out: str, route: str, opset: int, fold: bool = True, metadata: str | None = None
@@ -117,7 +118,7 @@ class Routes:
         """
         import onnx
 
-        if not fold and "fold" not in ROUTES[route].options:
+        if not fold and not self.keeps_batch_normalisation:
             raise Unsupported(
                 f"{route} writes batch normalisation as arithmetic and cannot keep it; ask for fold: true"
             )

@@ -167,7 +167,9 @@ def test_a_worker_imports_one_framework_and_implements_the_routes_that_convert_i
         "print(server.handle(json.dumps({'id': 1, 'request': 'describe'})), file=sys.stderr)\n"
         "print(sorted({'torch', 'onnxruntime', 'tensorflow'} & set(sys.modules)))\n"
         f"routes = getattr(importlib.import_module({row.worker!r}).ENGINE, 'routes', None)\n"
-        "print(sorted((*routes.by_name, *routes.own)) if routes else [])"
+        "options = ['opset', *(['fold'] if routes and routes.keeps_batch_normalisation else [])]\n"
+        "own = {name: [] for name in routes.own} if routes else {}\n"
+        "print(json.dumps({name: options for name in routes.by_name} | own if routes else {}))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     imported, implemented = done.stdout.splitlines()
@@ -180,9 +182,9 @@ def test_a_worker_imports_one_framework_and_implements_the_routes_that_convert_i
     assert '"ok": true' in done.stderr
     assert imported == expected
     # Every row of the table of routes has a function in the worker of each framework that it converts, and no other.
-    converting = row.framework is not None
-    rows = [name for name, route in ROUTES.items() if route.converts and converting and route.fits(row.framework.name)]
-    assert implemented == str(sorted(rows))
+    framework = None if row.framework is None else row.framework.name
+    fitting = [route for route in ROUTES.values() if framework and route.converts and route.fits(framework)]
+    assert json.loads(implemented) == {route.name: list(route.options) for route in fitting}
 
 
 @pytest.mark.parametrize("runtime", HERE)
