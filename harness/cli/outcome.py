@@ -37,7 +37,7 @@ def print_outcome(
         return
     _print_cells(title, cells)
     if port is not None:
-        from harness.report.tables.port import answer
+        from harness.report.tables.port_tables import answer
 
         typer.echo(answer(port))
     for step, how in accidents.items():

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.files.atomic import write_atomically
-from harness.report import compose, draw_figures, facts, latex, pages
+from harness.report import caption_facts, compose, draw_figures, latex, pages
 from harness.report.bibliography import bibliography
 from harness.report.contents import Contents
 from harness.report.document import Table
 from harness.report.methods import methods
 from harness.report.read import Results, read_results
 from harness.report.tables import (
-    forecast,
-    graphs,
-    layers,
-    outcomes,
-    paired,
-    parameters,
-    port,
-    printed,
-    task,
-    timing,
-    tooling,
-    training,
-    versions,
+    forecast_tables,
+    layer_tables,
+    mcnemar_table,
+    outcome_tables,
+    parameter_tables,
+    port_tables,
+    printed_tables,
+    structure_table,
+    task_tables,
+    timing_tables,
+    tooling_tables,
+    training_tables,
+    version_tables,
 )
 
 #: Called with what is done, the total, and what comes next.
@@ -60,7 +60,7 @@ def build_report(folder: Path, pdf: bool = False, progress: Progress | None = No
     tell(0, "reading result files")
     results = read_results(folder)
     tell(1, "writing tables")
-    found = task.task_results(results)
+    found = task_tables.task_results(results)
     tables = make_tables(results, found)
     table_paths = _write_tables(folder / "tables", tables)
     texts = _write_texts(folder, results, tables, found)
@@ -75,50 +75,50 @@ def build_report(folder: Path, pdf: bool = False, progress: Progress | None = No
     return ReportFiles(markdown, html, table_paths, drawn.paths, texts)
 
 
-def make_tables(results: Results, found: task.TaskResults | None) -> dict[str, Table]:
+def make_tables(results: Results, found: task_tables.TaskResults | None) -> dict[str, Table]:
     """The tables that become CSV files, by name; ``found`` are the predictions of the test samples."""
     tables = (
-        outcomes.cells_table(results),
-        outcomes.routes_table(results),
-        outcomes.flips_table(results),
-        parameters.parameters_table(results),
-        graphs.structure_table(results),
-        layers.layers_table(results),
+        outcome_tables.cells_table(results),
+        outcome_tables.routes_table(results),
+        outcome_tables.flips_table(results),
+        parameter_tables.parameters_table(results),
+        structure_table.structure_table(results),
+        layer_tables.layers_table(results),
         *(_of_frames(results) if results.forecasts is not None else _of_classes(results, found)),
-        training.training_table(results),
-        training.training_seconds_table(results),
-        training.seconds_table(results),
-        tooling.tooling_table(results),
-        tooling.tooling_seconds_table(results),
-        *timing.timing_tables(results),
+        training_tables.training_table(results),
+        training_tables.training_seconds_table(results),
+        training_tables.seconds_table(results),
+        tooling_tables.tooling_table(results),
+        tooling_tables.tooling_seconds_table(results),
+        *timing_tables.timing_tables(results),
         *(_of_port(results) if results.port is not None and not results.port.error else ()),
-        *versions.versions_tables(results),
+        *version_tables.versions_tables(results),
     )
     return {table.name: table for table in tables}
 
 
-def _of_classes(results: Results, found: task.TaskResults | None) -> tuple[Table, ...]:
+def _of_classes(results: Results, found: task_tables.TaskResults | None) -> tuple[Table, ...]:
     return (
-        outcomes.outputs_per_class_table(results),
-        task.metrics_table(results, found),
-        task.metrics_per_class_table(results, found),
-        task.confusion_table(found),
-        *task.disagreement_tables(results, found),
-        paired.mcnemar_table(results, found),
-        task.confidence_table(found),
+        outcome_tables.outputs_per_class_table(results),
+        task_tables.metrics_table(results, found),
+        task_tables.metrics_per_class_table(results, found),
+        task_tables.confusion_table(found),
+        *task_tables.disagreement_tables(results, found),
+        mcnemar_table.mcnemar_table(results, found),
+        task_tables.confidence_table(found),
     )
 
 
 def _of_frames(results: Results) -> tuple[Table, ...]:
-    return forecast.forecast_table(results), forecast.exceedance_table(results)
+    return forecast_tables.forecast_table(results), forecast_tables.exceedance_table(results)
 
 
 def _of_port(results: Results) -> tuple[Table, ...]:
     return (
-        port.hypotheses_table(results),
-        port.layer_gaps_table(results),
-        port.conventions_table(results),
-        port.reported_table(results),
+        port_tables.hypotheses_table(results),
+        port_tables.layer_gaps_table(results),
+        port_tables.conventions_table(results),
+        port_tables.reported_table(results),
     )
 
 
@@ -128,14 +128,14 @@ def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
         path = folder / f"{name}.csv"
         write_atomically(path, table.to_csv())
         paths.append(path)
-    for name in {*timing.NAMES, *versions.NAMES} - set(tables):
+    for name in {*timing_tables.NAMES, *version_tables.NAMES} - set(tables):
         # A table of an earlier report would show other numbers.
         (folder / f"{name}.csv").unlink(missing_ok=True)
     return tuple(paths)
 
 
 def _write_texts(
-    folder: Path, results: Results, tables: dict[str, Table], found: task.TaskResults | None
+    folder: Path, results: Results, tables: dict[str, Table], found: task_tables.TaskResults | None
 ) -> tuple[Path, ...]:
     """LaTeX tables, and the paragraph on methods as plain text and as LaTeX with its references."""
     text = methods(results)
@@ -144,9 +144,9 @@ def _write_texts(
         "methods.tex": text.latex(),
         "references.bib": bibliography(text.references),
     }
-    for table in printed.printed_tables(results, tables, found):
-        samples = facts.test_samples(results) if table.name.startswith("metrics") else ""
-        caption = facts.line(results, samples=samples, with_versions=True)
+    for table in printed_tables.printed_tables(results, tables, found):
+        samples = caption_facts.test_samples(results) if table.name.startswith("metrics") else ""
+        caption = caption_facts.line(results, samples=samples, with_versions=True)
         reference = latex.label(results.manifest.scenario.name, table.name)
         contents[f"tables/{table.name}.tex"] = latex.table(table, caption=caption, reference=reference)
     for name, content in sorted(contents.items()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.document import (
     Document,
     FigureBlock,
@@ -17,22 +17,22 @@ from harness.report.document import (
 )
 from harness.report.methods import methods
 from harness.report.read import Results
-from harness.report.sections.answer import answer_section, comparisons_section
-from harness.report.sections.data_card import data_section, model_section
-from harness.report.sections.findings import findings_section
-from harness.report.sections.methods import methods_section
-from harness.report.sections.port import port_section
-from harness.report.sections.provenance import (
+from harness.report.sections.data_section import data_section, model_section
+from harness.report.sections.findings_section import findings_section
+from harness.report.sections.methods_section import methods_section
+from harness.report.sections.port_section import port_section
+from harness.report.sections.provenance_sections import (
     citing_section,
     exporters_section,
     provenance_section,
     timings_section,
     unavailable_section,
 )
-from harness.report.sections.timing import timing_section
-from harness.report.sections.tooling import tooling_section
-from harness.report.sections.versions import versions_section
-from harness.report.sections.weights import weights_section
+from harness.report.sections.timing_section import timing_section
+from harness.report.sections.tooling_section import tooling_section
+from harness.report.sections.verdicts_section import answer_section, comparisons_section
+from harness.report.sections.versions_section import versions_section
+from harness.report.sections.weights_section import weights_section
 
 
 def compose(results: Results, tables: dict[str, Table], figures: Mapping[str, tuple[FigureBlock, ...]]) -> Document:
@@ -62,7 +62,7 @@ def compose(results: Results, tables: dict[str, Table], figures: Mapping[str, tu
     )
     return Document(
         title=scenario.title or scenario.name,
-        subtitle=subtitle + facts.line(results, with_versions=True),
+        subtitle=subtitle + caption_facts.line(results, with_versions=True),
         synthetic=data.synthetic,
         sections=tuple(with_figures(section, figures) for section in sections),
     )
@@ -72,11 +72,11 @@ def _training_section(results: Results, tables: dict[str, Table]) -> Section:
     text = Paragraph(
         "How the weights came about. This is another question than whether they survive a change of runtime: a second "
         "training would give other figures here, and none of them says anything about runtimes. "
-        + facts.line(results, samples=facts.training_samples(results))
+        + caption_facts.line(results, samples=caption_facts.training_samples(results))
     )
     if results.manifest.source == "weights":
         given = Paragraph(
-            f"Nothing was trained in this run. {facts.imported(results)} How they were trained is not known here, "
+            f"Nothing was trained in this run. {caption_facts.imported(results)} How they were trained is not known here, "
             "nor how their data were normalised. Comparisons between runtimes hold all the same; scores hold for data that were "
             "prepared as theirs."
         )

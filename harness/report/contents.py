@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.report.document import Table
 from harness.report.read import Results
-from harness.report.tables.task import TaskResults
+from harness.report.tables.task_tables import TaskResults
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.files.atomic import write_atomically
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.document import FigureBlock
 from harness.report.drawing import style
@@ -51,7 +51,7 @@ def draw_figures(folder: Path, contents: Contents, pdf: bool) -> DrawnFigures:
 
 def _caption(figure: ReportFigure, contents: Contents) -> str:
     """What the figure says of itself, and what must stand beside every number."""
-    line = facts.line(contents.results, samples=figure.samples(contents.results), with_versions=True)
+    line = caption_facts.line(contents.results, samples=figure.samples(contents.results), with_versions=True)
     return " ".join(part for part in (figure.caption, figure.remarks(contents), line) if part)
 
 

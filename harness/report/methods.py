@@ -7,12 +7,12 @@ from typing import Any
 
 from harness.compare.metrics import FEW_SAMPLES
 from harness.compare.paired import FEW_PAIRS
-from harness.report import bibliography, facts
+from harness.report import bibliography, caption_facts
 from harness.report.bibliography import Reference
 from harness.report.formatting import counted, listed, significant
 from harness.report.latex import escape
 from harness.report.read import Results, was_compared
-from harness.report.tables.task import task_results
+from harness.report.tables.task_tables import task_results
 
 Part = str | Reference
 
@@ -160,7 +160,7 @@ _CHOICES = {
 def _training(results: Results) -> list[tuple[Part, ...]]:
     training = results.manifest.training
     if results.manifest.source == "weights":
-        return [(facts.imported(results), " All results are of these weights.")]
+        return [(caption_facts.imported(results), " All results are of these weights.")]
     if not training:
         return []
     inner = training.get("hyperparameters")
@@ -251,7 +251,7 @@ def _comparisons(results: Results) -> list[tuple[Part, ...]]:
     )
     found: list[tuple[Part, ...]] = [
         (
-            f"Outputs ({facts.heads(results)}) were compared on a fixed probe of {counted(probe.samples, 'sample')} "
+            f"Outputs ({caption_facts.heads(results)}) were compared on a fixed probe of {counted(probe.samples, 'sample')} "
             f"(SHA-256 {probe.sha256}) with {yardstick}.",
         )
     ]

@@ -14,9 +14,9 @@ from typing import Literal
 
 from harness.compare.graph import Graph, Node
 from harness.report.formatting import counted
-from harness.report.operators import Kind, attributes_in_words, kind_of
+from harness.report.operator_kinds import Kind, attributes_in_words, kind_of
 from harness.report.repeats import Repeat, repeats
-from harness.report.structures import Shape, Structure, TensorPart
+from harness.report.result_files.structures import Shape, Structure, TensorPart
 
 #: Stored tensors of fewer elements are switches, axes and shapes, and not weights.
 _WEIGHT_ELEMENTS = 17

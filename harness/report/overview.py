@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness.compare.records import CellResult
 from harness.errors import DataError
 from harness.files.atomic import write_atomically
-from harness.report import facts, pages
+from harness.report import caption_facts, pages
 from harness.report.document import (
     Block,
     Column,
@@ -29,10 +29,10 @@ from harness.report.drawing import style
 from harness.report.figures import error_per_step
 from harness.report.formatting import counted, listed
 from harness.report.read import Results, read_results
-from harness.report.sections.answer import meanings, synthetic_note
-from harness.report.tables.outcomes import cells_table, verdict_counts
-from harness.report.tables.swaps import swap_table
-from harness.report.tables.training import training_table
+from harness.report.sections.verdicts_section import meanings, synthetic_note
+from harness.report.tables.backend_swap_table import swap_table
+from harness.report.tables.outcome_tables import cells_table, verdict_counts
+from harness.report.tables.training_tables import training_table
 
 #: In the folder of the scenario: which sources there are, and why one has no results.
 SOURCES = "sources.json"
@@ -113,7 +113,7 @@ def _errors_by_step(folder: Path, found: dict[str, Results]) -> tuple[tuple[Figu
         first = next(iter(found.values()))
         caption = (
             "Errors of each source's forecasts by minutes ahead, as its own framework computes them, pooled over all pixels with "
-            f"data of all test samples; persistence dashed. {facts.line(first, samples=facts.test_samples(first))}"
+            f"data of all test samples; persistence dashed. {caption_facts.line(first, samples=caption_facts.test_samples(first))}"
         )
         title = error_per_step.FIGURE.title
         contents = {suffix: style.render(drawing, suffix, title, caption) for suffix in ("png", "svg")}
@@ -160,7 +160,7 @@ def _document(
     subtitle = f"Scenario {sources.name}, {counted(len(names), 'source')}. "
     return Document(
         title=sources.title or sources.name,
-        subtitle=subtitle + (facts.line(first) if first is not None else ""),
+        subtitle=subtitle + (caption_facts.line(first) if first is not None else ""),
         synthetic=first is not None and first.manifest.data.synthetic,
         sections=(
             Section("verdicts", "Verdicts", tuple(blocks)),

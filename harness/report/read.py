@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult
 from harness.errors import DataError
-from harness.report.frames import ExampleFrames, read_frames
-from harness.report.manifest import Manifest
-from harness.report.structures import Structure
-from harness.report.timings import Timings
-from harness.report.workers import WorkerPart
+from harness.report.result_files.frames import ExampleFrames, read_frames
+from harness.report.result_files.manifest import Manifest
+from harness.report.result_files.structures import Structure
+from harness.report.result_files.timings import Timings
+from harness.report.result_files.workers import WorkerPart
 
 if TYPE_CHECKING:
     import pandas as pd

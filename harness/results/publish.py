@@ -18,7 +18,7 @@ from harness.files.disk_errors import explained
 from harness.pipeline.execution import Finished
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import hardware, harness_version, library_versions, lock_hash
-from harness.report.frames import ExampleFrames
+from harness.report.result_files.frames import ExampleFrames
 from harness.results.checksums import DIGESTS, damaged_file, write_digests
 from harness.results.tables import Rows, as_csv
 from harness.runtimes.registry import packages, runtime

@@ -24,10 +24,10 @@ from harness.pipeline.execution import Finished
 from harness.pipeline.plan import Cell, Plan
 from harness.pipeline.steps.port import read_port
 from harness.pipeline.steps.weights import WEIGHTS
-from harness.report.example_frames import seen_apart, wettest
-from harness.report.frames import ExampleFrames
+from harness.report.result_files.frames import ExampleFrames
 from harness.results.artifacts import Probe, SourceArtifacts, export_record, only_output
 from harness.results.cell import Labels, evaluate
+from harness.results.example_frames import seen_apart, wettest
 from harness.results.publish import TRAINING_TIMINGS, cell_seconds, environment_record, publish, timings_record
 from harness.results.tables import Rows, forecast_tables, prediction_rows, probe_rows
 from harness.runtimes.row import Availability

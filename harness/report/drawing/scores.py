@@ -9,7 +9,7 @@ from harness.report.contents import Contents
 from harness.report.document import Table
 from harness.report.drawing.style import wrapped
 from harness.report.read import Results
-from harness.report.tables.task import group_notes
+from harness.report.tables.task_tables import group_notes
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.drawing.scores import equal_predictions
-from harness.report.tables.task import group_label
+from harness.report.tables.task_tables import group_label
 
 
 def draw(contents: Contents) -> style.Drawing | None:
@@ -90,5 +90,5 @@ FIGURE = ReportFigure(
     caption="Number of samples per class in truth and by each runtime's predictions.",
     draw=draw,
     remarks=equal_predictions,
-    samples=facts.test_samples,
+    samples=caption_facts.test_samples,
 )

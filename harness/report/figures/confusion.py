@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.drawing.scores import equal_predictions
 from harness.report.formatting import share
-from harness.report.tables.task import Group, TaskResults, group_label
+from harness.report.tables.task_tables import Group, TaskResults, group_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,5 +137,5 @@ FIGURE = ReportFigure(
     caption="Counts, under each its share of the true class, which is also the shade; fields without a sample are empty.",
     draw=draw,
     remarks=_remarks,
-    samples=facts.test_samples,
+    samples=caption_facts.test_samples,
 )

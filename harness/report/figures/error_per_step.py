@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import significant
 from harness.report.read import PERSISTENCE, SOURCE, Results
-from harness.report.tables.forecast import SHOWN, group_name, groups
+from harness.report.tables.forecast_tables import SHOWN, group_name, groups
 
 
 def draw(contents: Contents) -> style.Drawing | None:
@@ -82,5 +82,5 @@ FIGURE = ReportFigure(
         "dashed. Runtimes whose errors are equal to four digits are drawn as one."
     ),
     draw=draw,
-    samples=facts.test_samples,
+    samples=caption_facts.test_samples,
 )

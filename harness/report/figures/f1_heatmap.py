@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
@@ -69,5 +69,5 @@ FIGURE = ReportFigure(
     position=2,
     caption="The same F1 in numbers; – where a class has neither samples nor predictions, † fewer than 30 samples.",
     draw=draw,
-    samples=facts.test_samples,
+    samples=caption_facts.test_samples,
 )

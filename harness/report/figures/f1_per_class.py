@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.drawing.scores import PerClass, equal_predictions, per_class
 from harness.report.formatting import share
-from harness.report.tables.task import group_label
+from harness.report.tables.task_tables import group_label
 
 #: Height of one bar in inches.
 _BAR = 0.12
@@ -76,5 +76,5 @@ FIGURE = ReportFigure(
     caption="F1 by class and runtime with bootstrap intervals of 95 %; † marks classes with fewer than 30 samples.",
     draw=draw,
     remarks=equal_predictions,
-    samples=facts.test_samples,
+    samples=caption_facts.test_samples,
 )

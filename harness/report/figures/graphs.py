@@ -14,10 +14,10 @@ from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.drawing.lettering import broken, fitted, width_of
 from harness.report.formatting import counted, size
-from harness.report.operators import Kind
+from harness.report.operator_kinds import Kind
 from harness.report.outline import Block, Item, Line, Outline, outline
 from harness.report.read import Results
-from harness.report.structures import Shape, Structure
+from harness.report.result_files.structures import Shape, Structure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import significant
-from harness.report.tables.port import answer
+from harness.report.tables.port_tables import answer
 
 #: What is smaller is drawn here: differences of no more than a rounding.
 _LEAST = 1e-17

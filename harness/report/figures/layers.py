@@ -11,7 +11,7 @@ from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import ratio
 from harness.report.read import cell_label
-from harness.report.tables.layers import examined
+from harness.report.tables.layer_tables import examined
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import counted, size
-from harness.report.tables.graphs import structure_table
+from harness.report.tables.structure_table import structure_table
 
 
 def draw(contents: Contents) -> style.Drawing | None:

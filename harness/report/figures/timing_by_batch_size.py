@@ -8,7 +8,7 @@ from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import seconds
-from harness.report.tables.timing import conditions
+from harness.report.tables.timing_tables import conditions
 
 #: How far the lines of one batch size stand apart, as a factor, so that their interval bars can be told apart.
 _APART = 1.04

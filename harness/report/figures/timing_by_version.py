@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.report.cells_by_version import of_software, timed
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import seconds
-from harness.report.tables.timing import conditions
-from harness.report.versions import of_software, timed
+from harness.report.tables.timing_tables import conditions
 
 #: How far the marks of one version stand apart, in versions.
 _APART = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
@@ -73,5 +73,5 @@ FIGURE = ReportFigure(
     position=1,
     caption="Loss on training and validation part, and metrics on the validation part, by epoch.",
     draw=draw,
-    samples=facts.training_samples,
+    samples=caption_facts.training_samples,
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.compare.records import CellResult, Verdict
+from harness.report.cells_by_version import Place, lines_of, of_software, placed
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import VERDICT_MARKS, ratio
-from harness.report.versions import Place, lines_of, of_software, placed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

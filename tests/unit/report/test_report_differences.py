@@ -14,7 +14,7 @@ from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.figures import confusion, differences
 from harness.report.read import read_results
-from harness.report.tables import outcomes, paired, task
+from harness.report.tables import mcnemar_table, outcome_tables, task_tables
 
 UNFOLDED = "python/onnxruntime via torch-dynamo-opset18-unfolded"
 BROKEN = "python/onnxruntime via torch-script-opset11-folded"
@@ -22,7 +22,7 @@ BROKEN = "python/onnxruntime via torch-script-opset11-folded"
 
 @pytest.fixture(scope="module")
 def found(results):
-    return task.task_results(results)
+    return task_tables.task_results(results)
 
 
 def test_differences_are_multiples_of_the_floor(results):
@@ -46,7 +46,7 @@ def test_float32_is_read_back_exactly(folder):
     path.write_bytes(gzip.compress(text.encode(), mtime=0))
     results = read_results(folder)
     assert all((errors == 0).all() for _, errors in differences.differences(results))
-    assert {row["route_max"] for row in outcomes.outputs_per_class_table(results).rows} == {0.0}
+    assert {row["route_max"] for row in outcome_tables.outputs_per_class_table(results).rows} == {0.0}
 
 
 def test_curves_are_shares_and_miss_what_is_not_finite(results):
@@ -100,7 +100,7 @@ def test_shares_are_never_rounded_to_all_or_none(value, text):
 
 
 def test_paired_tests_rest_on_discordant_pairs(results, found):
-    rows = {row["runners"][0]: row for row in paired.mcnemar_table(results, found).rows}
+    rows = {row["runners"][0]: row for row in mcnemar_table.mcnemar_table(results, found).rows}
     assert set(rows) == {UNFOLDED, BROKEN}
     frame = results.predictions
     source = frame["source.prediction"] == frame["truth"]
@@ -116,12 +116,12 @@ def test_paired_tests_rest_on_discordant_pairs(results, found):
 
 def test_equal_predictions_leave_nothing_to_test(results, found):
     same = dataclasses.replace(found, groups=found.groups[:1], runners=found.groups[0].runners)
-    table = paired.mcnemar_table(results, same)
+    table = mcnemar_table.mcnemar_table(results, same)
     assert table.rows == ()
     assert table.empty == (
         "McNemar's test had nothing to test: every runtime predicts the source's class for all 447 samples."
     )
-    assert "there are none" in paired.mcnemar_table(results, None).empty
+    assert "there are none" in mcnemar_table.mcnemar_table(results, None).empty
 
 
 def test_differing_but_equally_wrong_predictions_are_no_pair(results, found):
@@ -133,9 +133,12 @@ def test_differing_but_equally_wrong_predictions_are_no_pair(results, found):
     labels[place] = 0
     other = dataclasses.replace(source, name="other", labels=labels)
     groups = tuple(
-        task.Group((runner,), found.groups[0].confusion, letter) for runner, letter in ((source, "A"), (other, "B"))
+        task_tables.Group((runner,), found.groups[0].confusion, letter)
+        for runner, letter in ((source, "A"), (other, "B"))
     )
-    (row,) = paired.mcnemar_table(results, dataclasses.replace(found, runners=(source, other), groups=groups)).rows
+    (row,) = mcnemar_table.mcnemar_table(
+        results, dataclasses.replace(found, runners=(source, other), groups=groups)
+    ).rows
     assert (row["differ"], row["source_right"], row["target_right"]) == (1, 0, 0)
     assert row["p_value"] is None
     assert "p_adjusted" not in row

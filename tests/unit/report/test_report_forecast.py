@@ -19,11 +19,11 @@ from harness.compare.forecast import step_errors
 from harness.data.forecast import Forecast
 from harness.errors import DataError
 from harness.report.build import build_report
-from harness.report.example_frames import seen_apart, wettest
-from harness.report.frames import ExampleFrames
 from harness.report.overview import build_overview
 from harness.report.read import SOURCE, cell_label, read_results
-from harness.report.tables import forecast as tables
+from harness.report.result_files.frames import ExampleFrames
+from harness.report.tables import forecast_tables as tables
+from harness.results.example_frames import seen_apart, wettest
 from harness.results.tables import as_csv, forecast_tables
 
 FORECAST = Forecast(

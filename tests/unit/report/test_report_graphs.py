@@ -16,7 +16,7 @@ from harness.report.figures import graphs as graphs_figure
 from harness.report.outline import Block, Line, outline
 from harness.report.read import read_results
 from harness.report.repeats import Repeat, repeats
-from harness.report.structures import Structure
+from harness.report.result_files.structures import Structure
 
 
 def brief(graph, folds=None, limit=36):

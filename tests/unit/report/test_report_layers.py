@@ -10,7 +10,7 @@ from harness.compare.layers import compare_layers
 from harness.compare.records import LayerError, LayerRow
 from harness.report.build import build_report
 from harness.report.read import read_results
-from harness.report.tables.layers import layers_summary
+from harness.report.tables.layer_tables import layers_summary
 
 STRUCTURE = {
     "nodes": [

@@ -6,7 +6,7 @@ from fixture import cell_name
 
 from harness.report.build import build_report
 from harness.report.read import read_results
-from harness.report.tables.swaps import swap_table
+from harness.report.tables.backend_swap_table import swap_table
 
 
 def test_only_swaps_are_in_it_with_what_the_backend_holds(folder):

@@ -16,7 +16,7 @@ from sklearn.metrics import (
 )
 
 from harness.report.read import read_results
-from harness.report.tables import graphs, outcomes, parameters, task, training
+from harness.report.tables import outcome_tables, parameter_tables, structure_table, task_tables, training_tables
 
 UNFOLDED = "python/onnxruntime via torch-dynamo-opset18-unfolded"
 BROKEN = "python/onnxruntime via torch-script-opset11-folded"
@@ -24,11 +24,11 @@ BROKEN = "python/onnxruntime via torch-script-opset11-folded"
 
 @pytest.fixture(scope="module")
 def found(results):
-    return task.task_results(results)
+    return task_tables.task_results(results)
 
 
 def test_overall_metrics_are_those_of_scikit_learn(results, found):
-    rows = {row["runner"]: row for row in task.metrics_table(results, found).rows}
+    rows = {row["runner"]: row for row in task_tables.metrics_table(results, found).rows}
     frame = results.predictions
     for runner in ("source", UNFOLDED):
         truth, predicted = frame["truth"], frame[f"{runner}.prediction"]
@@ -45,7 +45,7 @@ def test_overall_metrics_are_those_of_scikit_learn(results, found):
 
 
 def test_metrics_per_class_have_support_and_marks(results, found):
-    rows = {(row["runner"], row["class"]): row for row in task.metrics_per_class_table(results, found).rows}
+    rows = {(row["runner"], row["class"]): row for row in task_tables.metrics_per_class_table(results, found).rows}
     frame = results.predictions
     expected = precision_recall_fscore_support(
         frame["truth"], frame["source.prediction"], labels=list(CLASSES), zero_division=0
@@ -63,7 +63,7 @@ def test_metrics_per_class_have_support_and_marks(results, found):
 
 
 def test_few_samples_are_marked_in_pages(results, found):
-    table = task.per_class_page_table(results, found, task.metrics_per_class_table(results, found))
+    table = task_tables.per_class_page_table(results, found, task_tables.metrics_per_class_table(results, found))
     marked = [row["class"] for row in table.rows if row["class"].endswith(" †")]
     assert marked == [f"{name} †" for name, count in zip(CLASSES, SUPPORT, strict=True) if count < 30]
     assert any("†" in note for note in table.notes)
@@ -84,14 +84,14 @@ def test_runtimes_with_equal_predictions_are_grouped(found):
 
 
 def test_samples_without_a_decision_count_as_wrong(results, found):
-    rows = {row["runner"]: row for row in task.metrics_table(results, found).rows}
+    rows = {row["runner"]: row for row in task_tables.metrics_table(results, found).rows}
     assert rows[BROKEN]["undecided"] == 2
     assert rows["source"]["undecided"] == 0
     frame = results.predictions
     lost = int((frame["truth"][:2] == frame["source.prediction"][:2]).sum())
     assert lost > 0
     assert rows[BROKEN]["accuracy"] == pytest.approx(rows["source"]["accuracy"] - lost / len(frame), abs=1e-3)
-    confusion = task.confusion_table(found).rows
+    confusion = task_tables.confusion_table(found).rows
     undecided = [row for row in confusion if row["runner"] == BROKEN and row["predicted"] == "no decision"]
     assert sum(row["samples"] for row in undecided) == 2
 
@@ -99,12 +99,12 @@ def test_samples_without_a_decision_count_as_wrong(results, found):
 def test_a_label_without_confidence_is_no_decision(results, found):
     frame = results.predictions.copy()
     frame.loc[3, "source.confidence"] = np.nan
-    changed = task.task_results(dataclasses.replace(results, predictions=frame))
+    changed = task_tables.task_results(dataclasses.replace(results, predictions=frame))
     assert changed.runners[0].undecided == 1
 
 
 def test_confusion_is_by_class_name(results, found):
-    rows = [row for row in task.confusion_table(found).rows if row["runner"] == UNFOLDED]
+    rows = [row for row in task_tables.confusion_table(found).rows if row["runner"] == UNFOLDED]
     frame = results.predictions
     expected = confusion_matrix(frame["truth"], frame[f"{UNFOLDED}.prediction"], labels=list(CLASSES))
     for row in rows:
@@ -113,7 +113,7 @@ def test_confusion_is_by_class_name(results, found):
 
 
 def test_disagreement_adds_up(results, found):
-    summary, changes = task.disagreement_tables(results, found)
+    summary, changes = task_tables.disagreement_tables(results, found)
     frame = results.predictions
     source = frame["source.prediction"]
     for row in summary.rows:
@@ -129,7 +129,7 @@ def test_disagreement_adds_up(results, found):
 
 def test_mean_confidence_per_predicted_class(results, found):
     frame = results.predictions
-    for row in task.confidence_table(found).rows:
+    for row in task_tables.confidence_table(found).rows:
         chosen = frame[frame[f"{row['runner']}.prediction"] == row["class"]]
         assert row["predicted"] == len(chosen)
         if len(chosen):
@@ -139,7 +139,7 @@ def test_mean_confidence_per_predicted_class(results, found):
 
 
 def test_errors_are_told_against_both_oracles(results):
-    ratios, absolute = outcomes.errors_tables(results)
+    ratios, absolute = outcome_tables.errors_tables(results)
     rows = [row for row in ratios.rows if row["cell"] == UNFOLDED]
     assert [(row["against"], row["rms_ratio"]) for row in rows] == [("route oracle", 1.5), ("source oracle", 310.0)]
     assert {row["head"] for row in absolute.rows} == {"logits"}
@@ -151,7 +151,7 @@ def test_errors_are_told_against_both_oracles(results):
 
 
 def test_flips_are_listed_with_margins(results):
-    rows = [row for row in outcomes.flips_table(results).rows if row["cell"] == UNFOLDED]
+    rows = [row for row in outcome_tables.flips_table(results).rows if row["cell"] == UNFOLDED]
     assert [(row["from"], row["to"], row["margin"], row["counts"]) for row in rows] == [
         (CLASSES[3], CLASSES[4], 0.0213, True),
         (CLASSES[0], CLASSES[1], 1.1e-6, False),
@@ -159,21 +159,21 @@ def test_flips_are_listed_with_margins(results):
 
 
 def test_outputs_that_are_not_finite_do_not_vanish_in_means(results):
-    rows = [row for row in outcomes.outputs_per_class_table(results).rows if row["cell"] == BROKEN]
+    rows = [row for row in outcome_tables.outputs_per_class_table(results).rows if row["cell"] == BROKEN]
     assert len(rows) == len(CLASSES)
     assert all(np.isnan(row["route_rms"]) and np.isnan(row["route_max"]) for row in rows)
 
 
 def test_parameters_that_are_neither_equal_nor_folded_are_singled_out(results):
-    rows = parameters.parameter_findings(results).rows
+    rows = parameter_tables.parameter_findings(results).rows
     assert [(row["parameter"], row["relation"], row["differing"]) for row in rows] == [("conv2.weight", "unequal", 1)]
-    summary = {row["cell"]: row for row in parameters.parameter_summary(results).rows}
+    summary = {row["cell"]: row for row in parameter_tables.parameter_summary(results).rows}
     assert summary[UNFOLDED]["unequal"] == 1
     assert summary[UNFOLDED]["equal"] == 25
 
 
 def test_structure_has_one_row_per_route(results):
-    rows = {row["route"]: row for row in graphs.structure_table(results).rows}
+    rows = {row["route"]: row for row in structure_table.structure_table(results).rows}
     assert sorted(rows) == [
         "safetensors",
         "torch-dynamo-opset18-folded",
@@ -197,15 +197,15 @@ def test_what_a_route_froze_and_what_became_of_its_loops_is_told(folder):
                 cell["parameters"] |= {"copies": 18, "copied_count": 30_000}
     (folder / "cells.json").write_text(json.dumps(cells))
     results = read_results(folder)
-    row = next(row for row in graphs.structure_table(results).rows if row["route"] == label)
+    row = next(row for row in structure_table.structure_table(results).rows if row["route"] == label)
     assert row["time"] == "unrolled, 18 steps"
     assert row["frozen"] == "sample of x at 1"
     held = next(cell for cell in results.cells if cell.route_label == label and cell.parameters).parameters
-    assert f"{held.target_count - 30_000:,} parameters in 18 copies" in graphs.copies_note(results)
+    assert f"{held.target_count - 30_000:,} parameters in 18 copies" in structure_table.copies_note(results)
 
 
 def test_nothing_is_said_of_copies_where_there_are_none(results):
-    assert graphs.copies_note(results) == ""
+    assert structure_table.copies_note(results) == ""
 
 
 def test_csv_files_hold_raw_values(report):
@@ -221,7 +221,7 @@ def test_csv_files_hold_raw_values(report):
 
 
 def test_training_log_is_whole(results):
-    rows = training.training_table(results).rows
+    rows = training_tables.training_table(results).rows
     assert [row["epoch"] for row in rows] == list(range(1, 13))
     assert rows[-1]["f1_macro"] == pytest.approx(float(results.training["f1_macro"].iloc[-1]))
     assert "seconds" not in rows[0]

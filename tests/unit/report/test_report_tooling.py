@@ -8,7 +8,7 @@ from fixture import FOLDED, SCRIPT, UNFOLDED
 from harness.errors import DataError
 from harness.report.build import build_report
 from harness.report.read import read_results
-from harness.report.tables.tooling import tooling_page_table, tooling_seconds_table, tooling_table
+from harness.report.tables.tooling_tables import tooling_page_table, tooling_seconds_table, tooling_table
 
 
 def rows(table):

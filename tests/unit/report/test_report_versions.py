@@ -11,7 +11,7 @@ from test_report_timing import timings
 
 from harness.compare.records import Verdict
 from harness.report.build import build_report
-from harness.report.versions import Place, of_software, place
+from harness.report.cells_by_version import Place, of_software, place
 
 VERSIONS = ("1.9", "1.15", "1.31")
 

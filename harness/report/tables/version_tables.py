@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from harness.compare.records import CellResult
+from harness.report.cells_by_version import Place, placed
 from harness.report.document import Column, Table
 from harness.report.read import Results, cell_label
-from harness.report.versions import Place, placed
 from harness.version_names import split
 
 #: Written only where something was asked for in a version.

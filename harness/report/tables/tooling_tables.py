@@ -6,8 +6,8 @@ from typing import Any
 
 from harness.report.document import Column, Table
 from harness.report.formatting import counted, listed
-from harness.report.manifest import PackagePart, RuntimePart
 from harness.report.read import Results
+from harness.report.result_files.manifest import PackagePart, RuntimePart
 
 #: Languages as they are written, in the order in which their packages are listed.
 _LANGUAGES = {"r": "R", "julia": "Julia", "python": "Python"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report.document import Block, FiguresHere, Paragraph, Section, TableBlock
 from harness.report.formatting import counted
 from harness.report.read import Results
-from harness.report.tables.layers import examined, layers_summary
+from harness.report.tables.layer_tables import examined, layers_summary
 
 
 def layers_section(results: Results) -> tuple[Section, ...]:

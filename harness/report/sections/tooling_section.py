@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report.document import Block, Listing, Paragraph, Section, TableBlock
 from harness.report.read import Results
-from harness.report.tables.tooling import tooling_page_table
+from harness.report.tables.tooling_tables import tooling_page_table
 
 
 def tooling_section(results: Results) -> Section:

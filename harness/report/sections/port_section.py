@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.document import Block, Bullets, FiguresHere, Note, Paragraph, Section, TableBlock
 from harness.report.formatting import counted
 from harness.report.read import Results
-from harness.report.tables import port as tables
+from harness.report.tables import port_tables as tables
 
 
 def port_section(results: Results) -> tuple[Section, ...]:
@@ -22,7 +22,7 @@ def port_section(results: Results) -> tuple[Section, ...]:
             "This is another question than whether a file survives a change of runtime: here two people wrote the same model. "
             "The port was given the source's weights by explicit rules, and asked to be what each hypothesis says; the two "
             f"specifications were not compared. Layers and hypotheses over {counted(port.samples, 'sample')} of the probe. "
-            f"{facts.line(results)}"
+            f"{caption_facts.line(results)}"
         ),
         FiguresHere(),
         TableBlock(tables.layer_gaps_table(results)),

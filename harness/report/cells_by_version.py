@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.compare.records import CellResult
 from harness.report.read import Results
-from harness.report.timings import Timings
+from harness.report.result_files.timings import Timings
 from harness.version_names import sort_key, split
 
 #: A route's label with a version: ``torch-script@2.8-opset17-folded``.

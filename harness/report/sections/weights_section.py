@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.report import facts
+from harness.report import caption_facts
 from harness.report.document import Block, FiguresHere, Paragraph, Section, Table, TableBlock
 from harness.report.read import Results
-from harness.report.sections.forecast import forecast_section
-from harness.report.sections.layers import layers_section
-from harness.report.tables import graphs, outcomes, parameters, task
-from harness.report.tables.swaps import swap_table
+from harness.report.sections.forecast_section import forecast_section
+from harness.report.sections.layers_section import layers_section
+from harness.report.tables import outcome_tables, parameter_tables, structure_table, task_tables
+from harness.report.tables.backend_swap_table import swap_table
 
 
 def weights_section(results: Results, tables: dict[str, Table]) -> Section:
@@ -19,7 +19,7 @@ def weights_section(results: Results, tables: dict[str, Table]) -> Section:
         (
             Paragraph(
                 "Every figure in this section comes from one set of weights. Where runtimes differ here, they differ in what "
-                f"they load and how they compute, not in what was learnt. {facts.line(results)}"
+                f"they load and how they compute, not in what was learnt. {caption_facts.line(results)}"
             ),
         ),
         (
@@ -31,7 +31,7 @@ def weights_section(results: Results, tables: dict[str, Table]) -> Section:
                 "structure",
                 "Exported files",
                 (
-                    TableBlock(graphs.structure_table(results)),
+                    TableBlock(structure_table.structure_table(results)),
                     FiguresHere(),
                 ),
             ),
@@ -47,11 +47,11 @@ def _swaps(results: Results) -> tuple[Section, ...]:
 
 
 def _outputs(results: Results) -> Section:
-    ratios, absolute = outcomes.errors_tables(results)
+    ratios, absolute = outcome_tables.errors_tables(results)
     blocks: list[Block] = [FiguresHere(), TableBlock(ratios)]
     if absolute.rows:
         blocks.append(TableBlock(absolute))
-    blocks.append(TableBlock(outcomes.routes_table(results)))
+    blocks.append(TableBlock(outcome_tables.routes_table(results)))
     return Section("outputs", "Outputs", tuple(blocks))
 
 
@@ -59,19 +59,19 @@ def _decisions(results: Results, tables: dict[str, Table]) -> Section:
     return Section(
         "decisions",
         "Decisions",
-        (TableBlock(outcomes.decisions_table(results)), TableBlock(tables["flips"], tall=True)),
+        (TableBlock(outcome_tables.decisions_table(results)), TableBlock(tables["flips"], tall=True)),
     )
 
 
 def _parameters(results: Results) -> Section:
-    note = graphs.copies_note(results)
+    note = structure_table.copies_note(results)
     return Section(
         "parameters",
         "Parameters",
         (
             *((Paragraph(note),) if note else ()),
-            TableBlock(parameters.parameter_summary(results)),
-            TableBlock(parameters.parameter_findings(results)),
+            TableBlock(parameter_tables.parameter_summary(results)),
+            TableBlock(parameter_tables.parameter_findings(results)),
         ),
     )
 
@@ -79,14 +79,15 @@ def _parameters(results: Results) -> Section:
 def _task(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
     if results.forecasts is not None:
         return forecast_section(results)
-    found = task.task_results(results)
+    found = task_tables.task_results(results)
     if found is None:
         return (Section("task", "Task metrics", (Paragraph("No runtime predicted the test samples."),)),)
     note = Paragraph(
         "How well the model does its task, by runtime. Intervals tell how much of a figure is owed to the draw of test samples; "
-        f"they do not tell runtimes apart, which saw the same samples. {facts.line(results, samples=facts.test_samples(results))}"
+        "they do not tell runtimes apart, which saw the same samples. "
+        f"{caption_facts.line(results, samples=caption_facts.test_samples(results))}"
     )
-    matrices = tuple(TableBlock(task.confusion_page_table(results, found, group)) for group in found.groups)
+    matrices = tuple(TableBlock(task_tables.confusion_page_table(results, found, group)) for group in found.groups)
     return (
         Section(
             "task",
@@ -94,7 +95,7 @@ def _task(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
             (
                 note,
                 TableBlock(tables["metrics"]),
-                TableBlock(task.per_class_page_table(results, found, tables["metrics_per_class"])),
+                TableBlock(task_tables.per_class_page_table(results, found, tables["metrics_per_class"])),
                 FiguresHere(),
             ),
         ),
@@ -110,7 +111,7 @@ def _task(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
         Section(
             "confidence",
             "Confidence",
-            (TableBlock(task.confidence_page_table(results, found, tables["confidence"])),),
+            (TableBlock(task_tables.confidence_page_table(results, found, tables["confidence"])),),
         ),
         Section("confusion", "Confusion", (FiguresHere(), *matrices)),
     )

@@ -9,7 +9,7 @@ from harness.compare.paired import FEW_PAIRS, holm, mcnemar
 from harness.report.document import Column, Table
 from harness.report.formatting import counted
 from harness.report.read import SOURCE, Results
-from harness.report.tables.task import TaskResults
+from harness.report.tables.task_tables import TaskResults
 
 _NOTES = (
     "McNemar's test asks whether source and runtime are right equally often: it rests on the samples on which only one of "

@@ -7,22 +7,26 @@ from typing import Any
 
 from harness.report.document import Column, Table
 from harness.report.read import Results
-from harness.report.tables import forecast, outcomes, task
+from harness.report.tables import forecast_tables, outcome_tables, task_tables
 
-#: Said in the caption of every table, by :func:`harness.report.facts.line`.
+#: Said in the caption of every table, by :func:`harness.report.caption_facts.line`.
 _IN_CAPTIONS = ("head", "probe")
 
 
-def printed_tables(results: Results, tables: dict[str, Table], found: task.TaskResults | None) -> tuple[Table, ...]:
+def printed_tables(
+    results: Results, tables: dict[str, Table], found: task_tables.TaskResults | None
+) -> tuple[Table, ...]:
     """Cells, errors, metrics and metrics per class, or forecasts by step, and both of tooling effort.
 
     A table's name is the stem of its file.
     """
     if results.forecasts is not None:
-        of_task = forecast.errors_page_table(results), forecast.events_page_table(results)
+        of_task = forecast_tables.errors_page_table(results), forecast_tables.events_page_table(results)
     else:
         per_class = (
-            replace(task.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class")
+            replace(
+                task_tables.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class"
+            )
             if found
             else replace(tables["metrics_per_class"], rows=(), empty=tables["metrics"].empty)
         )
@@ -89,7 +93,7 @@ def _metrics(table: Table) -> Table:
 
 
 def _errors(results: Results) -> Table:
-    whole, _ = outcomes.errors_tables(results)
+    whole, _ = outcome_tables.errors_tables(results)
     split = {f"{cell.target} via {cell.route_label}": cell for cell in results.cells}
     rows = tuple(
         {**row, "target": split[row["cell"]].target, "route": split[row["cell"]].route_label} for row in whole.rows

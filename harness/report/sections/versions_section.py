@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from harness.report.cells_by_version import of_software, placed
 from harness.report.document import FiguresHere, Paragraph, Section, Table, TableBlock
 from harness.report.formatting import counted, listed
 from harness.report.read import Results
-from harness.report.versions import of_software, placed
 
 
 def versions_section(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:

@@ -6,7 +6,7 @@ from harness.compare.records import Verdict
 from harness.report.document import Answers, Definitions, Note, Paragraph, Section
 from harness.report.formatting import VERDICT_MARKS, counted, listed
 from harness.report.read import Results
-from harness.report.tables.outcomes import verdict_counts
+from harness.report.tables.outcome_tables import verdict_counts
 
 _MEANINGS: dict[Verdict, str] = {
     Verdict.IDENTICAL: "parameters and outputs are bit-equal to the source's.",

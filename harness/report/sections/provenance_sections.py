@@ -8,7 +8,7 @@ from harness import AUTHORS
 from harness.compare.records import Verdict
 from harness.report.document import Block, Bullets, Definitions, Listing, Paragraph, Section, TableBlock
 from harness.report.read import Results, cell_label
-from harness.report.tables.training import seconds_table, training_seconds_table
+from harness.report.tables.training_tables import seconds_table, training_seconds_table
 
 
 def exporters_section(results: Results) -> Section:

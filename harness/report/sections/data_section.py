@@ -7,7 +7,7 @@ from typing import Any
 from harness.report.document import Block, Bullets, Column, Definitions, Paragraph, Section, Table, TableBlock
 from harness.report.formatting import significant
 from harness.report.read import Results
-from harness.report.sections.answer import synthetic_note
+from harness.report.sections.verdicts_section import synthetic_note
 
 #: With fewer samples than this an estimate per class is marked.
 FEW = 30
