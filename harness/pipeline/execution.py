@@ -34,9 +34,6 @@ from harness.runtimes.registry import availability, lacks_environment, ready
 from harness.runtimes.row import Availability
 from harness.scenario.sections import LimitsSection
 
-#: Kinds of steps that make the source: without it there is nothing to compare with, and the run cannot go on.
-_SOURCE = ("train", "import", "source")
-
 
 class Listener(Protocol):
     """What a run tells while it goes on; the command line draws it."""
@@ -191,7 +188,7 @@ class Execution:
 
     def _check_source(self) -> None:
         for step in self._plan.steps:
-            if step.kind not in _SOURCE or step.runtime is None or self._whole(step):
+            if not step.makes_source or step.runtime is None or self._whole(step):
                 continue
             here = self._states[step.runtime.name]
             if not here.installed:
@@ -256,7 +253,7 @@ class Execution:
     def _make(self, step: Step, workers: Workers) -> Failure | None:
         began, before = time.perf_counter(), workers.record()
         try:
-            with self._store.making(step.kind, self._keys[step.id], resume=step.kind == "train") as (folder, record):
+            with self._store.making(step.kind, self._keys[step.id], resume=step.resumable) as (folder, record):
                 step.carry_out(
                     Context(
                         step=step,

@@ -35,6 +35,10 @@ class Step(ABC):
 
     #: The kind, which names the folders of its artifacts.
     kind: ClassVar[str]
+    #: Whether it makes the source: without it there is nothing to compare with, and the run cannot go on.
+    makes_source: ClassVar[bool] = False
+    #: Whether a later attempt goes on from what an interrupted one left in its folder.
+    resumable: ClassVar[bool] = False
 
     id: str
     runtime: Runtime | None = None

@@ -28,6 +28,7 @@ class ImportStep(Step):
     """
 
     kind: ClassVar[str] = "import"
+    makes_source: ClassVar[bool] = True
 
     path: str = field(metadata=PLACE)
     model: ModelSection | None = None

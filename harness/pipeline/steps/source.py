@@ -20,6 +20,7 @@ class SourceStep(Step):
     """Leaves the outputs on the probe in float32 and float64, and on the test samples where there are any."""
 
     kind: ClassVar[str] = "source"
+    makes_source: ClassVar[bool] = True
 
     batch_size: int
     threads: int

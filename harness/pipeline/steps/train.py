@@ -17,6 +17,8 @@ class TrainStep(Step):
     """Leaves ``weights.safetensors``, the model's specification and metadata, the log, and a STAC item."""
 
     kind: ClassVar[str] = "train"
+    makes_source: ClassVar[bool] = True
+    resumable: ClassVar[bool] = True
 
     model: ModelSection
     training: TrainingSection
