@@ -1,0 +1,223 @@
+"""Folds as exporters make them, in each order of operations, and what is off by how much where one is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.compare.fold import Normalisation, check_fold, folded_weight, implied_epsilon
+
+GENERATOR = np.random.default_rng(11)
+CHANNELS = 48
+SHAPE = (CHANNELS, 3, 7)
+WEIGHT = GENERATOR.normal(size=SHAPE).astype(np.float32)
+BIAS, BETA, MEAN = (GENERATOR.normal(size=CHANNELS).astype(np.float32) for _ in range(3))
+GAMMA = (GENERATOR.uniform(0.5, 2.0, CHANNELS) * GENERATOR.choice([-1, 1], CHANNELS)).astype(np.float32)
+VARIANCE = GENERATOR.uniform(0.05, 3.0, CHANNELS).astype(np.float32)
+NORMALISATION = Normalisation(GAMMA, BETA, MEAN, VARIANCE, 1e-5)
+EXACT = GAMMA.astype(np.float64) / np.sqrt(VARIANCE.astype(np.float64) + 1e-5)
+NEAREST = EXACT.astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def no_warnings() -> Iterator[None]:
+    """What overflows or is not finite is expected, and says nothing on the side."""
+    with np.errstate(all="raise", under="ignore"):
+        yield
+
+
+def moved(values: np.ndarray, ulp: np.ndarray | int) -> np.ndarray:
+    """Values of magnitude so many representable numbers larger."""
+    return (values.view(np.int32) + np.int32(ulp)).view(np.float32)
+
+
+def of(scale: np.ndarray) -> np.ndarray:
+    return scale.reshape(-1, 1, 1)
+
+
+def test_a_folded_weight_is_the_product_in_doubles() -> None:
+    found = folded_weight(WEIGHT, EXACT)
+    assert found.dtype == np.float64
+    assert np.array_equal(found, WEIGHT.astype(np.float64) * of(EXACT))
+
+
+def test_the_scale_of_every_channel_is_found_where_exporters_round_it() -> None:
+    steps = GENERATOR.integers(-4, 5, CHANNELS)
+    scale = moved(NEAREST, steps)
+    found = check_fold(WEIGHT, None, NORMALISATION, WEIGHT * of(scale), None)
+    assert np.array_equal(found.scale, scale)
+    assert found.scale_ulp == 4
+    assert found.bias is None
+    assert (found.weight.differing, found.weight.holds) == (0, True)
+    one = check_fold(WEIGHT, None, NORMALISATION, WEIGHT * of(moved(NEAREST, 2)), None)
+    assert one.scale_ulp == 2
+
+
+def test_a_scale_that_nothing_tells_is_the_exact_one() -> None:
+    nothing = np.zeros(SHAPE, np.float32)
+    found = check_fold(nothing, None, NORMALISATION, nothing, None)
+    assert np.array_equal(found.scale, NEAREST)
+    assert (found.scale_ulp, found.weight.max_ulp, found.weight.max_abs) == (0, 0, 0.0)
+
+
+def test_a_fold_in_doubles_is_rounded_once() -> None:
+    target = (WEIGHT.astype(np.float64) * of(EXACT)).astype(np.float32)
+    assert check_fold(WEIGHT, None, NORMALISATION, target, None).weight.differing == 0
+
+
+def test_many_weights_are_compared_though_few_tell_the_scale() -> None:
+    weight = GENERATOR.normal(size=(3, 1000)).astype(np.float32)
+    some = Normalisation(GAMMA[:3], BETA[:3], MEAN[:3], VARIANCE[:3], 1e-5)
+    target = weight * moved(NEAREST[:3], 3)[:, None]
+    assert check_fold(weight, None, some, target, None).scale_ulp == 3
+    target[2, 998] = moved(target[2, 998:999], 9)[0]
+    found = check_fold(weight, None, some, target, None)
+    assert np.argwhere(found.weight.wrong).tolist() == [[2, 998]]
+    assert found.weight.differing == 1
+
+
+Order = Callable[[np.ndarray, np.ndarray], np.ndarray]
+ORDERS: dict[str, Order] = {
+    "difference first": lambda bias, scale: (bias - MEAN) * scale + BETA,
+    "shift first": lambda bias, scale: bias * scale + (BETA - MEAN * scale),
+    "mean last": lambda bias, scale: (bias * scale + BETA) - MEAN * scale,
+    "fused": lambda bias, scale: ((bias - MEAN).astype(np.float64) * scale + BETA).astype(np.float32),
+    "doubles": lambda bias, scale: ((bias.astype(np.float64) - MEAN) * scale.astype(np.float64) + BETA).astype(
+        np.float32
+    ),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS.values(), ids=[*ORDERS])
+@pytest.mark.parametrize("bias", [BIAS, None], ids=["bias", "no-bias"])
+def test_a_bias_is_met_bit_for_bit_in_each_order_of_operations(order: Order, bias: np.ndarray | None) -> None:
+    scale = moved(NEAREST, GENERATOR.integers(-2, 3, CHANNELS))
+    plain = np.zeros(CHANNELS, np.float32) if bias is None else bias
+    target = order(plain, scale)
+    found = check_fold(WEIGHT, bias, NORMALISATION, WEIGHT * of(scale), target.reshape(-1, 1))
+    assert found.bias is not None
+    assert (found.bias.differing, found.bias.holds) == (0, True)
+    exact = (plain.astype(np.float64) - MEAN) * scale + BETA
+    assert found.bias.max_abs == np.abs(target - exact).max()
+
+
+@pytest.mark.parametrize("term", ["bias", "mean", "beta"])
+def test_a_bias_may_be_off_by_units_of_its_largest_term(term: str) -> None:
+    """The terms cancel to a bias of about 1 from one of about 1000."""
+    ones, nought = np.ones(CHANNELS, np.float32), np.zeros(CHANNELS, np.float32)
+    terms = dict.fromkeys(("bias", "mean", "beta"), nought) | {term: ones * np.float32(1000.3)}
+    other = "beta" if term != "beta" else "mean"
+    sign = -1 if term == "bias" else 1
+    terms[other] = ones * np.float32(sign * 999.2 if term != "mean" else 999.2)
+    for gamma in (1.0, 1e-3):
+        if gamma != 1.0 and term == "beta":
+            continue
+        if gamma != 1.0:
+            terms[other] = nought
+        unit = Normalisation(ones * np.float32(gamma), terms["beta"], terms["mean"], ones, 0.0)
+        scale = np.float32(gamma)
+        exact = (terms["bias"].astype(np.float64) - terms["mean"]) * float(scale) + terms["beta"]
+        largest = max(
+            abs(float(terms["bias"][0]) * float(scale)),
+            abs(float(terms["mean"][0]) * float(scale)),
+            abs(float(terms["beta"][0])),
+        )
+        unit_of = float(np.spacing(np.float32(largest)))
+        for units, holds in ((1.5, True), (3.0, False)):
+            target = (exact + units * unit_of).astype(np.float32)
+            found = check_fold(WEIGHT, terms["bias"], unit, WEIGHT * scale, target)
+            assert found.bias is not None
+            assert found.bias.holds is holds
+
+
+def test_distances_are_told() -> None:
+    ones, nought = np.ones(CHANNELS, np.float32), np.zeros(CHANNELS, np.float32)
+    unit = Normalisation(ones, nought, nought, ones, 0.0)
+    weight = np.full((CHANNELS, 10), 1.5, np.float32)
+    target = weight.copy()
+    target[6, 0] = -1.5
+    found = check_fold(weight, None, unit, target, None)
+    assert found.weight.max_abs == 3.0
+    assert found.weight.max_ulp == 2 * int(np.float32(1.5).view(np.int32))
+    assert found.weight.differing == 1
+    assert np.argwhere(found.weight.wrong).tolist() == [[6, 0]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_wrong_and_has_no_distance(value: float) -> None:
+    target = WEIGHT * of(NEAREST)
+    target[3, 1, 4] = value
+    bias = (BIAS - MEAN) * NEAREST + BETA
+    bias[7] = value
+    found = check_fold(WEIGHT, BIAS, NORMALISATION, target, bias)
+    assert np.argwhere(found.weight.wrong.reshape(SHAPE)).tolist() == [[3, 1, 4]]
+    assert (found.weight.max_ulp, found.weight.max_abs) == (None, None)
+    assert found.bias is not None
+    assert np.flatnonzero(found.bias.wrong).tolist() == [7]
+
+
+def test_a_variance_without_a_root_and_weights_that_overflow_are_not_met() -> None:
+    broken = replace(NORMALISATION, variance=np.where(np.arange(CHANNELS) == 2, np.float32(-1), VARIANCE))
+    assert not check_fold(WEIGHT, None, broken, WEIGHT * of(NEAREST), None).weight.holds
+    zero = replace(NORMALISATION, variance=np.where(np.arange(CHANNELS) == 2, np.float32(0), VARIANCE), epsilon=0.0)
+    assert not check_fold(WEIGHT, None, zero, WEIGHT * of(NEAREST), None).weight.holds
+    large = np.full((CHANNELS, 5), 3e38, np.float32)
+    assert not check_fold(large, BIAS, replace(NORMALISATION, gamma=GAMMA * 9), large, BIAS).weight.holds
+
+
+def test_below_the_normal_numbers_the_tolerance_decides_alone() -> None:
+    """Processors may flush them; one ULP of the smallest normal number is allowed, even where it stands alone."""
+    ones, nought = np.ones(2, np.float32), np.zeros(2, np.float32)
+    unit = Normalisation(ones, nought, nought, ones, 0.0)
+    tiny = np.finfo(np.float32).tiny
+    weight = np.ones((2, 200), np.float32)
+    for value, holds in ((np.float32(1e-40), True), (tiny, False)):
+        weight[1, 7] = value
+        target = weight.copy()
+        target[1, 7] = moved(target[1, 7:8], 1)[0]
+        assert check_fold(weight, None, unit, target, None).weight.holds is holds
+    weight[1, 7] = np.float32(1e-40)
+    target = weight.copy()
+    target[1, 7] = np.float32(3e-40)
+    assert not check_fold(weight, None, unit, target, None).weight.holds
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 2.5e-4])
+def test_another_epsilon_is_named(epsilon: float) -> None:
+    scale = (GAMMA / np.sqrt(VARIANCE + np.float32(epsilon))).astype(np.float32)
+    target = WEIGHT * of(scale)
+    assert implied_epsilon(WEIGHT, NORMALISATION, target) == epsilon
+    # Channels that no scale explains are left out.
+    target[:3] = target[:3, ::-1]
+    assert implied_epsilon(WEIGHT, NORMALISATION, target) == epsilon
+    # Where they are many, one epsilon does not explain the whole.
+    target[:20] = target[:20, ::-1, ::-1]
+    assert implied_epsilon(WEIGHT, NORMALISATION, target) is None
+
+
+def test_an_epsilon_is_told_by_channels_of_small_variance() -> None:
+    """Of a variance of a million, float32 does not show an epsilon of a thousandth."""
+    variance = VARIANCE.copy()
+    variance[4:] *= 1e6
+    some = replace(NORMALISATION, variance=variance)
+    scale = (GAMMA / np.sqrt(variance.astype(np.float64) + 1e-3)).astype(np.float32)
+    few = slice(0, 12)
+    part = Normalisation(GAMMA[few], BETA[few], MEAN[few], variance[few], 1e-5)
+    assert implied_epsilon(WEIGHT[few], part, (WEIGHT * of(scale))[few]) == 1e-3
+    assert some.epsilon == 1e-5
+
+
+def test_no_epsilon_explains_another_sign_nothing_or_less_than_nothing() -> None:
+    scale = (GAMMA / np.sqrt(VARIANCE + np.float32(1e-3))).astype(np.float32)
+    assert implied_epsilon(WEIGHT, NORMALISATION, -WEIGHT * of(scale)) is None
+    assert implied_epsilon(WEIGHT, NORMALISATION, WEIGHT * np.float32(0)) is None
+    less = (GAMMA / np.sqrt(VARIANCE - np.float32(0.01))).astype(np.float32)
+    assert implied_epsilon(WEIGHT, NORMALISATION, WEIGHT * of(less)) is None
+    random = GENERATOR.normal(size=SHAPE).astype(np.float32)
+    assert implied_epsilon(WEIGHT, NORMALISATION, random) is None
+    dead = WEIGHT.copy()
+    dead[0] = 0
+    assert implied_epsilon(dead, NORMALISATION, dead * of(scale)) == 1e-3
