@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -67,6 +68,30 @@ class Score:
         return noticed / tried if tried else 1.0
 
 
+@dataclass(frozen=True)
+class Equivalents:
+    """Changes that change nothing: single ones by file and lines, and kinds of them by what stands in place of what."""
+
+    single: frozenset[tuple[str, str, str]]
+    kinds: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def read(cls) -> Equivalents:
+        """From the committed list."""
+        listed = tomllib.loads(EQUIVALENT.read_text())
+        single = ((one["file"], one["before"], after) for one in listed.get("change", []) for after in one["after"])
+        kinds = ((one["before"], after) for one in listed.get("kind", []) for after in one["after"])
+        return cls(frozenset(single), tuple(kinds))
+
+    def cover(self, name: str, before: str, after: str) -> bool:
+        """Whether a changed line is one of them."""
+        return (name, before, after) in self.single or any(
+            after == before[: place.start()] + new + before[place.end() :]
+            for old, new in self.kinds
+            for place in re.finditer(re.escape(old), before)
+        )
+
+
 def sources() -> list[str]:
     """The files that are changed, those with the higher goal first."""
     found = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "harness" / "compare").glob("*.py"))]
@@ -101,7 +126,7 @@ def move_gates() -> Score:
     return score
 
 
-def read_score(name: str, known: dict[tuple[str, str, str], str]) -> Score:
+def read_score(name: str, known: Equivalents) -> Score:
     """What mutmut found of one file."""
     from mutmut.mutation.diff_apply import get_diff_for_mutant
 
@@ -113,18 +138,12 @@ def read_score(name: str, known: dict[tuple[str, str, str], str]) -> Score:
         if state == "survived":
             lines = get_diff_for_mutant(mutant, path=name).splitlines()[3:]
             before, after = (" ".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+")
-            if (name, before, after) in known:
+            if known.cover(name, before, after):
                 state = "equivalent"
             else:
                 score.survivors.append((mutant.rpartition(".")[2], f"- {before}\n      + {after}"))
         score.states[state] += 1
     return score
-
-
-def known_equivalents() -> dict[tuple[str, str, str], str]:
-    """Reasons by file, line and changed line."""
-    entries = tomllib.loads(EQUIVALENT.read_text())["change"]
-    return {(entry["file"], entry["before"], after): entry["reason"] for entry in entries for after in entry["after"]}
 
 
 def main() -> int:
@@ -141,7 +160,7 @@ def main() -> int:
     files = chosen or sources()
     if not arguments.report:
         change_functions(files, arguments.processes)
-    known = known_equivalents()
+    known = Equivalents.read()
     scores = {name: move_gates() if name == GATES else read_score(name, known) for name in files}
     groups = {"named files": [name for name in files if name in STRICT], "all": files}
     columns = ("killed", "timeout", "equivalent", "survived", "not run")

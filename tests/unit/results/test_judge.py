@@ -107,6 +107,9 @@ def test_the_runtime_counts_alone() -> None:
     found = judged(-2.5, 2.5, folded=True)
     assert (found.judgement.verdict, objecting(found)) == (Verdict.DRIFTED, ["runtime"])
     assert found.runtime.rms_ratio == pytest.approx(5)
+    assert found.judgement.sentence == (
+        "Drifted: the runtime error is 5 times the noise floor, the limit is 4; none of 64 decisions changed."
+    )
     assert (found.route.limit, found.route.folded) == (1e-6, True)
 
 
@@ -166,7 +169,10 @@ def test_identical_is_of_the_sources_own_bits() -> None:
     assert judge(source, graph, Target(METADATA, HELD, {"logits": other})).judgement.verdict is Verdict.EQUIVALENT
     # A graph of its own rounding: the target has the source's bits end to end.
     moved = Exported(KEPT, {"r/base": {"logits": EXACT + 1e-9 * NOISE}})
-    assert judge(source, moved, Target(METADATA, HELD, {"logits": single})).judgement.verdict is Verdict.IDENTICAL
+    found = judge(source, moved, Target(METADATA, HELD, {"logits": single}))
+    assert found.judgement.verdict is Verdict.IDENTICAL
+    assert found.end_to_end is not None
+    assert found.end_to_end.bit_equal_to_source
 
 
 def test_other_oracles_must_agree_with_the_first_and_refusals_are_recorded() -> None:
@@ -280,6 +286,7 @@ def test_a_file_alone_is_compared_by_its_own_tensors_and_graph() -> None:
 
 def test_a_target_without_the_files_output_is_divergent() -> None:
     found = judge(FILE, GRAPH, Target({}, TENSORS, {"z": EXACT}))
+    assert found.judgement.sentence == "Divergent: the target's outputs have shape 0, the oracle's 64 x 5."
     assert (found.judgement.verdict, objecting(found)) == (Verdict.DIVERGENT, ["runtime"])
     assert found.decisions is None
 
@@ -296,7 +303,7 @@ TWO = SourceFile(
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "shown"), [(1.0, 3.0, 3.0), (3.0, 1.0, 3.0), (1.0, 9.0, 9.0), (9.0, 1.0, 9.0)]
+    ("first", "second", "shown"), [(1.5, 3.0, 3.0), (3.0, 1.5, 3.0), (1.5, 9.0, 9.0), (9.0, 1.5, 9.0)]
 )
 def test_of_several_outputs_the_worst_stands_for_the_target(first: float, second: float, shown: float) -> None:
     graph = Exported(None, {"python/onnx-reference": {"y": EXACT, "z": WIDE}})
