@@ -327,7 +327,7 @@ def test_expectations_by_cell() -> None:
             "Not available: R is not installed; apt-get install r-base-core.",
         ),
         (Verdict.FAILED, "the worker of X died", None, "Failed: the worker of X died."),
-        (Verdict.UNSUPPORTED, "operator .X", "take .Y", "Not supported: operator .X; take .Y."),
+        (Verdict.UNSUPPORTED, "operator .X", "take .X.", "Not supported: operator .X; take .X."),
     ],
 )
 def test_failures_are_one_sentence(verdict: Verdict, error: str, hint: str | None, sentence: str) -> None:
