@@ -1,4 +1,4 @@
-"""The sequence that a report shows frame by frame, and whose forecasts of it are worth a picture of their own."""
+"""Which sequence a report shows frame by frame, and which forecasts of it differ enough to be drawn."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ VISIBLE = 0.5 / 255
 _AXES = 5
 
 
-def wettest(truth: Array, mask: Mask) -> int:
-    """The index of the sample with the largest sum over what was measured; the first of equal ones.
+def sample_with_most_rain(truth: Array, mask: Mask) -> int:
+    """The index of the sample whose measured pixels have the largest sum; the first of equal ones.
 
     ``truth`` and ``mask`` are (sample, band, step, row, column). Raises DataError on other shapes and without samples.
     """
@@ -30,10 +30,11 @@ def wettest(truth: Array, mask: Mask) -> int:
     return int(sums.argmax())
 
 
-def seen_apart(forecasts: Iterable[tuple[str, Array]], visible: float = VISIBLE) -> dict[str, Array]:
-    """Forecasts of one sequence by name, without those that nobody could tell from an earlier one.
+def visibly_different(forecasts: Iterable[tuple[str, Array]], visible: float = VISIBLE) -> dict[str, Array]:
+    """Forecasts of one sequence by name, without those that look like an earlier one.
 
-    Arrays are of any one shape and on the scale 0 to 1. What is not finite is told from everything finite.
+    Arrays have one shape and the scale 0 to 1; two look alike where no pixel differs by more than ``visible``. A pixel that is
+    not finite looks like no finite one.
     """
     kept: dict[str, Array] = {}
     for name, array in forecasts:

@@ -23,7 +23,8 @@ from harness.report.read import read_port_result
 from harness.results.checksums import renew_report_digests
 from harness.results.overview import write_overview
 from harness.results.publish import finished_run
-from harness.results.scenario_results import Outcome, write_results
+from harness.results.run_outcome import Outcome
+from harness.results.scenario_results import write_results
 from harness.runtimes.registry import framework_runtime, ready
 from harness.scenario.sections import Scenario
 from harness.scenario.several_sources import one_per_framework

@@ -38,14 +38,14 @@ def prediction_rows(
     head: Head,
     outputs: Iterable[tuple[str, Array]],
 ) -> Iterator[list[str]]:
-    """Per sample: region, id, truth, and what everybody made of it. ``outputs``: name and array (sample, class)."""
+    """Per sample: region, id, truth, and the prediction of each runtime. ``outputs``: name and array (sample, class)."""
     header = ["region", "id", "truth"]
     columns: list[Sequence[str]] = [regions, [str(number) for number in ids], truth]
-    for who, array in outputs:
+    for name, array in outputs:
         if array.shape != (len(truth), len(class_names)):
             continue
-        header += [f"{who}.prediction", f"{who}.confidence", f"{who}.margin"]
-        header += [f"{who}.p.{name}" for name in class_names]
+        header += [f"{name}.prediction", f"{name}.confidence", f"{name}.margin"]
+        header += [f"{name}.p.{class_name}" for class_name in class_names]
         columns += _prediction_columns(array, class_names, head)
     yield header
     for row in zip(*columns, strict=True):
@@ -95,7 +95,7 @@ _EVENT_COLUMNS = (
 def forecast_tables(
     forecast: Forecast, inputs: Array, truth: Array, mask: Array, outputs: Iterable[tuple[str, Array]]
 ) -> dict[str, Rows]:
-    """``forecast.csv`` and ``exceedance.csv``: errors and hits of everybody by step, persistence among them.
+    """``forecast.csv`` and ``exceedance.csv``: errors and hits of each runtime and of persistence, by step.
 
     ``inputs``: what was seen, (sample, band, time, row, column); ``truth`` and ``mask``: what followed, and where it was
     measured, (sample, band, step, row, column), scaled; ``outputs``: name and forecast of each.
@@ -103,15 +103,15 @@ def forecast_tables(
     errors: list[Sequence[str]] = [_ERROR_COLUMNS]
     events: list[Sequence[str]] = [_EVENT_COLUMNS]
     last = persistence(inputs, forecast.horizon)
-    for who, array in itertools.chain([(PERSISTENCE, last)], outputs):
+    for name, array in itertools.chain([(PERSISTENCE, last)], outputs):
         if array.shape == truth.shape:
-            errors += _error_rows(who, forecast, array, last, truth, mask)
-            events += _event_rows(who, forecast, array, truth, mask)
+            errors += _error_rows(name, forecast, array, last, truth, mask)
+            events += _event_rows(name, forecast, array, truth, mask)
     return {"forecast.csv": errors, "exceedance.csv": events}
 
 
 def _error_rows(
-    who: str, forecast: Forecast, array: Array, last: Array, truth: Array, mask: Array
+    runner: str, forecast: Forecast, array: Array, last: Array, truth: Array, mask: Array
 ) -> Iterator[Sequence[str]]:
     for aggregation in AGGREGATIONS:
         found = step_errors(array, truth, mask, aggregation)
@@ -121,11 +121,11 @@ def _error_rows(
             values = [getattr(part, name)[step] for part in (found, physical) for name in ("rmse", "mae", "bias")]
             counts = [str(found.samples[step]), str(found.pixels[step])]
             numbers = [_number(value) for value in values]
-            place = [who, aggregation, str(step + 1), _minutes(forecast, step)]
+            place = [runner, aggregation, str(step + 1), _minutes(forecast, step)]
             yield [*place, *counts, *numbers, forecast.unit, _number(gained[step])]
 
 
-def _event_rows(who: str, forecast: Forecast, array: Array, truth: Array, mask: Array) -> Iterator[Sequence[str]]:
+def _event_rows(runner: str, forecast: Forecast, array: Array, truth: Array, mask: Array) -> Iterator[Sequence[str]]:
     by_step = exceedance(array, truth, mask, forecast.scaled_thresholds)
     for index, threshold in enumerate(forecast.thresholds):
         places = [("all", "", by_step.over_steps(), 0)]
@@ -134,7 +134,7 @@ def _event_rows(who: str, forecast: Forecast, array: Array, truth: Array, mask: 
             cases = (part.hits, part.misses, part.false_alarms, part.correct_negatives)
             counts = [str(case[index, place]) for case in cases]
             shares = [_number(share[index, place]) for share in (part.csi, part.pod, part.far)]
-            yield [who, f"{threshold:g}", forecast.unit, name, minutes, *counts, *shares]
+            yield [runner, f"{threshold:g}", forecast.unit, name, minutes, *counts, *shares]
 
 
 def _minutes(forecast: Forecast, step: int) -> str:

@@ -111,8 +111,8 @@ def test_plain_r_gives_the_same_forecast(nowcast: Workplace) -> None:
 def test_errors_by_step_are_told_with_persistence_beside_them(nowcast: Workplace) -> None:
     with (nowcast.results / "forecast.csv").open() as file:
         rows = list(csv.DictReader(file))
-    whos = {row["who"] for row in rows}
-    assert {"persistence", "source", "python/pytorch via safetensors"} <= whos
+    runners = {row["who"] for row in rows}
+    assert {"persistence", "source", "python/pytorch via safetensors"} <= runners
     assert {row["samples"] for row in rows} == {"20"}
     assert {row["minutes"] for row in rows} == {"5", "10"}
     assert not (nowcast.results / "predictions.csv.gz").exists()

@@ -64,13 +64,13 @@ def test_predictions_hold_probabilities_that_sum_to_one(finished: Workplace) -> 
 
     table = pd.read_csv(finished.results / "predictions.csv.gz")
     classes = read(finished, "manifest.json")["data"]["class_names"]
-    whos = {name.rpartition(".")[0] for name in table.columns if name.endswith(".prediction")}
-    assert {"source", "python/onnxruntime via torch-script-opset17-unfolded"} <= whos
-    for who in whos:
-        shares = table[[f"{who}.p.{name}" for name in classes]].to_numpy()
+    runners = {name.rpartition(".")[0] for name in table.columns if name.endswith(".prediction")}
+    assert {"source", "python/onnxruntime via torch-script-opset17-unfolded"} <= runners
+    for runner in runners:
+        shares = table[[f"{runner}.p.{name}" for name in classes]].to_numpy()
         np.testing.assert_allclose(shares.sum(axis=1), 1.0, atol=1e-4)
         best = np.asarray(classes)[shares.argmax(axis=1)]
-        assert (best == table[f"{who}.prediction"]).mean() > 0.99
+        assert (best == table[f"{runner}.prediction"]).mean() > 0.99
     assert set(table["truth"]) <= set(classes)
     assert table["id"].is_unique
 

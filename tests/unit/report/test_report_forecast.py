@@ -23,7 +23,7 @@ from harness.report.overview import build_overview
 from harness.report.read import SOURCE, cell_label, read_results
 from harness.report.result_files.frames import ExampleFrames
 from harness.report.tables import forecast_tables as tables
-from harness.results.example_frames import seen_apart, wettest
+from harness.results.example_frames import sample_with_most_rain, visibly_different
 from harness.results.tables import as_csv, forecast_tables
 
 FORECAST = Forecast(
@@ -79,31 +79,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def example(**changed: object) -> ExampleFrames:
-    """The wettest sequence; one target forecasts more than the source, one the same."""
-    index = wettest(TRUTH, MASK)
+    """The sample_with_most_rain sequence; one target forecasts more than the source, one the same."""
+    index = sample_with_most_rain(TRUTH, MASK)
     forecasts = [(SOURCE, SAME[index, 0]), ("same", SAME[index, 0]), ("more", SAME[index, 0] * np.float32(1.1))]
     whole = ExampleFrames(
-        INPUTS[index, 0], SEEN[index, 0], TRUTH[index, 0], MASK[index, 0], seen_apart(forecasts), 1_720_526_400
+        INPUTS[index, 0], SEEN[index, 0], TRUTH[index, 0], MASK[index, 0], visibly_different(forecasts), 1_720_526_400
     )
     return dataclasses.replace(whole, **changed)  # type: ignore[arg-type]
 
 
 def test_the_sequence_with_most_measured_rain_is_shown() -> None:
     sums = [float(TRUTH[index][MASK[index]].sum()) for index in range(len(TRUTH))]
-    assert wettest(TRUTH, MASK) == int(np.argmax(sums))
+    assert sample_with_most_rain(TRUTH, MASK) == int(np.argmax(sums))
     # Rain where nothing was measured does not count.
     truth, mask = np.zeros((2, 1, 1, 2, 2)), np.ones((2, 1, 1, 2, 2), dtype=bool)
     truth[0, 0, 0, 0, 0], truth[1, 0, 0, 0, 0], mask[0, 0, 0, 0, 0] = 9.0, 1.0, False
-    assert wettest(truth, mask) == 1
+    assert sample_with_most_rain(truth, mask) == 1
     with pytest.raises(DataError, match="must be"):
-        wettest(truth[:0], mask[:0])
+        sample_with_most_rain(truth[:0], mask[:0])
 
 
 def test_forecasts_that_look_alike_are_shown_once() -> None:
     assert list(example().forecasts) == [SOURCE, "more"]
     one = np.zeros((1, 2, 2), dtype=np.float32)
     broken = np.where(np.eye(2, dtype=bool)[None], np.nan, one)
-    assert list(seen_apart([("a", one), ("b", one + 0.5 / 256), ("c", one + 1 / 255), ("d", broken)])) == [
+    assert list(visibly_different([("a", one), ("b", one + 0.5 / 256), ("c", one + 1 / 255), ("d", broken)])) == [
         "a",
         "c",
         "d",

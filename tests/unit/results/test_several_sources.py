@@ -13,7 +13,7 @@ from harness.pipeline.plan import make_plan
 from harness.results import scenario_run as run
 from harness.runtimes.row import Availability
 from harness.scenario.read import read_scenario
-from harness.scenario.several_sources import apart
+from harness.scenario.several_sources import one_per_framework
 
 TEXT = """
 scenario: several
@@ -37,7 +37,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_every_framework_has_the_routes_that_convert_its_models(tmp_path: Path) -> None:
-    parts = apart(read_scenario(written(tmp_path, TEXT)))
+    parts = one_per_framework(read_scenario(written(tmp_path, TEXT)))
     assert [part.source.framework for part in parts] == ["pytorch", "keras-torch"]
     assert [[route.route for route in part.routes] for part in parts] == [
         ["safetensors", "torch-script"],
@@ -53,7 +53,7 @@ def test_every_framework_has_the_routes_that_convert_its_models(tmp_path: Path) 
 
 def test_a_target_is_left_to_the_sources_that_have_a_route_to_it(tmp_path: Path) -> None:
     text = TEXT.replace("  - {route: keras-export, opset: 17}\n", "")
-    parts = apart(read_scenario(written(tmp_path, text)))
+    parts = one_per_framework(read_scenario(written(tmp_path, text)))
     assert parts[1].targets == ["python/pytorch", "python/keras-torch"]
 
 
@@ -67,7 +67,7 @@ def test_a_scenario_of_one_source_is_not_taken_apart(tmp_path: Path) -> None:
         )
     )
     assert scenario.source.all_frameworks == ("pytorch",)
-    assert [part.routes for part in apart(scenario)] == [scenario.routes]
+    assert [part.routes for part in one_per_framework(scenario)] == [scenario.routes]
 
 
 @pytest.mark.parametrize(
