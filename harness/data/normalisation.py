@@ -53,11 +53,6 @@ class Normalisation(BaseModel):
             normalised[chunk] = (values[chunk].astype(np.float64) - offset) * scale
         return normalised
 
-    def invert(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Physical units again, float64, from normalised values whose last axis is the band."""
-        values: NDArray[np.float64] = normalised.astype(np.float64) / np.array(self.scale) + np.array(self.offset)
-        return values
-
 
 def fit(
     kind: NormalisationKind,

@@ -47,7 +47,7 @@ MINIMUM_PROBE = 64
 #: The name of the model's one input.
 INPUT = "x"
 
-#: Sets the draw of the probe apart from the draws of dates, which are keyed by sample ids.
+#: Makes the draw of the probe differ from the draws of dates, which are keyed by sample ids.
 _PROBE_KEY = -0x70726F6265
 
 #: Samples that are drawn and normalised at once.

@@ -30,7 +30,7 @@ from harness.files.atomic import to_json, write_atomically
 #: The smallest probe of sequences. One holds thousands of values, so that fewer than of series are enough for an RMS.
 MINIMUM_PROBE = 8
 
-#: Keeps this draw apart from others of the same seed.
+#: Makes this draw differ from others of the same seed.
 _PROBE_KEY = -0x6672616D65
 
 
@@ -55,17 +55,23 @@ def prepare_frames(dataset: FrameDataset, seed: int, probe_samples: int, folder:
     normalisation = Normalisation(kind="scale", offset=(dataset.bottom,), scale=(1 / (dataset.top - dataset.bottom),))
     history, horizon = dataset.history, dataset.horizon
     for part in PARTS:
-        held = dataset.parts[part]
-        frames = _scaled(held, normalisation)
-        ids = held.times[held.starts + history - 1]
-        tensors = {"frames": frames, "valid": held.valid, "times": held.times, "starts": held.starts, "ids": ids}
+        sequences = dataset.parts[part]
+        frames = _scaled(sequences, normalisation)
+        ids = sequences.times[sequences.starts + history - 1]
+        tensors = {
+            "frames": frames,
+            "valid": sequences.valid,
+            "times": sequences.times,
+            "starts": sequences.starts,
+            "ids": ids,
+        }
         save_tensors(tensors, folder / part_file(part))
         if part == "test":
-            indices = draw(len(held), probe_samples, seed, _PROBE_KEY)
-            starts = held.starts[indices]
+            indices = draw(len(sequences), probe_samples, seed, _PROBE_KEY)
+            starts = sequences.starts[indices]
             inputs = {INPUT: inputs_of(frames, starts, history)}
             save_tensors(inputs, folder / PROBE_FILE)
-            y, mask = targets_of(frames, held.valid, starts, history, horizon)
+            y, mask = targets_of(frames, sequences.valid, starts, history, horizon)
             save_tensors({"y": y, "mask": mask, "ids": ids[indices]}, folder / PROBE_LABELS_FILE)
             probe = ProbeRecord(probe_samples, probe_hash(inputs), seed, tuple(indices.tolist()))
     rows, columns = tests.values.shape[1:]
@@ -97,10 +103,10 @@ def prepare_frames(dataset: FrameDataset, seed: int, probe_samples: int, folder:
     return prepared
 
 
-def _scaled(held: Frames, normalisation: Normalisation) -> NDArray[np.float32]:
-    scaled = normalisation.apply(held.values[..., None])[..., 0]
+def _scaled(sequences: Frames, normalisation: Normalisation) -> NDArray[np.float32]:
+    scaled = normalisation.apply(sequences.values[..., None])[..., 0]
     # What was not measured is 0 to the model, whatever the physical value of 0 is.
-    scaled[~held.valid] = 0.0
+    scaled[~sequences.valid] = 0.0
     return scaled
 
 
@@ -112,25 +118,32 @@ def check_frames(dataset: FrameDataset) -> None:
         where = f"{name}, {part} part"
         if part not in dataset.parts or not len(dataset.parts[part]):
             raise DataError("there is no sequence", where=where)
-        held = dataset.parts[part]
-        if held.values.ndim != 3 or held.valid.shape != held.values.shape or len(held.times) != len(held.values):
+        sequences = dataset.parts[part]
+        if (
+            sequences.values.ndim != 3
+            or sequences.valid.shape != sequences.values.shape
+            or len(sequences.times) != len(sequences.values)
+        ):
             raise DataError(
-                f"frames, no-data and times of shapes {held.values.shape}, {held.valid.shape} and {held.times.shape} do not "
-                "belong together",
+                f"frames, no-data and times of shapes {sequences.values.shape}, {sequences.valid.shape} and "
+                f"{sequences.times.shape} do not belong together",
                 where=where,
             )
-        if held.values.shape[1:] != dataset.parts["train"].values.shape[1:]:
-            raise DataError(f"frames are {held.values.shape[1:]}, those of the train part another size", where=where)
-        if held.starts.min() < 0 or held.starts.max() + length > len(held.values):
+        if sequences.values.shape[1:] != dataset.parts["train"].values.shape[1:]:
+            raise DataError(
+                f"frames are {sequences.values.shape[1:]}, those of the train part another size", where=where
+            )
+        if sequences.starts.min() < 0 or sequences.starts.max() + length > len(sequences.values):
             raise DataError("a sequence begins or ends outside of the frames", where=where)
-        for start in held.starts:
-            steps = np.diff(held.times[start : start + length])
+        for start in sequences.starts:
+            steps = np.diff(sequences.times[start : start + length])
             if (steps != dataset.interval).any():
                 raise DataError(f"the sequence at frame {start} spans a gap", where=where)
-        if not np.isfinite(held.values).all():
+        if not np.isfinite(sequences.values).all():
             raise DataError(
-                f"frame {np.argwhere(~np.isfinite(held.values))[0][0]} holds a value that is not finite", where=where
+                f"frame {np.argwhere(~np.isfinite(sequences.values))[0][0]} holds a value that is not finite",
+                where=where,
             )
-        for time in held.times.tolist():
+        for time in sequences.times.tolist():
             if seen.setdefault(time, part) != part:
                 raise DataError(f"a frame is in the {seen[time]} and in the {part} part", where=name)

@@ -92,27 +92,9 @@ class Prepared:
         """The model's inputs by name for test samples by their places, contiguous."""
         raise NotImplementedError
 
-    @property
-    def probe_path(self) -> Path:
-        """The probe's inputs by name, as safetensors."""
-        return self.folder / PROBE_FILE
-
-    @property
-    def probe_labels_path(self) -> Path:
-        """The probe's ``y`` and ``ids``, as safetensors."""
-        return self.folder / PROBE_LABELS_FILE
-
     def part_path(self, part: Part) -> Path:
         """The file of a part, as safetensors."""
         return self.folder / part_file(part)
-
-    def probe_inputs(self) -> dict[str, NDArray[Any]]:
-        """The probe's inputs by name; raises DataError where they are not those that were hashed."""
-        inputs = read_tensors(self.probe_path)
-        found = probe_hash(inputs)
-        if found != self.probe.sha256:
-            raise DataError(f"the probe's hash is {found}, not {self.probe.sha256}", where=str(self.probe_path))
-        return inputs
 
 
 @dataclass(frozen=True)
@@ -137,11 +119,6 @@ class PreparedData(Prepared):
         regions = _json(self.folder / REGIONS_FILE)[part]
         names = ("y", "ids", "groups", "x", "values", "offsets")
         return PreparedPart(regions=tuple(regions), **{name: arrays[name] for name in names if name in arrays})
-
-    def probe_labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The probe's labels and ids, int64 (sample,) each."""
-        arrays = read_tensors(self.probe_labels_path)
-        return arrays["y"], arrays["ids"]
 
 
 _AGAIN = "remove the folder and run again"

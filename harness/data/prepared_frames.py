@@ -72,8 +72,3 @@ class PreparedFrames(Prepared):
         """Read a part. Raises DataError where its file is missing or truncated."""
         arrays = read_tensors(self.part_path(part))
         return PreparedPart(**{field.name: arrays[field.name] for field in dataclasses.fields(PreparedPart)})
-
-    def probe_truth(self) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
-        """What the probe is to forecast, where it was measured (both sample, band, step, row, column), and ids (sample,)."""
-        arrays = read_tensors(self.probe_labels_path)
-        return arrays["y"], arrays["mask"], arrays["ids"]

@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.prepared import probe_hash
 from harness.errors import DataError
 
 #: Name under which a probe of one array is given, whatever the model calls its only input.
 ONLY = ""
-
-hash_of = probe_hash
 
 
 def read_array(path: Path) -> NDArray[Any]:

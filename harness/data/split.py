@@ -12,7 +12,7 @@ def held_out(
     """Which rows (row,) are held out: whole groups, about ``fraction`` of every class, at random by ``seed``.
 
     A group (polygon, parcel, location) counts for the class that most of its rows have. Of every class one group at
-    least stays, so that a class of a single group has none held out. ``key`` sets apart two splits of the same seed.
+    least stays, so that a class of a single group has none held out. ``key`` makes two splits of the same seed differ.
     """
     random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, key])))
     names, row_group, sizes = np.unique(groups, return_inverse=True, return_counts=True)

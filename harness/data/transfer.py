@@ -60,7 +60,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Tells nobody."""
+    """Progress that is shown nowhere."""
 
     def began(self, name: str, done: int, total: int | None) -> None:
         """Say nothing."""
@@ -169,7 +169,7 @@ def _stamp(target: Path) -> Path:
 
 @contextlib.contextmanager
 def _alone(part: Path) -> Iterator[IO[bytes]]:
-    """The partial file, opened for appending and held against a second process."""
+    """The partial file, opened for appending and locked, so that no second process writes it."""
     with part.open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -66,10 +66,10 @@ def imported(results: Results) -> str:
     """Where weights that were given come from, in one sentence."""
     record = results.manifest.imported
     size = record.get("parameters")
-    held = f", {size:,} scalars" if isinstance(size, int) else ""
+    count = f", {size:,} scalars" if isinstance(size, int) else ""
     return (
         f"The weights were given as the {record.get('format', '')} file {record.get('file', 'not stated')} (SHA-256 "
-        f"{record.get('sha256', 'not stated')}; {record.get('layout', 'canonical names')}{held}) and run in "
+        f"{record.get('sha256', 'not stated')}; {record.get('layout', 'canonical names')}{count}) and run in "
         f"{record.get('framework', 'the source framework')}."
     )
 

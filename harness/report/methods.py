@@ -244,7 +244,7 @@ def _comparisons(results: Results) -> list[tuple[Part, ...]]:
     compared = [cell for cell in results.cells if was_compared(cell)]
     if not compared or probe.samples is None:
         return []
-    yardstick = (
+    reference = (
         "the given file itself, computed in float64"
         if results.manifest.source == "file"
         else "the source model and each exported graph, both computed in float64"
@@ -252,7 +252,7 @@ def _comparisons(results: Results) -> list[tuple[Part, ...]]:
     found: list[tuple[Part, ...]] = [
         (
             f"Outputs ({caption_facts.heads(results)}) were compared on a fixed probe of {counted(probe.samples, 'sample')} "
-            f"(SHA-256 {probe.sha256}) with {yardstick}.",
+            f"(SHA-256 {probe.sha256}) with {reference}.",
         )
     ]
     runtime = next((one for cell in compared if (one := cell.runtime_comparison or cell.end_to_end)), None)

@@ -80,7 +80,7 @@ def outline(structure: Structure, folds: Mapping[str, Sequence[str]], *, limit: 
 
     ``folds``: names of batch normalisations by the stored tensor that they were folded into.
     """
-    whole = _whole(structure, folds)
+    whole = _all_lines(structure, folds)
     if len(whole.lines) <= limit:
         return whole
     items = _collapsed(whole.items)
@@ -95,7 +95,7 @@ def outline(structure: Structure, folds: Mapping[str, Sequence[str]], *, limit: 
 class _Scope:
     """What nodes of a graph may read: stored tensors by name, also of the graphs around it."""
 
-    held: dict[str, TensorPart]
+    stored: dict[str, TensorPart]
     origin: dict[str, str] = field(default_factory=dict)
 
     def is_stored(self, name: str) -> bool:
@@ -103,12 +103,14 @@ class _Scope:
 
     def tensor(self, name: str) -> TensorPart | None:
         """The stored tensor that a name comes from, where it has a shape."""
-        return self.held.get(self.origin.get(name, ""))
+        return self.stored.get(self.origin.get(name, ""))
 
 
-def _whole(structure: Structure, folds: Mapping[str, Sequence[str]]) -> Outline:
+def _all_lines(structure: Structure, folds: Mapping[str, Sequence[str]]) -> Outline:
     items, stored = _graph(structure, folds, None)
-    given = [tensor for tensor in structure.inputs if tensor.name not in {held.name for held in structure.initializers}]
+    given = [
+        tensor for tensor in structure.inputs if tensor.name not in {stored.name for stored in structure.initializers}
+    ]
     ends = tuple(
         Line("output", "end", tensor.name, shape=tensor.shape, reads=(tensor.name,)) for tensor in structure.outputs
     )
@@ -119,9 +121,9 @@ def _whole(structure: Structure, folds: Mapping[str, Sequence[str]]) -> Outline:
 def _graph(structure: Structure, folds: Mapping[str, Sequence[str]], around: _Scope | None) -> tuple[list[Item], int]:
     """The items of a graph's nodes, and how many nodes have none; ``around``: the scope of the graph it is part of."""
     graph = Graph(structure.model_dump(), {})
-    scope = _Scope(dict(around.held) if around else {}, dict(around.origin) if around else {})
+    scope = _Scope(dict(around.stored) if around else {}, dict(around.origin) if around else {})
     for tensor in structure.initializers:
-        scope.held[tensor.name] = tensor
+        scope.stored[tensor.name] = tensor
         scope.origin[tensor.name] = tensor.name
     flowing, stored = [], 0
     for node in graph.nodes:

@@ -78,7 +78,7 @@ class Results:
     forecasts: Forecasts | None = None
     #: One sequence frame by frame; None where the data are no frames.
     frames: ExampleFrames | None = None
-    #: A second implementation that was held against the source; None where the scenario has none.
+    #: A second implementation that was compared with the source; None where the scenario has none.
     port: PortComparison | None = None
     #: The graph of every route's file, by route label; those of routes that write no graph are not there.
     structures: dict[str, Structure] = field(default_factory=dict)

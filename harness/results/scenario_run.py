@@ -39,7 +39,7 @@ class RunResult:
     cells: list[CellResult]
     exit_code: ExitCode
     fresh: bool
-    #: A second implementation that was held against the source, where the scenario has one.
+    #: A second implementation that was compared with the source, where the scenario has one.
     port: PortComparison | None = None
     #: By step, how its worker was lost; of several sources each step's name begins with the framework.
     accidents: Mapping[str, str] = field(default_factory=dict)

@@ -30,10 +30,11 @@ class ProbeStep(Step):
         """Write ``probe.safetensors`` and its hash. Raises DataError on arrays that the model does not take."""
         from safetensors.numpy import save_file
 
-        from harness.data.probe import hash_of, read_probe
+        from harness.data.prepared import probe_hash
+        from harness.data.probe import read_probe
 
         inputs = json.loads((context.needed("structure") / "load.json").read_text())["inputs"]
         arrays = read_probe({name: Path(path) for name, path in self.paths.items()}, inputs)
         save_file(arrays, context.folder / "probe.safetensors")
         samples = len(next(iter(arrays.values())))
-        write_atomically(context.folder / "probe.json", to_json({"sha256": hash_of(arrays), "samples": samples}))
+        write_atomically(context.folder / "probe.json", to_json({"sha256": probe_hash(arrays), "samples": samples}))

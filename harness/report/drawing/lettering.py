@@ -24,24 +24,24 @@ def width_of(text: str, points: float, *, bold: bool = False) -> float:
     return float(width) / _POINTS * (_HINTED if bold else 1.0)
 
 
-def broken(text: str, points: float, room: float, *, bold: bool = False) -> list[str]:
-    """The text in lines that fit into ``room`` inches, broken at spaces and hyphens; a longer word is shortened."""
+def broken(text: str, points: float, width: float, *, bold: bool = False) -> list[str]:
+    """The text in lines that fit into ``width`` inches, broken at spaces and hyphens; a longer word is shortened."""
     lines = [""]
     for word in re.findall(r"[^ -]*[ -]*", text):
-        if lines[-1] and width_of((lines[-1] + word).rstrip(), points, bold=bold) > room:
+        if lines[-1] and width_of((lines[-1] + word).rstrip(), points, bold=bold) > width:
             lines.append("")
         lines[-1] += word
-    return [fitted(line.rstrip(), points, room, bold=bold) for line in lines]
+    return [fitted(line.rstrip(), points, width, bold=bold) for line in lines]
 
 
-def fitted(text: str, points: float, room: float, *, bold: bool = False) -> str:
-    """The text, or as much of it as fits into ``room`` inches, with dots behind; at least its first letter."""
-    if width_of(text, points, bold=bold) <= room:
+def fitted(text: str, points: float, width: float, *, bold: bool = False) -> str:
+    """The text, or as much of it as fits into ``width`` inches, with dots behind; at least its first letter."""
+    if width_of(text, points, bold=bold) <= width:
         return text
     low, high = 1, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if width_of(f"{text[:middle]}…", points, bold=bold) <= room:
+        if width_of(f"{text[:middle]}…", points, bold=bold) <= width:
             low = middle
         else:
             high = middle - 1

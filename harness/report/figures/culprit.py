@@ -1,4 +1,4 @@
-"""The first node past its floor in its surroundings: what it reads, what it is, what reads it."""
+"""The first node past its floor, and its neighbours: what it reads, and what reads it."""
 
 from __future__ import annotations
 

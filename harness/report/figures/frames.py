@@ -70,8 +70,8 @@ def draw(contents: Contents) -> style.Drawing | None:
         name = style.wrapped(results.display(who), 14)
         frames = [_physical(known, array[index]) for index in steps]
         _row(panels[2 + 2 * place], name, frames, [], scales)
-        apart = [frame - _truth(known, example, index) for frame, index in zip(frames, steps, strict=True)]
-        gap = _row(panels[3 + 2 * place], "Forecast\n− truth", apart, [], scales, difference=True)
+        differences = [frame - _truth(known, example, index) for frame, index in zip(frames, steps, strict=True)]
+        gap = _row(panels[3 + 2 * place], "Forecast\n− truth", differences, [], scales, difference=True)
     assert gap is not None
     for image, axes, label in ((rain, panels[:2], scales.unit), (gap, panels[2:], f"Difference ({scales.unit})")):
         bar = figure.colorbar(image, ax=list(axes.ravel()), fraction=0.03, pad=0.015, aspect=22)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Lines of a graph in a figure, and graphs beside each other.
 LINES = 36
-_ABREAST = 4
+_SIDE_BY_SIDE = 4
 #: Graphs in one figure; more are named in the table of structures only.
 _GRAPHS = 8
 
@@ -56,7 +56,7 @@ _LANE = 0.075
 _BRACKET = 0.3
 _BETWEEN = 0.14
 _MARGIN = 0.02
-_APART = 0.06
+_SPACING = 0.06
 #: Widest column: a graph alone needs no page for itself.
 _WIDEST = 3.3
 
@@ -100,14 +100,14 @@ def folds_by_route(results: Results) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def draw(contents: Contents) -> style.Drawing | None:
-    """Every graph as a column of boxes, at most four abreast and eight in all. None where no route has a graph."""
+    """Every graph as a column of boxes, at most four side by side and eight in all. None where no route has a graph."""
     results = contents.results
     folds = folds_by_route(results)
     columns = _columns(results.structures, folds)
     if not columns:
         return None
     shown = columns[:_GRAPHS]
-    bands = [shown[place : place + _ABREAST] for place in range(0, len(shown), _ABREAST)]
+    bands = [shown[place : place + _SIDE_BY_SIDE] for place in range(0, len(shown), _SIDE_BY_SIDE)]
     if len(bands) > 1:
         # Bands of like length: four and one would leave the last alone.
         half = -(-len(shown) // len(bands))
@@ -169,7 +169,7 @@ def _in_words(told: Outline) -> str:
 
 
 class _Band:
-    """Up to four graphs abreast, matching lines in one row."""
+    """Up to four graphs side by side, matching lines in one row."""
 
     def __init__(self, columns: Sequence[_Column]) -> None:
         self._columns = columns
@@ -231,23 +231,23 @@ class _Band:
             _bracket(axes, right + 0.05 + _BRACKET * (min(depth, 3) - 1), edges[first][0], edges[last][1], block)
 
 
-def _texts(line: Line, room: float) -> list[_Text]:
-    """The lines of text of a box that is ``room`` inches wide inside; the shape stands in the first that has room for it."""
+def _texts(line: Line, width: float) -> list[_Text]:
+    """The lines of text of a box that is ``width`` inches wide inside; the shape stands in the first that has room for it."""
     if line.kind == "left out":
-        words = fitted(f"⋮ {line.operator} not drawn: {line.attributes}", _SMALL, room)
+        words = fitted(f"⋮ {line.operator} not drawn: {line.attributes}", _SMALL, width)
         return [_Text(((words, _SMALL, "normal", style.GREY),))]
-    shape = fitted(_shape(line.shape), _SMALL, room)
-    taken = width_of(shape, _SMALL) + _APART if shape else 0.0
-    operator = fitted(line.operator, _OPERATOR, room, bold=True)
+    shape = fitted(_shape(line.shape), _SMALL, width)
+    taken = width_of(shape, _SMALL) + _SPACING if shape else 0.0
+    operator = fitted(line.operator, _OPERATOR, width, bold=True)
     head = width_of(operator, _OPERATOR, bold=True)
-    beside = head + _APART + width_of(line.attributes, _SMALL) + taken <= room
+    beside = head + _SPACING + width_of(line.attributes, _SMALL) + taken <= width
     first: list[tuple[str, float, str, str]] = [(operator, _OPERATOR, "bold", style.INK)]
     if beside and line.attributes:
         first.append((line.attributes, _SMALL, "normal", style.INK))
-    lefts = [(tuple(first), head + (_APART + width_of(line.attributes, _SMALL) if len(first) > 1 else 0.0))]
-    for words, colour in _under(line, with_attributes=not beside, room=room):
+    lefts = [(tuple(first), head + (_SPACING + width_of(line.attributes, _SMALL) if len(first) > 1 else 0.0))]
+    for words, colour in _under(line, with_attributes=not beside, width=width):
         lefts.append((((words, _SMALL, "normal", colour),), width_of(words, _SMALL)))
-    place = next((place for place, (_, width) in enumerate(lefts) if shape and width + taken <= room), None)
+    place = next((place for place, (_, used) in enumerate(lefts) if shape and used + taken <= width), None)
     if shape and place is None:
         lefts.append(((), 0.0))
         place = len(lefts) - 1
@@ -256,18 +256,18 @@ def _texts(line: Line, room: float) -> list[_Text]:
     ]
 
 
-def _under(line: Line, *, with_attributes: bool, room: float) -> Iterator[tuple[str, str]]:
+def _under(line: Line, *, with_attributes: bool, width: float) -> Iterator[tuple[str, str]]:
     """What stands under the operator, each with its colour."""
     if with_attributes and line.attributes:
-        for words in broken(line.attributes, _SMALL, room)[:3]:
+        for words in broken(line.attributes, _SMALL, width)[:3]:
             yield words, style.INK
     if line.weight:
         stored = f" {_shape(line.weight_shape)}"
-        yield f"{fitted(line.weight, _SMALL, room - width_of(stored, _SMALL))}{stored}", style.INK
+        yield f"{fitted(line.weight, _SMALL, width - width_of(stored, _SMALL))}{stored}", style.INK
     if line.folded:
-        yield fitted(f"+ {' + '.join(line.folded)} folded in", _SMALL, room), _FOLDED
+        yield fitted(f"+ {' + '.join(line.folded)} folded in", _SMALL, width), _FOLDED
     if line.readers > 1:
-        yield fitted(f"shared: {line.readers} nodes read it", _SMALL, room), _SHARED
+        yield fitted(f"shared: {line.readers} nodes read it", _SMALL, width), _SHARED
 
 
 def _shape(shape: Shape) -> str:
@@ -311,7 +311,7 @@ def _box(axes: Axes, line: Line, texts: Sequence[_Text], left: float, right: flo
         x = left + 0.07
         for words, points, weight, colour in text.left:
             axes.text(x, y, words, fontsize=points, weight=weight, color=colour, va="center_baseline", zorder=4)
-            x += width_of(words, points, bold=weight == "bold") + _APART
+            x += width_of(words, points, bold=weight == "bold") + _SPACING
         if text.right is not None:
             words, points, colour = text.right
             axes.text(right - 0.05, y, words, fontsize=points, color=colour, va="center_baseline", ha="right", zorder=4)

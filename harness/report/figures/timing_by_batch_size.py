@@ -10,8 +10,8 @@ from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import seconds
 from harness.report.tables.timing_tables import conditions
 
-#: How far the lines of one batch size stand apart, as a factor, so that their interval bars can be told apart.
-_APART = 1.04
+#: Distance between the lines of one batch size, as a factor, so that their interval bars do not overlap.
+_SPACING = 1.04
 
 
 def draw(contents: Contents) -> style.Drawing | None:
@@ -36,7 +36,7 @@ def draw(contents: Contents) -> style.Drawing | None:
             [row.seconds.high - row.seconds.value for row in rows],
         ]
         # Side by side around the true batch size, which the ticks name.
-        shift = _APART ** (index - (len(labels) - 1) / 2)
+        shift = _SPACING ** (index - (len(labels) - 1) / 2)
         handles.append(
             axes.errorbar(
                 [row.batch_size * shift for row in rows],

@@ -11,8 +11,8 @@ from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import seconds
 from harness.report.tables.timing_tables import conditions
 
-#: How far the marks of one version stand apart, in versions.
-_APART = 0.5
+#: Distance between the marks of one version, in versions.
+_SPACING = 0.5
 
 
 def draw(contents: Contents) -> style.Drawing | None:
@@ -40,7 +40,7 @@ def draw(contents: Contents) -> style.Drawing | None:
                 if of != software:
                     continue
                 colour, _, mark = style.series(index + 1)
-                shift = _APART * ((index + 0.5) / len(lines) - 0.5)
+                shift = _SPACING * ((index + 0.5) / len(lines) - 0.5)
                 points = [
                     (where.version, part.seconds)
                     for where, label in found

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _UNCOMPARED = (Verdict.FAILED, Verdict.UNSUPPORTED, Verdict.UNAVAILABLE)
 #: Ratios outside of these are drawn at their edge.
 _SMALLEST, _LARGEST = 0.05, 1e6
-#: How far the marks of one version stand apart, in versions.
-_APART = 0.6
+#: Distance between the marks of one version, in versions.
+_SPACING = 0.6
 
 
 def draw(contents: Contents) -> style.Drawing | None:
@@ -64,7 +64,7 @@ def _panel(
         0.995, limit, f"gate ({limit:g}×)", transform=axes.get_yaxis_transform(), ha="right", va="bottom", fontsize=8.5
     )
     for index, (line, (colour, _, mark)) in enumerate(marks.items()):
-        shift = _APART * ((index + 0.5) / len(marks) - 0.5)
+        shift = _SPACING * ((index + 0.5) / len(marks) - 0.5)
         points = []
         for where, cell in cells:
             if where.line != line:

@@ -125,7 +125,7 @@ class Manifest(_Part):
     #: Whether test samples with known classes were predicted; a probe that a user gives may have none.
     labelled: bool = True
     #: ``trained``: the harness trained the source. ``weights``: its weights were given as a file, see ``imported``.
-    #: ``file``: only a model file was given, and is itself the yardstick.
+    #: ``file``: only a model file was given, and is itself the reference.
     source: str = "trained"
     #: ``import.json`` of weights that were given.
     imported: dict[str, Any] = {}

@@ -9,9 +9,6 @@ from harness.report.formatting import significant
 from harness.report.read import Results
 from harness.report.sections.verdicts_section import synthetic_note
 
-#: With fewer samples than this an estimate per class is marked.
-FEW = 30
-
 
 def bands_table(results: Results) -> Table:
     """Bands in the order of the channel axis, with unit and normalisation."""

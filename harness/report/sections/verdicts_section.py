@@ -93,7 +93,7 @@ def meanings() -> Definitions:
 def _comparisons(gates: str) -> tuple[Paragraph, Paragraph]:
     return (
         Paragraph(
-            "Three comparisons are made and never merged, so that no candidate can spoil its own yardstick. "
+            "Three comparisons are made and never merged, so that no candidate can change the reference that it is judged by. "
             "Parameters: what the target really holds after loading, against the source's canonical parameters, bit for bit; "
             "where an exporter folded batch normalisation into a layer, against that fold computed in float64. "
             "Route: the exported graph in float64 (the route oracle) against the source model in float64 (the source "
@@ -112,7 +112,7 @@ def _given_comparisons(gates: str) -> tuple[Paragraph, Paragraph]:
     return (
         Paragraph(
             "The file was given, and what it was made from is not known here: whether an exporter changed the model is not "
-            "asked. The file itself is the yardstick. Parameters: what the target really holds after loading, against the "
+            "asked. The file itself is the reference. Parameters: what the target really holds after loading, against the "
             "tensors of the file, bit for bit. Runtime: the target's float32 outputs against the file's graph in float64 "
             "(the route oracle, which stands for the source oracle too); implementations of that graph in float64 must agree."
         ),

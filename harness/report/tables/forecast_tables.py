@@ -64,7 +64,7 @@ def exceedance_table(results: Results) -> Table:
 
 
 def groups(results: Results) -> tuple[tuple[str, ...], ...]:
-    """Everybody who forecast, those together whose errors are equal to four digits, in the order of the files."""
+    """Runtimes in the order of the files; those whose errors are equal to four digits form one group."""
     found: dict[str, list[str]] = {}
     if results.forecasts is not None:
         for who in results.forecasts.who:
@@ -81,7 +81,7 @@ def group_name(results: Results, group: tuple[str, ...]) -> str:
 
 
 def group_notes(results: Results) -> tuple[str, ...]:
-    """Who is behind a name that stands for several."""
+    """Which runtimes a group stands for."""
     return tuple(
         f"{group_name(results, group)}: {listed([results.display(who) for who in group])}, equal to four digits."
         for group in groups(results)

@@ -120,7 +120,7 @@ def _errors(comparison: RuntimeComparison) -> dict[str, Any]:
 def errors_tables(results: Results) -> tuple[Table, Table]:
     """How far each target's outputs lie from the two oracles: as multiples of the noise floor, and in the output's unit."""
     rows = tuple(
-        _errors_row(cell, against, comparison) for cell in results.cells for against, comparison in _yardsticks(cell)
+        _errors_row(cell, against, comparison) for cell in results.cells for against, comparison in _compared_with(cell)
     )
     first = (Column("cell", "Target and route"), Column("against", "Compared with"))
     last = (Column("range", "Range of outputs"), Column("head", "Head"), Column("probe", "Probe", "hash"))
@@ -157,7 +157,7 @@ def errors_tables(results: Results) -> tuple[Table, Table]:
     )
 
 
-def _yardsticks(cell: CellResult) -> list[tuple[str, RuntimeComparison]]:
+def _compared_with(cell: CellResult) -> list[tuple[str, RuntimeComparison]]:
     """What a cell's outputs were compared with. Without a route there is no route oracle, only the source oracle."""
     if cell.route_comparison is None:
         alone = cell.end_to_end or cell.runtime_comparison
@@ -186,7 +186,7 @@ def _head(results: Results) -> str:
 
 def _gates(results: Results) -> str:
     for cell in results.cells:
-        for _, comparison in _yardsticks(cell):
+        for _, comparison in _compared_with(cell):
             return (
                 f"Gates: RMS at most {comparison.rms_limit:g} times and maximum at most "
                 f"{comparison.max_limit:g} times the noise floor."

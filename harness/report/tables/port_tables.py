@@ -7,7 +7,7 @@ from harness.report.document import Column, Table
 from harness.report.formatting import listed, significant
 from harness.report.read import Results
 
-_NONE = "No port was held against the source in this run."
+_NONE = "No port was compared with the source in this run."
 
 
 def hypotheses_table(results: Results) -> Table:
@@ -125,7 +125,7 @@ def answer(port: PortComparison) -> str:
     """What was found, in a few sentences."""
     names = f"The port to {port.framework}" + (f" (preset {port.preset})" if port.preset else "")
     if port.error:
-        return f"{names} could not be held against the source: {port.error}"
+        return f"{names} could not be compared with the source: {port.error}"
     if port.same:
         return (
             f"{names} is the function of the source in {port.source_framework}: with the same weights their outputs in float64 "

@@ -96,7 +96,7 @@ def _frozen(structure: dict[str, Any], model: ModelSpec | None) -> str | None:
 
 
 def copies_note(results: Results) -> str:
-    """What is held more than once: ``1,965,377 parameters in 18 copies`` by target and route, in a sentence; else nothing."""
+    """A sentence on parameters that are stored more than once, by target and route; empty where there are none."""
     said = {
         f"{cell.route_label} in {cell.target}": cell.parameters
         for cell in results.cells
@@ -109,9 +109,7 @@ def copies_note(results: Results) -> str:
     ]
     if not parts:
         return ""
-    return (
-        f"Weights are held once for every step of an unrolled loop: {'; '.join(parts)}. Copies are told by their bits."
-    )
+    return f"Weights are stored once for every step of an unrolled loop: {'; '.join(parts)}. Copies are told by their bits."
 
 
 def _tensors(tensors: Any) -> str | None:

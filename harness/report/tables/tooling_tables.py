@@ -1,4 +1,4 @@
-"""What a runtime asks of those who want to use it: packages, disk, conversions, warnings, and apart from them the start."""
+"""What a runtime asks of those who want to use it: packages, disk, conversions, warnings, and in a table of its own the start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training of the source: what was learnt per epoch, and apart from it how long that took."""
+"""The training of the source: losses and metrics per epoch, and in a table of its own how long it took."""
 
 from __future__ import annotations
 

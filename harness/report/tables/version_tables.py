@@ -28,7 +28,9 @@ def versions_tables(results: Results) -> tuple[Table, ...]:
             "software": where.software,
             "version": where.version,
             "line": where.line,
-            "held": ", ".join(f"{name} {version}" for name, version in sorted(_held(results, where, cell).items())),
+            "installed": ", ".join(
+                f"{name} {version}" for name, version in sorted(_installed(results, where, cell).items())
+            ),
             "verdict": cell.verdict,
             "rms_ratio": comparison.rms_ratio if comparison else None,
             "max_ratio": comparison.max_ratio if comparison else None,
@@ -42,7 +44,7 @@ def versions_tables(results: Results) -> tuple[Table, ...]:
         Column("software", "Of"),
         Column("version", "Version", "code"),
         Column("line", "The same in all"),
-        Column("held", None),
+        Column("installed", None),
         Column("verdict", "Verdict", "verdict"),
         Column("rms_ratio", "Runtime RMS / floor", "ratio"),
         Column("max_ratio", "Runtime max / floor", "ratio"),
@@ -50,13 +52,16 @@ def versions_tables(results: Results) -> tuple[Table, ...]:
         *(Column(f"median_seconds_{size}", f"Time at {size:,}", "seconds") for size in sizes),
         Column("reason", None),
     )
-    note = "Every version ran in an environment of its own; what each held stands in tables/versions.csv and under provenance."
+    note = (
+        "Every version ran in an environment of its own; what was installed in each is in tables/versions.csv and under "
+        "provenance."
+    )
     return (
         Table("versions", "The same files and weights in one version after another.", columns, tuple(rows), (note,)),
     )
 
 
-def _held(results: Results, where: Place, cell: CellResult) -> dict[str, str]:
+def _installed(results: Results, where: Place, cell: CellResult) -> dict[str, str]:
     """Versions of the software that the place is of: what ran the file, or what exported it."""
     if where.software == split(cell.target)[0]:
         return cell.versions

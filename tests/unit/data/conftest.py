@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from numpy.typing import NDArray
 
 from harness.data.prepare import DataConfig, PreparedData, prepare
 
@@ -22,6 +23,11 @@ settings.load_profile("repeatable")
 def write_csv(path: Path, rows: list[tuple[int, int, list[float]]]) -> Path:
     path.write_text("".join(",".join(map(str, (label, polygon, *values))) + "\n" for label, polygon, values in rows))
     return path
+
+
+def physical(data: PreparedData, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What was normalised in physical units again: (sample, date, band) from (sample, band, date)."""
+    return x.transpose(0, 2, 1).astype(np.float64) / data.normalisation.scale + data.normalisation.offset
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from harness.data.forecast import Forecast
 from harness.data.open_prepared import open_prepared
 from harness.data.prepare import DataConfig, prepare
 from harness.data.prepare_frames import check_frames
+from harness.data.prepared import PROBE_FILE, PROBE_LABELS_FILE, read_tensors
 from harness.data.prepared_frames import PreparedFrames
 from harness.data.sequences import inputs_of, targets_of
 from harness.data.sources import source
@@ -57,12 +58,13 @@ def test_parts_hold_scaled_frames_and_where_they_were_measured(data, tmp_path):
 
 
 def test_the_probe_is_part_of_the_test_part_and_hashed_as_documented(data):
-    test, x = data.part("test"), data.probe_inputs()["x"]
+    test, x = data.part("test"), read_tensors(data.folder / PROBE_FILE)["x"]
     assert x.shape == (8, 1, 2, 10, 8)
     assert data.probe.sha256 == hashlib.sha256(x.astype("<f4").tobytes()).hexdigest()
     starts = test.starts[list(data.probe.indices)]
     assert np.array_equal(x, inputs_of(test.frames, starts, 2))
-    y, mask, ids = data.probe_truth()
+    truth = read_tensors(data.folder / PROBE_LABELS_FILE)
+    y, mask, ids = truth["y"], truth["mask"], truth["ids"]
     assert y.shape == mask.shape == (8, 1, 3, 10, 8)
     assert np.array_equal(y[4, 0], test.frames[starts[4] + 2 : starts[4] + 5])
     assert np.array_equal(mask[4, 0], test.valid[starts[4] + 2 : starts[4] + 5])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_csv
+from conftest import physical, write_csv
 
 from harness.data.locate import ENVIRONMENT_VARIABLE
 from harness.data.prepare import DataConfig, fingerprint, prepare
@@ -160,14 +160,14 @@ def test_the_real_formosat2_sample(tmp_path):
     assert not (groups[0] | groups[1]) & groups[2]
     assert len(groups[2]) == 142
     # First row of the test file, first date: 247, 63, 68.
-    first = data.normalisation.invert(test.x[:1].transpose(0, 2, 1))
+    first = physical(data, test.x[:1])
     assert first[0, 0] == pytest.approx([247, 63, 68], rel=1e-6)
     # 2 and 98 of 100 training values lie in [0, 1].
     inside = ((train.x >= 0) & (train.x <= 1)).mean(axis=(0, 2))
     assert inside == pytest.approx([0.96] * 3, abs=0.002)
     # The legend holds: water is dark in the near infrared, conifers stay green, soy is green later than wheat.
-    values = np.concatenate([train.x, valid.x]).transpose(0, 2, 1)
-    values, labels = data.normalisation.invert(values), np.concatenate([train.y, valid.y])
+    values = physical(data, np.concatenate([train.x, valid.x]))
+    labels = np.concatenate([train.y, valid.y])
     greenness = (values[..., 0] - values[..., 1]) / (values[..., 0] + values[..., 1])
     mean = {name: greenness[labels == number].mean(axis=0) for number, name in enumerate(data.info.class_names)}
     assert min(mean, key=lambda name: mean[name].mean()) == "water"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rda
+from conftest import physical
 
 from harness.data.checks import check
 from harness.data.locate import ENVIRONMENT_VARIABLE
@@ -172,10 +173,10 @@ def test_the_real_modis_samples(tmp_path):
     assert "GPL-2" in data.info.licence
     train = data.part("train")
     # sits_stats: R's quantile of type 7 over all values of the band; here of the training part.
-    assert data.normalisation.invert(train.x.transpose(0, 2, 1)).max() < 1
+    assert physical(data, train.x).max() < 1
     assert np.percentile(train.x, [2, 98]) == pytest.approx([0, 1], abs=1e-6)
     # Forest stays green, crops do not.
-    values = data.normalisation.invert(train.x.transpose(0, 2, 1))[..., 0]
+    values = physical(data, train.x)[..., 0]
     lowest = {name: values[train.y == number].min(axis=1).mean() for number, name in enumerate(data.info.class_names)}
     assert max(lowest, key=lambda name: lowest[name]) == "Forest"
     both = source("sits-rda").read(source("sits-rda").options(path="sits-modis/cerrado_2classes.rda"), Path(), 3)

@@ -69,7 +69,7 @@ def test_the_table_and_the_figure_tell_verdict_and_error_by_version(folder: Path
     assert by_version["1.9"]["rms_ratio"] == ""
     assert by_version["1.9"]["reason"]
     assert float(by_version["1.15"]["rms_ratio"]) > 0
-    assert by_version["1.15"]["held"] == "onnxruntime 1.15.1"
+    assert by_version["1.15"]["installed"] == "onnxruntime 1.15.1"
     assert (folder / "figures" / "versions.png").stat().st_size > 5000
     assert not (folder / "figures" / "timing_by_version.png").exists()
     page = (folder / "report.md").read_text()
