@@ -127,7 +127,7 @@ def test_a_foreign_model_is_compared_without_a_scenario(folder: Path) -> None:
         assert layers["not_examined"] == []
         assert {"Conv", "LeakyRelu", "MaxPool", "Softmax"} <= {row["operator"] for row in layers["rows"]}
         assert all(row["local"] is not None and row["accumulated"] is not None for row in layers["rows"])
-    # The reference and plain R agree in float64, or there would be no yardstick.
+    # The reference and plain R agree in float64, or there would be no reference.
     assert cells["r/base"]["route_comparison"]["oracle_agreement"] < 1e-10
     results = folder / "results" / "compare_patch"
     page = (results / "report.md").read_text()

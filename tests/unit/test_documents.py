@@ -16,7 +16,7 @@ import harness
 from harness.cli.app import app
 from harness.files.store_care import check_store, clean_store
 from harness.results.references import needed_artifacts
-from tests.unit.test_layers import LAYERS, imports, modules, room
+from tests.unit.test_layers import LAYERS, imports, modules, package_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -162,7 +162,12 @@ def drawn() -> tuple[dict[str, float], set[tuple[str, str]]]:
 
 def real_imports() -> set[tuple[str, str]]:
     """Which package imports which, as the code has it; the package itself and its entry point left out."""
-    found = {(room(module), room(name)) for module, path in modules() for name in imports(path) if is_harness(name)}
+    found = {
+        (package_of(module), package_of(name))
+        for module, path in modules()
+        for name in imports(path)
+        if is_harness(name)
+    }
     packages = {(one.partition(".")[2], other.partition(".")[2]) for one, other in found if one != other}
     return {(one, other) for one, other in packages if one != "__main__" and other}
 

@@ -1,4 +1,4 @@
-"""Arrows run downwards only: the layers of the house, held against the imports that the code really has."""
+"""Imports run downwards only: the layers of the packages, compared with the imports that the code really has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.runtimes.registry import LANGUAGES
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
 
-#: Rooms from the top down. A file may import from its own room and from rooms below.
+#: Packages from the top down. A file may import from its own package and from packages below.
 LAYERS = (
     ("harness.__main__",),
     ("harness.cli",),
@@ -58,15 +58,15 @@ def modules() -> list[tuple[str, Path]]:
 
 def rank(module: str) -> int:
     matches = [
-        (len(room), index)
+        (len(package), index)
         for index, layer in enumerate(LAYERS)
-        for room in layer
-        if module == room or module.startswith(room + ".")
+        for package in layer
+        if module == package or module.startswith(package + ".")
     ]
     return max(matches)[1]
 
 
-def room(module: str) -> str:
+def package_of(module: str) -> str:
     return max((name for layer in LAYERS for name in layer if module == name or module.startswith(name + ".")), key=len)
 
 
@@ -108,7 +108,7 @@ def is_module(name: str) -> bool:
 @pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
 def test_imports_run_downwards(module: str, path: Path) -> None:
     for imported in imports(path):
-        if not (imported == "harness" or imported.startswith("harness.")) or room(imported) == room(module):
+        if not (imported == "harness" or imported.startswith("harness.")) or package_of(imported) == package_of(module):
             continue
         assert rank(imported) > rank(module), f"{module} imports {imported}, which stands above it"
 
@@ -131,10 +131,10 @@ def test_only_workers_import_frameworks(module: str, path: Path) -> None:
     assert not tops & FRAMEWORKS
 
 
-@pytest.mark.parametrize("room_name", ["harness.compare", "harness.report"])
-def test_compare_and_report_know_no_worker(room_name: str) -> None:
+@pytest.mark.parametrize("package", ["harness.compare", "harness.report"])
+def test_compare_and_report_know_no_worker(package: str) -> None:
     for module, path in modules():
-        if module.startswith(room_name):
+        if module.startswith(package):
             bad = [name for name in imports(path) if name.startswith(("harness.workers", "harness.runtimes"))]
             assert not bad, f"{module} imports {bad}"
 
