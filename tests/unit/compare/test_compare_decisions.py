@@ -272,3 +272,8 @@ def test_labels_of_a_map_are_named_by_the_last_axis() -> None:
     target[0, 2, 1] = 0.0
     found = compare_decisions("threshold", target, source, FLOOR, thresholds=0.5, names=["oak", "pine"])
     assert [(flip.target, flip.where) for flip in found.flips] == [("pine: below", (2, 1))]
+
+
+def test_one_value_per_sample_has_no_label() -> None:
+    found = compare_decisions("threshold", np.zeros(2), np.ones(2), FLOOR, thresholds=0.5, names=["oak", "pine"])
+    assert [flip.target for flip in found.flips] == ["below", "below"]
