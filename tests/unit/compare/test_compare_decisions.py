@@ -277,3 +277,13 @@ def test_labels_of_a_map_are_named_by_the_last_axis() -> None:
 def test_one_value_per_sample_has_no_label() -> None:
     found = compare_decisions("threshold", np.zeros(2), np.ones(2), FLOOR, thresholds=0.5, names=["oak", "pine"])
     assert [flip.target for flip in found.flips] == ["below", "below"]
+
+
+def test_classes_before_pixels_and_places_without_any() -> None:
+    source = np.zeros((1, 3, 2))
+    source[0, 1] = 1.0
+    target = source.copy()
+    target[0, 2, 1] = 5.0
+    (flip,) = compare_decisions("argmax-per-pixel", target, source, FLOOR, names=list("abc")).flips
+    assert (flip.source, flip.target, flip.where) == ("b", "c", (1,))
+    assert decide_argmax(np.zeros((2, 0, 3))).choice.shape == (2, 0)
