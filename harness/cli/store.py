@@ -1,4 +1,4 @@
-"""``harness store``: whether the artifacts are whole, and the removal of what nobody needs."""
+"""``harness store``: whether the artifacts are whole, and the removal of unused ones."""
 
 from __future__ import annotations
 

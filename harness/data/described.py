@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: What holds of files that nobody has described.
+#: The description of files that come without one.
 UNKNOWN: Mapping[str, Any] = {
     "title": None,
     "unit": "as stored",

@@ -122,7 +122,7 @@ def attributes_in_words(node: Node) -> str:
 def _value(name: str, value: Any) -> str:
     if name == "pads" and isinstance(value, list) and len(value) % 2 == 0:
         half = len(value) // 2
-        # ONNX lists all beginnings, then all ends.
+        # ONNX lists the paddings before each axis, then those after each axis.
         value = value[:half] if value[:half] == value[half:] else value
     if isinstance(value, list):
         alike = len(set(map(str, value))) == 1 and name in _WINDOWS

@@ -74,7 +74,7 @@ class Results:
     seconds: dict[str, Any]
     #: What was timed; None where nothing was.
     timings: Timings | None = None
-    #: Errors and exceedance by step, of everybody who forecast; None where the data are no frames.
+    #: Errors and exceedance by step of every forecast; None where the data are no frames.
     forecasts: Forecasts | None = None
     #: One sequence frame by frame; None where the data are no frames.
     frames: ExampleFrames | None = None

@@ -59,7 +59,7 @@ class SourceArtifacts:
 
     @cached_property
     def metadata(self) -> dict[str, str]:
-        """The metadata that every exported file must carry; none where nobody has said anything of the weights."""
+        """The metadata that every exported file must carry; empty where nothing is recorded of the weights."""
         path = self.weights / "metadata.json"
         metadata: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
         return metadata

@@ -11,7 +11,7 @@ from harness.errors import StoreError
 def needed_artifacts(output: Path) -> set[str]:
     """Keys of the artifacts that a results folder below ``output`` refers to.
 
-    Raises StoreError where there is no such folder, or where a manifest cannot be read: then nobody knows what it needs.
+    Raises StoreError where there is no such folder, or where a manifest cannot be read: then it is not known what it needs.
     """
     if not output.is_dir():
         raise StoreError("there are no results here", where=str(output), hint="name their folder with --output")

@@ -55,7 +55,7 @@ def draw(contents: Contents) -> style.Drawing | None:
             zorder=3,
         )
         handles.append(line)
-    # Linear from 0 to 1, so that a class that nobody predicts has a place.
+    # Linear from 0 to 1, so that a class without predictions has a place.
     axes.set_xscale("symlog", linthresh=1, linscale=0.4)
     axes.set_xlim(-0.15, largest * 1.6)
     ticks = [0, *(10**power for power in range(8) if 10**power <= largest * 1.6)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Ratios beyond these are drawn at them: under the first nobody needs to tell them apart.
+#: Ratios beyond these are drawn at them; those below the first are all far from any gate.
 _SMALLEST = 0.01
 _LARGEST = 1e6
 #: More operators than this find no room beside each other.

@@ -19,7 +19,7 @@ _PANELS = (
     ("runtime_comparison", "Runtime: against the route oracle"),
     ("end_to_end", "End to end: against the source oracle"),
 )
-#: Ratios under this one are drawn at it: far below every gate nobody needs to tell them apart.
+#: Smaller ratios are drawn at this one: all of them are far below every gate.
 _SMALLEST = 0.01
 _LARGEST = 1e6
 
