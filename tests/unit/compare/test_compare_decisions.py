@@ -281,9 +281,10 @@ def test_one_value_per_sample_has_no_label() -> None:
 
 def test_classes_before_pixels_and_places_without_any() -> None:
     source = np.zeros((1, 3, 2))
-    source[0, 1] = 1.0
+    source[0, 1], source[0, 0] = 1.0, 0.5
     target = source.copy()
     target[0, 2, 1] = 5.0
     (flip,) = compare_decisions("argmax-per-pixel", target, source, FLOOR, names=list("abc")).flips
-    assert (flip.source, flip.target, flip.where) == ("b", "c", (1,))
+    # The margin is to the class that it flipped to, not to the second of the source.
+    assert (flip.source, flip.target, flip.where, flip.margin) == ("b", "c", (1,), 1.0)
     assert decide_argmax(np.zeros((2, 0, 3))).choice.shape == (2, 0)
