@@ -355,3 +355,15 @@ def test_the_sample_of_the_largest_error_is_named() -> None:
     assert "error (sample 2) is" in found.findings[0].message
     flat = compare_runtime(np.float32([0.0, 9.0]), np.zeros(2), exact_floor(1e9, 0.1))
     assert "error (sample 1) is" in flat.findings[0].message
+
+
+def test_all_that_is_told_of_errors() -> None:
+    reference = np.float32([[-3.0, 1.0], [5.0, 2.0]])
+    candidate = reference.copy()
+    candidate.view(np.int32)[1, 1] += 3
+    errors = error_statistics(candidate, reference)
+    assert (errors.count, errors.non_finite, errors.max_ulp) == (4, 0, 3)
+    assert (errors.reference_min, errors.reference_max, errors.max_abs) == (-3.0, 5.0, 3 * 2.0**-22)
+    with np.errstate(all="raise"):
+        # Larger than float32 can hold.
+        assert error_statistics(np.array([1e50, 1.0]), np.array([1e49, 1.0])).max_ulp == 0
