@@ -9,7 +9,7 @@ from harness.runtimes.registry import availability, sources
 from harness.runtimes.row import Runtime
 
 #: Packages that only carry text and arrays: another version of them gives the same result.
-CARRIERS = ("python", "jsonlite", "reticulate")
+CARRIERS = ("python", "jsonlite", "reticulate", "rpy2", "juliacall", "PythonCall")
 
 
 def worker_hash(row: Runtime) -> str:

@@ -139,7 +139,10 @@ def test_imports_are_found_wherever_they_stand(package: Path) -> None:
     assert "harness.report.read" not in found
 
 
-@pytest.mark.parametrize(("name", "counts"), [("python", False), ("jsonlite", False), ("torch", True), ("R", True)])
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("python", False), ("jsonlite", False), ("rpy2", False), ("juliacall", False), ("torch", True), ("R", True)],
+)
 def test_versions_count_that_change_a_result(monkeypatch: pytest.MonkeyPatch, name: str, counts: bool) -> None:
     def keys(version: str) -> dict[str, str]:
         monkeypatch.setattr(
