@@ -44,6 +44,7 @@ def up(values: np.ndarray, ulp: int, *places: tuple[int, ...]) -> np.ndarray:
         (FLOATS[:, None, :], True),
         (None, False),
         (FLOATS.astype(np.float64), False),
+        (FLOATS.view(np.int32), False),
         (FLOATS[:1], False),
         (FLOATS.reshape(3, 2), False),
         (up(FLOATS, 1, (1, 2)), False),
@@ -84,6 +85,7 @@ def changed(value: np.ndarray, source: np.ndarray) -> str:
         (0x1FFF, 13, "1 of 2 values differ, at index [1], rounded to float16"),
         # As few bits as a rounded number has, yet farther away than rounding goes.
         (0x10000, 16, "1 of 2 values differ, at index [1]"),
+        (0x2000, 13, "1 of 2 values differ, at index [1]"),
         (0x12000, 13, "1 of 2 values differ, at index [1]"),
     ],
 )
