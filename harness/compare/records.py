@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Verdict(StrEnum):
@@ -52,6 +52,20 @@ class Finding(Record):
     message: str
 
 
+class ComparisonRecord(Record):
+    """What one comparison came to. A verdict worse than ``equivalent`` is that of one of its findings, which says why."""
+
+    verdict: Verdict
+    findings: list[Finding] = []
+
+    @model_validator(mode="after")
+    def _is_explained(self) -> Self:
+        # A cell's verdict is made from findings: one that nothing explains would be lost there.
+        if self.verdict.rank > Verdict.EQUIVALENT.rank and self.verdict not in [one.verdict for one in self.findings]:
+            raise ValueError(f"no finding explains the verdict {self.verdict}")
+        return self
+
+
 class ErrorStatistics(Record):
     """How far outputs lie from a reference over a probe. None where a value is not finite.
 
@@ -88,7 +102,7 @@ class ParameterRow(Record):
     note: str = ""
 
 
-class ParameterComparison(Record):
+class ParameterComparison(ComparisonRecord):
     """Canonical parameters against those the target really holds, bit for bit.
 
     ``folded``: whether the target holds some batch normalisation in other parameters. Counts are of scalars. ``copies``: how
@@ -96,14 +110,12 @@ class ParameterComparison(Record):
     first; they are told by their bits, not by names.
     """
 
-    verdict: Verdict
     rows: list[ParameterRow]
     source_count: int
     target_count: int
     folded: bool
     copies: int = 1
     copied_count: int = 0
-    findings: list[Finding] = []
 
 
 class Floor(Record):
@@ -119,10 +131,9 @@ class Floor(Record):
     scale: float
 
 
-class RouteComparison(Record):
+class RouteComparison(ComparisonRecord):
     """Route oracle against source oracle, float64 against float64."""
 
-    verdict: Verdict
     errors: ErrorStatistics
     limit: float
     folded: bool
@@ -132,20 +143,17 @@ class RouteComparison(Record):
     oracles: list[str] = []
     #: Implementations that could not compute the graph in float64, by name, with the reason.
     passed_over: dict[str, str] = {}
-    findings: list[Finding] = []
 
 
-class RuntimeComparison(Record):
+class RuntimeComparison(ComparisonRecord):
     """A target's float32 outputs against an oracle, as multiples of the noise floor."""
 
-    verdict: Verdict
     errors: ErrorStatistics
     rms_ratio: float | None
     max_ratio: float | None
     rms_limit: float
     max_limit: float
     bit_equal_to_source: bool
-    findings: list[Finding] = []
 
 
 class Flip(Record):

@@ -248,6 +248,13 @@ def test_where_no_error_is_known_the_column_is_empty() -> None:
     assert runtime_error(broken) == ""
 
 
+@pytest.mark.parametrize("verdict", [Verdict.DRIFTED, Verdict.DIVERGENT])
+def test_a_comparison_cannot_object_without_a_finding(verdict: Verdict) -> None:
+    fields = route().model_dump()
+    with pytest.raises(ValueError, match="no finding explains the verdict"):
+        RouteComparison.model_validate(fields | {"verdict": verdict})
+
+
 def test_order_of_verdicts() -> None:
     assert worst([Verdict.DRIFTED, Verdict.IDENTICAL, Verdict.EQUIVALENT]) is Verdict.DRIFTED
     assert worst([Verdict.DIVERGENT, Verdict.FAILED]) is Verdict.FAILED

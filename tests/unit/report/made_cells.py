@@ -9,6 +9,7 @@ from made_graphs import CLASSES, FOLDED, GRAPHS, MODEL, SCRIPT, UNFOLDED
 
 from harness.compare.records import (
     CellResult,
+    Comparison,
     DecisionComparison,
     ErrorStatistics,
     Finding,
@@ -60,6 +61,13 @@ def _errors(factor: float | None, *, non_finite: int = 0) -> ErrorStatistics:
     )
 
 
+def _reasons(comparison: Comparison, verdict: Verdict) -> list[Finding]:
+    """What a comparison's own findings say of a verdict that needs one."""
+    if verdict.rank <= Verdict.EQUIVALENT.rank:
+        return []
+    return [Finding(comparison=comparison, verdict=verdict, message="past its gate")]
+
+
 def _runtime(rms: float | None, largest: float | None, verdict: Verdict, bit_equal: bool = False) -> RuntimeComparison:
     return RuntimeComparison(
         verdict=verdict,
@@ -69,6 +77,7 @@ def _runtime(rms: float | None, largest: float | None, verdict: Verdict, bit_equ
         rms_limit=4.0,
         max_limit=16.0,
         bit_equal_to_source=bit_equal,
+        findings=_reasons("runtime", verdict),
     )
 
 
@@ -91,6 +100,7 @@ def _route(label: str, relative: float, limit: float, verdict: Verdict) -> Route
         folded=label.endswith("-folded"),
         oracle_agreement=3.2e-15,
         oracles=["python/onnx-reference", "r/base"],
+        findings=_reasons("route", verdict),
     )
 
 
@@ -139,6 +149,7 @@ def _parameters(*, folded: bool = False, unequal: str | None = None) -> Paramete
         source_count=3_200_000,
         target_count=3_197_449 if folded else 3_200_000,
         folded=folded,
+        findings=_reasons("parameters", verdict),
     )
 
 
