@@ -108,7 +108,7 @@ module_parameters <- function(module) {
 }
 
 # The module in double precision. Numbers that it holds beside its tensors (a slope, an epsilon) are rounded to single
-# precision first: as such they act in the model that this one is the yardstick of.
+# precision first: as such they act in the model that this one is the reference of.
 widened_module <- function(module) {
   for (part in module$modules) {
     fields <- attr(part, "module")

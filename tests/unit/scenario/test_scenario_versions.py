@@ -48,7 +48,7 @@ def test_a_version_of_the_exporter_converts_what_the_source_trained(tmp_path: Pa
     assert runtimes["export torch-script-opset17-folded"] == "python/pytorch"
     assert runtimes["export torch-script@2.8-opset17-folded"] == "python/pytorch@2.8"
     assert runtimes["export torch-dynamo@2.6-opset18-folded"] == "python/pytorch@2.6"
-    # The yardsticks stay those of the harness.
+    # The oracles stay those of the harness.
     assert {
         runtime for name, runtime in runtimes.items() if name.startswith("oracle ") and "@" in (runtime or "")
     } == set()
