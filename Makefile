@@ -9,15 +9,19 @@ VENV := .venv/bin
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
 
+# The node cases run all runtimes side by side themselves.
+NODE_CASES := tests/conformance/test_node_cases.py
+OTHERS := -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks tests/conformance --ignore $(NODE_CASES)
+
 test: setup lint
-	$(VENV)/python -m pytest -m "not slow" tests/conformance
-	$(VENV)/python -m pytest -m "not slow" -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks
+	$(VENV)/python -m pytest -m "not slow" $(NODE_CASES)
+	$(VENV)/python -m pytest -m "not slow" $(OTHERS)
 	bash scripts/test_r.sh
 	bash scripts/test_julia.sh
 
 test-slow: setup
-	$(VENV)/python -m pytest -m slow tests/conformance
-	$(VENV)/python -m pytest -m slow -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks
+	$(VENV)/python -m pytest -m slow $(NODE_CASES)
+	$(VENV)/python -m pytest -m slow $(OTHERS)
 	bash scripts/test_julia.sh flux
 	bash scripts/test_julia.sh onnxruntime
 
