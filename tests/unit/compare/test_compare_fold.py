@@ -221,3 +221,186 @@ def test_no_epsilon_explains_another_sign_nothing_or_less_than_nothing() -> None
     dead = WEIGHT.copy()
     dead[0] = 0
     assert implied_epsilon(dead, NORMALISATION, dead * of(scale)) == 1e-3
+
+
+def scaled(scale: float, channels: int = 1, **values: np.ndarray) -> Normalisation:
+    """A normalisation whose exact scale is this number, without shift and mean."""
+    ones, nought = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+    return replace(Normalisation(ones * np.float32(scale), nought, nought, ones, 0.0), **values)
+
+
+def row_of(*values: float) -> np.ndarray:
+    return np.float32([values])
+
+
+def steps(scale: float, *ulp: int) -> np.ndarray:
+    """A scale moved by so many representable numbers each: what it makes of weights of one."""
+    return np.concatenate([moved(np.float32([scale]), one) for one in ulp])[None]
+
+
+@pytest.mark.parametrize(
+    ("scale", "weight", "target", "ulp"),
+    [
+        # The farthest that explains both, though all nearer ones explain one less.
+        (1.5, row_of(1, 1), steps(1.5, 4, 4), 4),
+        # Both within the tolerance, rather than one of them bit for bit.
+        (1.5, row_of(1, 1), steps(1.5, 0, 2), 1),
+        # Equal bits, rather than the nearer of two that are within the tolerance.
+        (1.99, row_of(1.0069655), row_of(1.0069655) * steps(1.99, 4), 4),
+        # One after the other: no farther than four.
+        (1.5, row_of(1, 1), steps(1.5, 5, 5), 4),
+        # Of two that explain as much, the smaller.
+        (1.5, row_of(1, 1), steps(1.5, -2, 2), -2),
+        # At most 256 weights tell the scale, evenly spread.
+        (1.5, np.ones((1, 1000), np.float32), np.where(np.arange(1000) % 4, *steps(1.5, 3, 0)[0])[None], 0),
+    ],
+    ids=["farthest", "within", "equal", "reach", "tie", "sampled"],
+)
+def test_which_scale_explains_the_weights_best(scale: float, weight: np.ndarray, target: np.ndarray, ulp: int) -> None:
+    found = check_fold(weight, None, scaled(scale), target.astype(np.float32), None)
+    assert found.scale.tolist() == steps(scale, ulp)[0].tolist()
+    assert found.scale_ulp == abs(ulp)
+
+
+def test_a_scale_of_nought_stays_and_products_that_overflow_have_no_distance() -> None:
+    smallest = np.float32([[2.0**-147]])
+    found = check_fold(row_of(1), None, scaled(0), smallest, None)
+    assert (found.scale.tolist(), found.weight.holds, found.weight.differing) == ([0.0], False, 1)
+    found = check_fold(row_of(3e38), None, scaled(2), row_of(np.inf), None)
+    assert found.scale.tolist() == [2.0]
+    assert (found.weight.differing, found.weight.max_ulp, found.weight.max_abs) == (0, None, None)
+    assert not check_fold(row_of(3e38), None, scaled(2), row_of(1), None).weight.holds
+
+
+def test_numbers_in_doubles_are_compared_in_float32() -> None:
+    target, bias = WEIGHT * of(NEAREST), (BIAS - MEAN) * NEAREST + BETA
+    found = check_fold(WEIGHT.astype(np.float64), BIAS[:, None], NORMALISATION, target.astype(np.float64), bias)
+    assert found.bias is not None
+    assert (found.weight.differing, found.bias.differing, found.scale_ulp) == (0, 0, 0)
+
+
+def test_a_bias_counts_as_met_by_a_scale_that_explains_the_weights_as_well_as_any() -> None:
+    """The first channel's weights tell no scale, those of the second tell the exact one."""
+    weight = np.float32([[0, 0], [1, 1]])
+    bias = np.ones(2, np.float32)
+    for ulp, differing in ((3, 0), (-4, 0)):
+        target = np.concatenate([steps(1.5, ulp)[0], np.float32([1.5])])
+        found = check_fold(weight, bias, scaled(1.5, 2), weight * np.float32(1.5), target)
+        assert found.bias is not None
+        assert found.bias.differing == differing
+    # The second channel's bias is that of a scale that explains its weights less well.
+    for ulp in (1, -4):
+        target = np.concatenate([steps(1.5, 2)[0], steps(1.5, ulp)[0]])
+        found = check_fold(weight, bias, scaled(1.5, 2), weight * np.float32(1.5), target)
+        assert found.bias is not None
+        assert found.bias.differing == 1
+
+
+def test_of_two_orders_of_operations_that_meet_as_many_biases_the_first_counts() -> None:
+    """One channel is met by the difference first alone, another by every other order that meets the rest."""
+    mean, bias, beta = (GENERATOR.normal(size=4000).astype(np.float32) for _ in range(3))
+    first = (bias - mean) * np.float32(1.5) + beta
+    last = ((bias.astype(np.float64) - mean) * 1.5 + beta).astype(np.float32)
+    place = int(np.flatnonzero(first != last)[0])
+    keep = np.append(np.flatnonzero(first == last)[:300], place)
+    target = np.append(first[keep], last[place])
+    keep = np.append(keep, place)
+    part = scaled(1.5, len(keep), mean=mean[keep], beta=beta[keep])
+    weight = np.ones((len(keep), 2), np.float32)
+    found = check_fold(weight, bias[keep], part, weight * np.float32(1.5), target)
+    assert found.bias is not None
+    assert np.flatnonzero(found.bias.wrong).tolist() == [301]
+
+
+def test_a_bias_that_overflows_is_wrong() -> None:
+    large = scaled(1.5, 1, mean=np.float32([-3e38]))
+    found = check_fold(row_of(1), np.float32([3e38]), large, row_of(1.5), np.float32([1]))
+    assert found.bias is not None
+    assert not found.bias.holds
+
+
+def with_epsilon(weight: np.ndarray, part: Normalisation, epsilon: float | np.ndarray) -> np.ndarray:
+    scale = part.gamma / np.sqrt(part.variance.astype(np.float64) + epsilon)
+    return (weight * scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_the_size_of_weights_and_factors_does_not_hide_an_epsilon(factor: float) -> None:
+    large = WEIGHT * np.float32(factor)
+    assert implied_epsilon(large, NORMALISATION, with_epsilon(large, NORMALISATION, 1e-3)) == 1e-3
+    part = replace(NORMALISATION, gamma=GAMMA * np.float32(factor))
+    assert implied_epsilon(WEIGHT, part, with_epsilon(WEIGHT, part, 1e-3)) == 1e-3
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-8], ids=["", "tiny"])
+def test_channels_that_no_scale_explains_do_not_tell_an_epsilon(size: float) -> None:
+    """Seven of the twelve with the smallest variances, of 84 channels of which half are dead."""
+    part = Normalisation(*(np.tile(one, 2)[:84] for one in (np.abs(GAMMA), BETA, MEAN, VARIANCE)), 1e-5)
+    weight = np.concatenate([WEIGHT, WEIGHT])[:84]
+    part.gamma[48:] = 0
+    part.variance[:7] = 0.01
+    weight[:7] *= np.float32(size)
+    target = with_epsilon(weight, part, 1e-3)
+    target[:7] *= 2
+    target[:7, 1, 2] *= np.float32(1.5)
+    assert implied_epsilon(weight, part, target) == 1e-3
+
+
+def test_channels_whose_factor_is_nought_do_not_tell_an_epsilon() -> None:
+    part = replace(NORMALISATION, gamma=np.abs(GAMMA), variance=VARIANCE.copy())
+    part.gamma[:28] = 0
+    part.variance[:4] = 0.01
+    target = with_epsilon(WEIGHT, part, 1e-3)
+    target[:4] = WEIGHT[:4]
+    assert implied_epsilon(WEIGHT, part, target) == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("channels", "others", "found"), [(9, 1, None), (12, 1, 1e-3), (3, 0, 1e-3), (40, 4, None), (41, 4, 1e-3)]
+)
+def test_an_epsilon_explains_more_than_nine_tenths_and_the_median_tells_it(
+    channels: int, others: int, found: float | None
+) -> None:
+    """Some channels, those of the smallest variances, were folded with another epsilon."""
+    part = Normalisation(*(one[:channels].copy() for one in (np.abs(GAMMA), BETA, MEAN, VARIANCE)), 1e-5)
+    part.variance[:others] = 0.02
+    epsilon = np.where(np.arange(channels) < others, 0.5, 1e-3)
+    assert implied_epsilon(WEIGHT[:channels], part, with_epsilon(WEIGHT[:channels], part, epsilon)) == found
+
+
+def test_exactly_nine_tenths_are_too_few() -> None:
+    part = Normalisation(*(one[:10].copy() for one in (np.abs(GAMMA), BETA, MEAN, VARIANCE)), 1e-5)
+    target = with_epsilon(WEIGHT[:10], part, 1e-3)
+    target[4] = 9 + np.abs(WEIGHT[5])
+    assert implied_epsilon(WEIGHT[:10], part, target) is None
+
+
+def test_a_quarter_of_the_channels_and_three_at_least_tell_an_epsilon() -> None:
+    """Of the smallest variances: the others are too large to show it in float32."""
+    variance = np.float32([0.5, 1e5, 0.25, 2e5, 3e6, 5e6, 7e6, 9e6])
+    part = Normalisation(*(one[:8].copy() for one in (np.abs(GAMMA), BETA, MEAN)), variance, 1e-5)
+    for order in (np.arange(8), np.roll(np.arange(8), 1)):
+        some = replace(part, variance=variance[order])
+        # Of the third and the fourth, which are near enough with either, another epsilon would be told.
+        epsilon = np.where(some.variance >= 1e5, 1.0, 1e-3)
+        assert implied_epsilon(WEIGHT[:8], some, with_epsilon(WEIGHT[:8], some, epsilon)) == 1e-3
+
+
+def test_four_channels_of_thirty_nine_do_not_outweigh_the_rest() -> None:
+    """They are fewer than half of the quarter that tells the epsilon, nine channels; nine more are dead."""
+    part = replace(NORMALISATION, gamma=np.abs(GAMMA), variance=VARIANCE.copy())
+    part.gamma[39:] = 0
+    part.variance[:4] = 0.02
+    epsilon = np.where(np.arange(CHANNELS) < 4, 0.5, 1e-3)
+    assert implied_epsilon(WEIGHT, part, with_epsilon(WEIGHT, part, epsilon)) == 1e-3
+
+
+def test_weights_of_nought_and_flushed_ones_are_explained_and_no_epsilon_is_none() -> None:
+    weight = WEIGHT.copy()
+    weight[:, 0] = 0
+    weight[:, 1] = np.float32(1e-39)
+    target = with_epsilon(weight, NORMALISATION, 1e-3)
+    target[:, 1] = 0
+    assert implied_epsilon(weight, NORMALISATION, target) == 1e-3
+    ones = np.ones((4, 5), np.float32)
+    assert implied_epsilon(ones, scaled(1, 4), ones) is None

@@ -446,3 +446,21 @@ def test_weights_held_in_half_precision_without_loss_are_equal() -> None:
     source = {"a.weight": np.float32([[1.5, -2.0], [0.25, 7.0]])}
     result = compare_parameters(spec, source, None, {"a.weight": source["a.weight"].astype(np.float16)})
     assert said(result) == [("a.weight", "equal", "a.weight", "held as float16 without loss")]
+
+
+def test_a_kernel_after_several_convolutions_was_flattened_with_the_channels_of_the_last() -> None:
+    convolutions = [
+        linear(name, size, 2, 3, bias=False, kind="convolution") for name, size in zip("abc", (4, 6, 8), strict=True)
+    ]
+    spec = model(*convolutions, linear("d", 2, 24))
+    source = draw_parameters(spec)
+    for channels in (8, 6):
+        moved = source["d.weight"].reshape(2, channels, -1).transpose(0, 2, 1).reshape(2, 24)
+        held = source | {"d.weight": moved}
+        row = compare_parameters(spec, source, None, held).rows[3]
+        assert row.relation == "permuted"
+        assert (row.note == "flatten order time-major instead of channel-major") is (channels == 8)
+    # The same bits as integers are not the same numbers, but their order is told.
+    moved = source["d.weight"].reshape(2, 8, -1).transpose(0, 2, 1).reshape(2, 24).view(np.int32)
+    row = compare_parameters(spec, source, None, source | {"d.weight": moved}).rows[3]
+    assert (row.relation, row.note) == ("unequal", "flatten order time-major instead of channel-major")

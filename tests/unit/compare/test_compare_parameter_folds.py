@@ -142,3 +142,18 @@ def test_arithmetic_that_does_not_hold() -> None:
         "written as arithmetic after conv1, which does not hold: 8 scales and 8 offsets of 8 are others, "
         "as if epsilon were 0.001 instead of 1e-05"
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("ulp", "relation"), [(0, "permuted"), (5, "permuted"), (6, "unequal")])
+def test_a_folded_kernel_in_another_order_is_told_within_the_rounding_of_a_fold(
+    ulp: int, relation: str, dtype: type
+) -> None:
+    """Four units of the scale and one of the product."""
+    structure, target = export(SPEC, SOURCE, style="folded")
+    scale = SOURCE["norm1.weight"].astype(np.float64) / np.sqrt(SOURCE["norm1.running_var"].astype(np.float64) + 1e-5)
+    folded = (SOURCE["conv1.weight"] * scale[:, None, None]).astype(np.float32)
+    target["conv1.weight"] = larger(np.ascontiguousarray(folded[:, :, ::-1]), ulp, *range(120)).astype(dtype)
+    weight = rows(structure, target)["conv1.weight"]
+    assert weight.relation == relation
+    assert ("kernel reversed along its last axis" in weight.note) is (relation == "permuted")

@@ -57,6 +57,12 @@ def test_gates_are_told_by_the_part_they_play(order: str, activation: str) -> No
     assert relations(compared(export(spec, WEIGHTS), spec, source))["lstm1.weight"] == "equal"
 
 
+def test_gates_are_in_the_order_ifog_where_the_model_names_none() -> None:
+    unnamed = {name: value for name, value in SPEC.hyperparameters.items() if name != "gate_order"}
+    found = compared(export(SPEC, WEIGHTS), SPEC.model_copy(update={"hyperparameters": unnamed}))
+    assert relations(found)["lstm1.weight"] == relations(found)["lstm2.weight"] == "equal"
+
+
 @HELD
 @pytest.mark.parametrize("name", ["lstm1.weight", "lstm2.weight", "lstm2.bias", "output.weight"])
 def test_one_weight_off_by_one_ulp_in_a_body_is_found(name: str, inside: bool) -> None:
