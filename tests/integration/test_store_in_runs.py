@@ -83,6 +83,7 @@ def test_after_damage_the_tables_are_those_of_a_clean_run(whole: Quick, copied: 
     assert copied.harness("store", "check").returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern",
     ["target-*/target.json", "target-*/probe.float32.safetensors", "oracle-*/structure.json", "train-*/training.json"],
@@ -99,7 +100,14 @@ def test_damage_of_one_kind_of_file_costs_its_steps_alone(whole: Quick, copied: 
 
 
 @pytest.mark.parametrize(
-    "name", ["cells.json", "manifest.json", "predictions.csv.gz", "tables/cells.csv", "digests.json"]
+    "name",
+    [
+        "cells.json",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("manifest.json", "predictions.csv.gz", "tables/cells.csv", "digests.json")
+        ),
+    ],
 )
 def test_damaged_results_are_written_anew(whole: Quick, copied: Quick, name: str) -> None:
     flip(copied.results / name)
@@ -160,7 +168,11 @@ def test_cleaning_says_what_it_frees_and_leaves_what_results_need(copied: Quick)
 
 @needs_r
 @pytest.mark.parametrize(
-    ("runtime", "command"), [("r/base", "plainonnx::serve"), ("python/onnx-reference", "python/onnx-reference")]
+    ("runtime", "command"),
+    [
+        ("r/base", "plainonnx::serve"),
+        pytest.param("python/onnx-reference", "python/onnx-reference", marks=pytest.mark.slow),
+    ],
 )
 def test_an_oracle_that_is_killed_is_said_counted_and_made_by_the_next_run(
     whole: Quick, tmp_path: Path, runtime: str, command: str

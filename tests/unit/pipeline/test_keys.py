@@ -67,7 +67,15 @@ def changed(package: Path, module: str) -> Iterator[None]:
     path.write_bytes(before)
 
 
-@pytest.mark.parametrize("runtime", [name for name, row in RUNTIMES.items() if row.worker and row.environment is None])
+@pytest.mark.parametrize(
+    "runtime",
+    [
+        # TensorFlow takes ten seconds to load.
+        pytest.param(name, marks=pytest.mark.slow) if "tensorflow" in row.packages else name
+        for name, row in RUNTIMES.items()
+        if row.worker and row.environment is None
+    ],
+)
 def test_what_a_worker_loads_is_followed(runtime: str) -> None:
     if not availability(RUNTIMES[runtime]).installed:
         pytest.skip(f"{runtime}: {availability(RUNTIMES[runtime]).reason}")
