@@ -61,3 +61,15 @@ def test_holm_keeps_order_and_a_known_example():
     assert holm((0.01, 0.04, 0.03, 0.005)) == pytest.approx((0.03, 0.06, 0.06, 0.02))
     assert holm((0.8, 0.9)) == pytest.approx((1.0, 1.0))
     assert holm(()) == ()
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (9, 2), (59, 6)])
+def test_the_counts_are_told_as_they_came(first, second):
+    found = mcnemar(first, second)
+    assert (found.first_only, found.second_only, found.discordant) == (first, second, first + second)
+
+
+def test_counts_below_zero_are_refused_with_a_hint():
+    with pytest.raises(DataError, match="discordant pairs cannot be 1 and -1") as caught:
+        mcnemar(1, -1)
+    assert caught.value.hint == "counts are zero or more"

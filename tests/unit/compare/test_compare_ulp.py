@@ -86,3 +86,18 @@ def test_other_shapes_and_dtypes_are_refused() -> None:
         ulp_distance(np.zeros(2, np.float32), np.zeros(2, np.float64))
     with pytest.raises(DataError, match="int32"):
         ulp_distance(np.zeros(2, np.int32), np.zeros(2, np.int32))
+
+
+def test_bits_keep_the_shape_and_are_those_of_one_dtype() -> None:
+    for shape in ((), (1,), (2, 3)):
+        assert bits(np.ones(shape, np.float32)).shape == shape
+    ones = np.ones(3, np.float32)
+    assert bit_equal(ones, ones.copy())
+    assert not bit_equal(ones, ones.view(np.int32))
+    assert not bit_equal(ones, ones[None])
+
+
+def test_what_has_no_distance_says_what_has() -> None:
+    with pytest.raises(DataError) as caught:
+        ulp_distance(np.ones(3, np.float32), np.ones(3))
+    assert caught.value.hint == "use float16, float32 or float64 on both sides"
