@@ -92,4 +92,6 @@ def test_a_weight_is_followed_through_layouts_and_its_parts_are_told_apart() -> 
     assert found == {"nodes_inside": 0, "loops": {}, "steps": 3, "distinct_parameters": 36}
     graph["initializers"][0]["sha256"] = ""
     assert loops_of(graph) == {"nodes_inside": 0, "loops": {}, "steps": 3, "distinct_parameters": None}
+    del graph["initializers"][0]["sha256"]
+    assert loops_of(graph)["distinct_parameters"] is None
     assert loops_of(plain(("Relu", ["x"], ["y"]), hashes={}))["steps"] == 1

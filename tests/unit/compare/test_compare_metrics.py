@@ -134,3 +134,51 @@ def test_mean_confidence_per_predicted_class() -> None:
     found = metrics.mean_confidence(np.array([0, 0, 2]), np.array([0.5, 0.7, 0.9]), 3)
     assert found[[0, 2]] == pytest.approx([0.6, 0.9])
     assert np.isnan(found[1])
+
+
+def test_every_number_of_a_prediction() -> None:
+    shares = np.array([[0.5, 0.125, 0.375], [0.0, 1.0, 0.0]])
+    images = np.stack([shares, shares[::-1]])
+    for head, outputs in (
+        ("softmax", images),
+        ("sigmoid", images),
+        ("log-softmax", np.log(np.maximum(images, 1e-300))),
+        ("logits", np.log(np.maximum(images, 1e-300)) + 7),
+    ):
+        found = metrics.predict(outputs, head)
+        assert found.label.tolist() == [[0, 1], [1, 0]]
+        assert found.confidence == pytest.approx(np.array([[0.5, 1], [1, 0.5]]))
+        assert found.margin == pytest.approx(np.array([[0.125, 1], [1, 0.125]]))
+    two = metrics.predict(np.array([[0.25, 0.75]]), "softmax")
+    assert (two.label.tolist(), two.confidence.tolist(), two.margin.tolist()) == ([1], [0.75], [0.5])
+    one = metrics.predict(np.array([[0.25], [0.75]]), "sigmoid")
+    assert one.label.tolist() == [0, 0]
+    assert one.confidence.tolist() == one.margin.tolist() == [0.25, 0.75]
+    assert metrics.probabilities(np.float32([[0.1]]), "sigmoid").dtype == np.float64
+
+
+def test_an_interval_of_nothing_is_its_value_and_samples_are_told() -> None:
+    nothing = metrics.bootstrap_interval(np.zeros((2, 2), np.int64), lambda matrix: np.asarray(0.5))
+    assert nothing == metrics.Interval(0.5, 0.5, 0.5, 0, True)
+    matrix = np.array([[20, 5], [5, 20]])
+    assert metrics.bootstrap_interval(matrix, metrics.accuracy, samples=7).samples == 7
+    assert metrics.bootstrap_interval(matrix, metrics.accuracy).samples == 50
+
+
+def test_labels_are_refused_by_what_they_are() -> None:
+    right, wrong = np.array([0, 1]), np.array([0, 2])
+    for call, words in (
+        (lambda: metrics.confusion_matrix(right, wrong, 2), "predicted labels must lie in 0 to 1, found 0 to 2"),
+        (lambda: metrics.disagreement(wrong, right, right, 2), "true labels must lie in 0 to 1, found 0 to 2"),
+        (
+            lambda: metrics.disagreement(right[:1], right, right, 2),
+            "1 true labels cannot be compared with 2 predicted ones",
+        ),
+        (lambda: metrics.mean_confidence(wrong, right * 0.5, 2), "predicted labels must lie in 0 to 1, found 0 to 2"),
+    ):
+        with pytest.raises(DataError, match=f"^{words}$"):
+            call()
+    found = metrics.mean_confidence(np.array([0, 0], np.uint8), np.array([0.5, 0.25]), 3)
+    assert found.tolist()[0] == 0.375
+    assert np.isnan(found[1:]).all()
+    assert len(found) == 3

@@ -156,3 +156,46 @@ def test_copies_are_told_per_sample_at_the_largest_batch_and_are_none_where_noth
     size = max(batch["batch_size"] for batch in copying["processes"][0]["batches"])
     assert timing.costs(copying).copies == pytest.approx(0.02 / size)
     assert timing.costs(copying).bridge_call == timing.costs(one).bridge_call
+
+
+def test_broken_timings_say_what_is_wrong_and_nought_is_a_timing() -> None:
+    for repeats, words in (
+        ([], "there are no timings to summarise"),
+        ([[]], "there are no timings to summarise"),
+        ([[-1.0]], "a timing is negative or not finite"),
+        ([[np.inf]], "a timing is negative or not finite"),
+    ):
+        with pytest.raises(DataError, match=f"^{words}$"):
+            timing.median(repeats)
+    assert timing.median([[0.0], [0.0]]) == 0.0
+
+
+def test_the_bridge_is_the_line_through_two_sizes() -> None:
+    small = {"bytes": 2_000_000, "round_trips": [5.0, 3.0, 4.0]}
+    large = {"bytes": 2_500_000, "round_trips": [4.5, 9.0, 4.0]}
+    assert timing.bridge([large, small]) == (2.0, 1.0)
+    # A slope below nothing counts as none, and so does an exchange that takes less than nothing.
+    assert timing.bridge([small, {"bytes": 3_000_000, "round_trips": [1.0]}]) == (4.0, 0.0)
+    assert timing.bridge([small, {"bytes": 2_500_000, "round_trips": [8.0]}]) == (0.0, 8.0)
+    with pytest.raises(DataError, match=r"^the bridge was measured with one size of arrays only$"):
+        timing.bridge([small, small])
+
+
+def test_one_process_with_one_batch_size_is_enough() -> None:
+    batch = {"batch_size": 4, "first_seconds": 0.25, "seconds": [2.0], "cpu_seconds": [3.0], "calls": 7}
+    one = {"processes": [{"batches": [batch]}]}
+    (row,) = timing.summarise_timing(one, one)
+    assert (row.batch_size, row.processes, row.repeats, row.calls) == (4, 1, 1, 7)
+    assert row.seconds == timing.Interval(2.0, 2.0, 2.0)
+    assert row.throughput == timing.Interval(2.0, 2.0, 2.0)
+    assert row.ratio == timing.Interval(1.0, 1.0, 1.0)
+    assert (row.p95, row.cpu_seconds) == (2.0, 3.0)
+    assert timing.costs(one).first == 0.25
+    assert timing.batch_sizes({"processes": []}) == []
+
+
+def test_percentiles_are_those_of_the_level() -> None:
+    batch = {"batch_size": 1, "seconds": [float(value) for value in range(101)], "cpu_seconds": [1.0], "calls": 1}
+    (row,) = timing.summarise_timing({"processes": [{"batches": [batch]}]}, None)
+    assert row.p95 == 95.0
+    assert row.ratio is None
