@@ -112,7 +112,10 @@ def check_fold(
         bias_part = _bias_part(
             plain, normalisation, target_bias.astype(np.float32).reshape(-1), candidates, best, chosen
         )
-    moved = int(np.abs(ordered(scale).astype(np.int64) - ordered(exact.astype(np.float32))).max(initial=0))
+    with np.errstate(over="ignore"):
+        # A scale above float32's range becomes infinite, far from any that a target can hold.
+        exact32 = exact.astype(np.float32)
+    moved = int(np.abs(ordered(scale).astype(np.int64) - ordered(exact32)).max(initial=0))
     return FoldedLayer(weight_part, bias_part, scale, moved)
 
 

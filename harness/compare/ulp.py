@@ -91,5 +91,6 @@ def max_ulp(candidate: NDArray[np.floating[Any]], reference: NDArray[np.floating
 
 def spacing32(scale: float) -> float:
     """One float32 ULP at a finite magnitude ``scale``: the distance to the next larger float32."""
-    limit = float(np.finfo(np.float32).max)
-    return float(np.spacing(np.float32(min(abs(scale), limit / 2))))
+    # Of the largest float32 the next larger one is infinite: the distance before it is that of its neighbour.
+    limit = float(np.nextafter(np.finfo(np.float32).max, np.float32(0)))
+    return float(np.spacing(np.float32(min(abs(scale), limit))))

@@ -12,6 +12,7 @@ import pystac
 import pytest
 from stac_model.schema import SCHEMA_URI, MLModelProperties
 
+from harness.files.digests import file_hash
 from tests.integration.conftest import Workplace
 from tests.mlm_rules import violations
 
@@ -55,7 +56,7 @@ def test_every_trained_or_exported_model_lies_beside_a_valid_item(finished: Work
 def test_the_item_is_counted_among_the_files_of_its_step(finished: Workplace) -> None:
     for folder in model_folders(finished):
         record = json.loads((folder / "step.json").read_text())
-        assert record["files"]["item.json"] == (folder / "item.json").stat().st_size
+        assert record["files"]["item.json"]["sha256"] == file_hash(folder / "item.json")
 
 
 def test_item_metadata_and_session_agree_on_inputs_and_outputs(exports: list[Path]) -> None:

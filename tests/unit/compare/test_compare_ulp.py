@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.compare.ulp import bit_equal, bits, max_ulp, ordered, ulp_distance
+from harness.compare.ulp import bit_equal, bits, max_ulp, ordered, spacing32, ulp_distance
 from harness.errors import DataError
 
 UINT = {np.float16: np.uint16, np.float32: np.uint32, np.float64: np.uint64}
@@ -101,3 +101,14 @@ def test_what_has_no_distance_says_what_has() -> None:
     with pytest.raises(DataError) as caught:
         ulp_distance(np.ones(3, np.float32), np.ones(3))
     assert caught.value.hint == "use float16, float32 or float64 on both sides"
+
+
+@pytest.mark.parametrize(
+    ("scale", "spacing"), [(0.0, 2.0**-149), (1.0, 2.0**-23), (-3.0, 2.0**-22), (2.0**127, 2.0**104), (3e38, 2.0**104)]
+)
+def test_spacing_is_the_distance_to_the_next_float32(scale: float, spacing: float) -> None:
+    assert spacing32(scale) == spacing
+
+
+def test_spacing_is_finite_at_the_largest_float32() -> None:
+    assert spacing32(float(np.finfo(np.float32).max)) == 2.0**104
