@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from harness.compare.metrics import confusion_matrix, summary
 from harness.data.draw import drawn_series
+from harness.files.digests import file_hash
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput, Failed
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
-from harness.workers.training.objective import Batch, Predict, file_digest
+from harness.workers.training.objective import Batch, Predict
 
 #: Columns of ``training.csv`` in order; the averages are over classes.
 SCORES = ("f1", "precision", "recall")
@@ -41,7 +42,7 @@ class Part:
         file = existing_file(str(folder / f"{part}.safetensors"))
         tensors = read_tensors(file)
         self.spec = spec
-        self.digest = file_digest(file)
+        self.digest = file_hash(file)
         try:
             self.labels: NDArray[np.int64] = tensors["y"]
             self._drawn = "values" in tensors

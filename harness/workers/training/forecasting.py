@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from harness.compare.forecast import persistence, step_errors
 from harness.data.forecast import Forecast
 from harness.data.sequences import inputs_of, targets_of
+from harness.files.digests import file_hash
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array, BadInput, Failed
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
-from harness.workers.training.objective import Batch, Predict, file_digest
+from harness.workers.training.objective import Batch, Predict
 
 #: Losses by name, of one value each: squared error, and cross-entropy of values from 0 to 1.
 LOSSES = ("mse", "bce")
@@ -35,7 +36,7 @@ class Part:
     def __init__(self, folder: Path, part: str, spec: ModelSpec) -> None:
         file = existing_file(str(folder / f"{part}.safetensors"))
         tensors = read_tensors(file)
-        self.digest = file_digest(file)
+        self.digest = file_hash(file)
         self._input = spec.inputs[0].name
         try:
             self._frames, self._valid, self._starts = (tensors[name] for name in ("frames", "valid", "starts"))

@@ -5,7 +5,6 @@ The ending names the format: ``.safetensors``, ``.pt`` or ``.pth``, ``.keras``. 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, get_args
 import numpy as np
 
 from harness.errors import ModelError
+from harness.files.digests import file_hash
 from harness.models.layouts import (
     WEIGHT_FILES,
     Canonical,
@@ -120,8 +120,7 @@ def _content(source: Path) -> dict[str, Any]:
     size = source.stat().st_size
     if size > _MAX_BYTES:
         raise Unsupported(f"{source}: {size} bytes are more than are read ({_MAX_BYTES})")
-    with source.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": size}
+    return {"sha256": file_hash(source), "bytes": size}
 
 
 def _canonical(source: Path, name: str) -> tuple[Canonical, dict[str, str]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,9 +37,3 @@ class Objective(Protocol):
 
     def validate(self, predict: Predict, part: Any, epoch: int) -> dict[str, float]:
         """Loss and metrics of a model, by column. Raises Failed where they are not finite."""
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
