@@ -164,6 +164,7 @@ def build(
     place = (Axis(name="row", size=rows), Axis(name="column", size=columns))
     return ModelSpec(
         model=NAME,
+        task="forecast",
         preset=preset,
         hyperparameters=sizes.model_dump(mode="json") | {"bands": bands},
         inputs=(

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Head = Literal["logits", "log-softmax", "softmax", "sigmoid"]
-Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel"]
+Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "none"]
+TaskName = Literal["classification", "multi-label", "segmentation", "forecast", "regression"]
 LayerKind = Literal["convolution", "batch-normalisation", "dense", "convolutional-lstm"]
 ParameterRole = Literal["weight", "bias", "scale", "shift", "mean", "variance"]
 
@@ -31,11 +32,16 @@ class Axis(_Frozen):
 
 
 class TensorSpec(_Frozen):
-    """A named input or output: its axes in order and its dtype (a NumPy name). Masks are bool inputs."""
+    """A named input or output: its axes in order and its dtype (a NumPy name). Masks are bool inputs.
+
+    ``sample_axis``: which of the axes, counted from 0, is the sample; None for an input that all samples share (the dates of a
+    tile) and for an output that belongs to none of them.
+    """
 
     name: str
     axes: tuple[Axis, ...]
     dtype: str = "float32"
+    sample_axis: int | None = 0
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -89,17 +95,28 @@ class Layer(_Frozen):
 
 
 class ModelSpec(_Frozen):
-    """A reference architecture with its sizes filled in. Serialised as JSON beside every artifact."""
+    """A reference architecture with its sizes filled in. Serialised as JSON beside every artifact.
+
+    ``task``: what the model's output is for. ``decided``: the name of the output that decisions are made on, the first where
+    it is None.
+    """
 
     model: str
+    task: TaskName = "classification"
     preset: str | None = None
     hyperparameters: dict[str, Any]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     head: Head
     decision: Decision
+    decided: str | None = None
     layers: tuple[Layer, ...]
     paper: str = ""
+
+    @property
+    def decided_output(self) -> TensorSpec:
+        """The output that decisions are made on, and that a loss is taken of."""
+        return next((tensor for tensor in self.outputs if tensor.name == self.decided), self.outputs[0])
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
