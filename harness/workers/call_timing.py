@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.workers.batches import SampleAxes
 from harness.workers.engine import Array, BadInput, LoadedModel, check_batch, checked_inputs
 
 #: A sample lasts at least this many times the resolution of the coarser clock: its error stays under 1 %.
@@ -85,27 +86,37 @@ def _undisturbed(call: Callable[[], object], calls: int, shortest: float) -> flo
 
 
 def measure(
-    model: LoadedModel, inputs: dict[str, Array], batch_sizes: list[int], seconds: float, repeats: int
+    model: LoadedModel,
+    inputs: dict[str, Array],
+    batch_sizes: list[int],
+    seconds: float,
+    repeats: int,
+    sample_axes: SampleAxes | None = None,
 ) -> list[dict[str, Any]]:
     """Per batch size: the first call separately, then samples until ``seconds`` are over or there are ``repeats``.
 
     Each is ``batch_size``, ``first_seconds``, ``first_cpu_seconds``, ``calls`` (per sample) and the lists ``seconds``
     and ``cpu_seconds``, both per call. Batches hold the first samples of ``inputs``, from the beginning again where
-    there are too few. Raises BadInput on wrong inputs.
+    there are too few; inputs of all samples (None in ``sample_axes``) are whole in each. Raises BadInput on wrong inputs.
     """
-    given = checked_inputs(inputs, model)
+    axes = sample_axes or {}
+    given = checked_inputs(inputs, model, axes)
     shortest = TICKS * max(resolution(time.perf_counter), resolution(time.process_time))
-    batches = [(size, batch_of(given, size, model)) for size in batch_sizes]
+    batches = [(size, batch_of(given, size, model, axes)) for size in batch_sizes]
     return [{"batch_size": size} | _one_size(model, batch, shortest, seconds, repeats) for size, batch in batches]
 
 
-def batch_of(inputs: dict[str, Array], size: int, model: LoadedModel) -> dict[str, Array]:
-    """``size`` samples along axis 0 of every input. Raises BadInput where a model or its inputs have no such batch."""
+def batch_of(inputs: dict[str, Array], size: int, model: LoadedModel, axes: SampleAxes) -> dict[str, Array]:
+    """``size`` samples of every input that has them. Raises BadInput where a model or its inputs have no such batch."""
     batch = {}
     for name, array in inputs.items():
-        if array.ndim == 0 or array.shape[0] == 0:
-            raise BadInput(f"input '{name}' has no samples along axis 0 to make batches of")
-        batch[name] = np.ascontiguousarray(np.take(array, np.arange(size) % array.shape[0], axis=0))
+        axis = axes.get(name, 0)
+        if axis is None:
+            batch[name] = array
+            continue
+        if axis >= array.ndim or array.shape[axis] == 0:
+            raise BadInput(f"input '{name}' has no samples along axis {axis} to make batches of")
+        batch[name] = np.ascontiguousarray(np.take(array, np.arange(size) % array.shape[axis], axis=axis))
     check_batch(batch, model.inputs)
     return batch
 

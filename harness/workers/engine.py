@@ -1,11 +1,11 @@
-"""What all Python engines share: refusals, checked inputs, batches and stopwatches."""
+"""What all Python engines share: refusals, checked inputs and stopwatches."""
 
 from __future__ import annotations
 
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -97,16 +97,6 @@ class Stopwatch:
         self.cpu_seconds += time.process_time() - self._started[1]
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Outputs by name, and what their computation took inside the framework's own calls."""
-
-    outputs: dict[str, Array]
-    seconds: float
-    cpu_seconds: float
-    batches: int
-
-
 class LoadedModel(ABC):
     """A model that an engine has loaded and can run.
 
@@ -164,11 +154,15 @@ class Engine(ABC):
         return {}
 
 
-def checked_inputs(given: dict[str, Array], model: LoadedModel) -> dict[str, Array]:
+def checked_inputs(
+    given: dict[str, Array], model: LoadedModel, sample_axes: Mapping[str, int | None] | None = None
+) -> dict[str, Array]:
     """The inputs of a model, row-major, and as float64 where it is widened.
 
-    Checks names, dtypes, ranks and fixed sizes, all but the size of axis 0. Raises BadInput.
+    Checks names, dtypes, ranks and fixed sizes, all but the number of samples. ``sample_axes``: by name of an input the axis
+    that is the sample, 0 where it is not named; None for an input that all samples share. Raises BadInput.
     """
+    axes = sample_axes or {}
     expected = model.inputs
     names = [info.name for info in expected]
     missing = [name for name in names if name not in given]
@@ -187,7 +181,7 @@ def checked_inputs(given: dict[str, Array], model: LoadedModel) -> dict[str, Arr
             if array.ndim != len(info.shape):
                 raise BadInput(_shape_message(info, array))
             for axis, size in enumerate(info.shape):
-                if axis > 0 and isinstance(size, int) and array.shape[axis] != size:
+                if axis != axes.get(info.name, 0) and isinstance(size, int) and array.shape[axis] != size:
                     raise BadInput(_shape_message(info, array))
         widen = model.widened and floating
         feeds[info.name] = np.require(array, np.float64 if widen else None, requirements="C")
@@ -199,7 +193,7 @@ def _is_floating(dtype: str) -> bool:
 
 
 def check_batch(batch: dict[str, Array], expected: list[TensorInfo]) -> None:
-    """Check sizes that depend on the batch: a fixed axis 0, and dimensions that share a name. Raises BadInput."""
+    """Check sizes that depend on the batch: a fixed number of samples, and dimensions of one name. Raises BadInput."""
     named: dict[str, tuple[int, str]] = {}
     for info in expected:
         for axis, size in enumerate(info.shape or ()):
@@ -217,37 +211,3 @@ def check_batch(batch: dict[str, Array], expected: list[TensorInfo]) -> None:
 def _shape_message(info: TensorInfo, array: Array) -> str:
     wanted = ", ".join("?" if size is None else str(size) for size in info.shape or ())
     return f"input '{info.name}' must have shape ({wanted}), not {tuple(array.shape)}"
-
-
-def predict(model: LoadedModel, inputs: dict[str, Array], batch_size: int | None) -> Prediction:
-    """Outputs of a model for ``inputs``, in batches along axis 0, or all at once where ``batch_size`` is None.
-
-    Raises BadInput on a wrong name, dtype or shape, and where inputs or outputs have no common axis 0 to batch along.
-    """
-    inputs = checked_inputs(inputs, model)
-    watch = Stopwatch()
-    if batch_size is None:
-        check_batch(inputs, model.inputs)
-        outputs = model.run(inputs, watch)
-        return Prediction(outputs, watch.seconds, watch.cpu_seconds, 1)
-    if batch_size < 1:
-        raise BadInput(f"batch_size must be at least 1, not {batch_size}")
-    lengths = {name: array.shape[0] if array.ndim else None for name, array in inputs.items()}
-    if len(set(lengths.values())) != 1 or None in lengths.values():
-        raise BadInput(f"inputs have no common length along axis 0 to make batches of: {lengths}")
-    total = next(iter(lengths.values())) or 0
-    pieces: dict[str, list[Array]] = {info.name: [] for info in model.outputs}
-    starts = range(0, total, batch_size) if total else [0]
-    for start in starts:
-        batch = {name: array[start : start + batch_size] for name, array in inputs.items()}
-        check_batch(batch, model.inputs)
-        size = min(batch_size, total - start)
-        for name, array in model.run(batch, watch).items():
-            if array.ndim == 0 or array.shape[0] != size:
-                raise BadInput(
-                    f"output '{name}' has shape {array.shape} for a batch of {size}: no axis 0 to batch along; "
-                    f"ask with batch_size null"
-                )
-            pieces[name].append(array)
-    outputs = {name: part[0] if len(part) == 1 else np.concatenate(part) for name, part in pieces.items()}
-    return Prediction(outputs, watch.seconds, watch.cpu_seconds, len(starts))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.workers import call_timing
+from harness.workers.batches import checked_axes, predict
 from harness.workers.engine import (
     BadInput,
     Engine,
@@ -19,7 +20,6 @@ from harness.workers.engine import (
     Progress,
     Stopwatch,
     checked_inputs,
-    predict,
 )
 from harness.workers.tensors import read_tensors, write_tensors
 
@@ -88,14 +88,17 @@ class Requests:
         write_json(output_file(outputs), graph)
         return {"nodes": len(graph["nodes"])}
 
-    def predict(self, inputs: str, outputs: str, batch_size: int | None = None) -> dict[str, Any]:
+    def predict(
+        self, inputs: str, outputs: str, batch_size: int | None = None, sample_axes: dict[str, int | None] | None = None
+    ) -> dict[str, Any]:
         """Run the loaded model over a file of inputs."""
         if batch_size is not None and (not isinstance(batch_size, int) or isinstance(batch_size, bool)):
             raise BadInput(f"batch_size must be an integer or null, not {batch_size!r}")
         model = self._loaded()
-        done = predict(model, read_tensors(existing_file(inputs)), batch_size)
+        done = predict(model, read_tensors(existing_file(inputs)), batch_size, sample_axes)
         write_tensors(output_file(outputs), done.outputs)
-        return {"seconds": done.seconds, "cpu_seconds": done.cpu_seconds, "batches": done.batches}
+        said: dict[str, Any] = {"seconds": done.seconds, "cpu_seconds": done.cpu_seconds, "batches": done.batches}
+        return said | ({"filled": done.filled} if done.filled else {})
 
     def activations(self, inputs: str, names: list[str], outputs: str) -> dict[str, Any]:
         """Write named tensors of the graph for a file of inputs."""
@@ -108,12 +111,18 @@ class Requests:
         return {"count": len(found)}
 
     def time(
-        self, inputs: str, batch_sizes: list[int], seconds: float, repeats: int = call_timing.DEFAULT_SAMPLES
+        self,
+        inputs: str,
+        batch_sizes: list[int],
+        seconds: float,
+        repeats: int = call_timing.DEFAULT_SAMPLES,
+        sample_axes: dict[str, int | None] | None = None,
     ) -> dict[str, Any]:
         """Time the loaded model's own call, see harness.workers.call_timing."""
         sizes, limit, most = call_timing.checked_request(batch_sizes, seconds, repeats)
         model = self._loaded()
-        measured = call_timing.measure(model, read_tensors(existing_file(inputs)), sizes, limit, most)
+        axes = checked_axes(sample_axes, model)
+        measured = call_timing.measure(model, read_tensors(existing_file(inputs)), sizes, limit, most, axes)
         return {
             "batches": measured,
             "resident_peak_bytes": call_timing.resident_peak(),

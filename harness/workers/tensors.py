@@ -46,10 +46,15 @@ def dtype_of(name: str) -> np.dtype[np.generic]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Array]) -> None:
-    """Write named arrays. The bytes depend on names and values alone. Raises Unsupported on a dtype without a place."""
+    """Write named arrays. The bytes depend on names and values alone. Raises Unsupported on a dtype without a place.
+
+    Safetensors has no texts: they are written as their bytes, see :func:`text_bytes`.
+    """
     arrays: dict[str, Array] = {}
     for name in sorted(tensors, key=lambda name: (-np.asarray(tensors[name]).dtype.itemsize, name)):
         array = np.asarray(tensors[name])
+        if array.dtype.kind in "OUS":
+            array = text_bytes(name, array)
         if array.dtype.name not in _NAMES:
             raise Unsupported(f"tensor '{name}' is {array.dtype.name}, which safetensors cannot hold")
         if array.dtype.byteorder == ">":
@@ -76,6 +81,16 @@ def write_tensors(path: Path, tensors: dict[str, Array]) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def text_bytes(name: str, array: Array) -> Array:
+    """Texts as uint8 with one axis more: UTF-8, filled with zeros to the longest. Raises Unsupported on other objects."""
+    texts = [text.encode() if isinstance(text, str) else text for text in array.ravel().tolist()]
+    if not all(isinstance(text, bytes) for text in texts):
+        raise Unsupported(f"tensor '{name}' holds Python objects, which safetensors cannot hold")
+    width = max(map(len, texts), default=0)
+    joined = b"".join(text.ljust(width, b"\0") for text in texts)
+    return np.frombuffer(joined, np.uint8).reshape(*array.shape, width)
 
 
 def read_tensors(path: Path) -> dict[str, Array]:

@@ -22,13 +22,19 @@ onnx_runtimes = pytest.mark.parametrize("runtime", ONNX_RUNTIMES)
 
 
 def predict(
-    worker: Worker, folder: Path, inputs: dict[str, Any], batch_size: int | None = None
+    worker: Worker,
+    folder: Path,
+    inputs: dict[str, Any],
+    batch_size: int | None = None,
+    sample_axes: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Send arrays to the loaded model. Returns its outputs and the answer."""
     given, results = folder / "inputs.safetensors", folder / "outputs.safetensors"
     write_tensors(given, inputs)
     results.unlink(missing_ok=True)
-    answer = worker.request("predict", inputs=str(given), outputs=str(results), batch_size=batch_size, timeout=LIMIT)
+    axes = {} if sample_axes is None else {"sample_axes": sample_axes}
+    asked = {"inputs": str(given), "outputs": str(results), "batch_size": batch_size}
+    answer = worker.request("predict", **asked, **axes, timeout=LIMIT)
     return read_tensors(results), answer
 
 

@@ -72,6 +72,49 @@ def affine(path: Path, metadata: dict[str, str] | None = None) -> Path:
     )
 
 
+def affine_in_eights(path: Path) -> Path:
+    """:func:`affine` for eight samples per call: x (8, 3), y (8, 2), float32."""
+    return write_model(
+        path,
+        [("MatMul", ["x", "W"], ["hidden"], {}), ("Add", ["hidden", "b"], ["y"], {})],
+        {"x": (np.float32, [8, 3])},
+        {"y": (np.float32, [8, 2])},
+        {"W": np.arange(6, dtype=np.float32).reshape(3, 2), "b": np.array([0.5, -0.25], np.float32)},
+    )
+
+
+def shared_dates(path: Path) -> Path:
+    """``y = x + doy``, ``season = 2 doy``: x and y (batch, time), doy and season (time,) of all samples, float32."""
+    return write_model(
+        path,
+        [("Add", ["x", "doy"], ["y"], {}), ("Mul", ["doy", "two"], ["season"], {})],
+        {"x": (np.float32, ["batch", "time"]), "doy": (np.float32, ["time"])},
+        {"y": (np.float32, ["batch", "time"]), "season": (np.float32, ["time"])},
+        {"two": np.array([2.0], np.float32)},
+    )
+
+
+def eight_heads(path: Path) -> Path:
+    """``y = 2 x``, ``attention`` = x with the head first: x and y (batch, 8, 4), attention (8, batch, 4), float32."""
+    return write_model(
+        path,
+        [("Mul", ["x", "two"], ["y"], {}), ("Transpose", ["x"], ["attention"], {"perm": [1, 0, 2]})],
+        {"x": (np.float32, ["batch", 8, 4])},
+        {"y": (np.float32, ["batch", 8, 4]), "attention": (np.float32, [8, "batch", 4])},
+        {"two": np.array([2.0], np.float32)},
+    )
+
+
+def samples_second(path: Path) -> Path:
+    """``y`` is x with the sample first: x (2, batch), y (batch, 2), float32."""
+    return write_model(
+        path,
+        [("Transpose", ["x"], ["y"], {"perm": [1, 0]})],
+        {"x": (np.float32, [2, "batch"])},
+        {"y": (np.float32, ["batch", 2])},
+    )
+
+
 def cancellation(path: Path) -> Path:
     """``y = (x + 1e6) - 1e6``: loses x = 1e-4 in float32, keeps it in float64."""
     return write_model(

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.workers.engine import Array, BadInput, LoadedModel, Stopwatch, TensorInfo, checked_inputs, predict
+from harness.workers.batches import predict
+from harness.workers.engine import Array, BadInput, LoadedModel, Stopwatch, TensorInfo, checked_inputs
 
 
 class Doubling(LoadedModel):
@@ -59,9 +60,70 @@ def test_wrong_inputs_are_refused(given: dict[str, Array], message: str) -> None
     assert not model.batches
 
 
-def test_a_fixed_batch_is_held_against_every_batch() -> None:
-    with pytest.raises(BadInput, match=r"shape \(4, 3\), not \(3, 3\)"):
-        predict(Doubling(TensorInfo("x", "float32", (4, 3))), {"x": X}, 4)
+@pytest.mark.parametrize("batch_size", [4, None])
+def test_the_last_of_fixed_batches_is_filled_with_the_last_sample_and_cut(batch_size: int | None) -> None:
+    model = Doubling(TensorInfo("x", "float32", (4, 3)))
+    done = predict(model, {"x": X}, batch_size)
+    assert np.array_equal(done.outputs["y"], X * 2)
+    assert (done.batches, done.filled) == (2, 1)
+    assert np.array_equal(model.batches[1]["x"], X[[4, 5, 6, 6]])
+    assert predict(model, {"x": X[:4]}, batch_size).filled == 0
+
+
+def test_a_batch_size_that_a_file_does_not_take_is_refused() -> None:
+    model = Doubling(TensorInfo("x", "float32", (4, 3)))
+    for wrong in (2, 8):
+        with pytest.raises(BadInput, match=f"takes 4 samples per call, not {wrong}"):
+            predict(model, {"x": X}, wrong)
+    with pytest.raises(BadInput, match="no samples"):
+        predict(model, {"x": X[:0]}, None)
+
+
+def test_several_inputs_with_other_fixed_sizes_run_at_once_or_say_which_are_shared() -> None:
+    model = Doubling(TensorInfo("x", "float32", (4, 3)), TensorInfo("doy", "float32", (3,)))
+    doy = np.ones(3, np.float32)
+    assert predict(model, {"x": X[:4], "doy": doy}, None).batches == 1
+    with pytest.raises(BadInput, match="fix different numbers of samples"):
+        predict(model, {"x": X, "doy": doy}, 4)
+    assert predict(model, {"x": X, "doy": doy}, 4, {"doy": None}).batches == 2
+
+
+def test_samples_along_another_axis_are_cut_and_joined_there() -> None:
+    model = Doubling(TensorInfo("x", "float32", (3, None)))
+    done = predict(model, {"x": np.ascontiguousarray(X.T)}, 4, {"x": 1, "y": 1})
+    assert np.array_equal(done.outputs["y"], X.T * 2)
+    assert [batch["x"].shape for batch in model.batches] == [(3, 4), (3, 3)]
+    assert all(batch["x"].flags.c_contiguous for batch in model.batches)
+
+
+def test_an_output_of_no_sample_must_be_the_same_in_every_batch() -> None:
+    class Noisy(Doubling):
+        def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
+            self.batches.append(feeds)
+            # One part in two million: the rounding of float32.
+            return {"y": np.float32([1.0, np.nan, 1e-9]) * np.float32(1 + 5e-7 * len(self.batches))}
+
+    done = predict(Noisy(), {"x": X}, 3, {"y": None})
+    assert done.outputs["y"].shape == (3,)
+    with pytest.raises(BadInput, match="belongs to no sample, but differs between batch 1 and batch 2"):
+        predict(Doubling(reduce=True), {"x": X}, 3, {"y": None})
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ([0], "object of names and axes"),
+        ({"z": 0}, "names 'z'; the model's inputs and outputs are 'x', 'y'"),
+        ({"x": -1}, "integer from 0, not -1"),
+        ({"x": True}, "integer from 0, not True"),
+        ({"x": 2}, "'x' cannot be 2: it has 2 axes"),
+    ],
+)
+def test_axes_that_cannot_be_are_refused(axes: object, message: str) -> None:
+    model = Doubling()
+    with pytest.raises(BadInput, match=message):
+        predict(model, {"x": X}, 4, axes)
+    assert not model.batches
 
 
 def test_dimensions_of_one_name_must_agree() -> None:
@@ -72,7 +134,7 @@ def test_dimensions_of_one_name_must_agree() -> None:
 
 def test_inputs_of_different_lengths_cannot_be_batched() -> None:
     model = Doubling(TensorInfo("x", "float32", (None, 3)), TensorInfo("z", "float32", (None,)))
-    with pytest.raises(BadInput, match="no common length along axis 0"):
+    with pytest.raises(BadInput, match="no common length along their sample axes"):
         predict(model, {"x": X, "z": np.zeros(2, np.float32)}, 2)
 
 

@@ -81,9 +81,19 @@ def test_bytes_depend_on_content_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
-def test_text_has_no_place(tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="'names' is str"):
-        write_tensors(tmp_path / "x.safetensors", {"names": np.array(["a"])})
+@pytest.mark.parametrize("dtype", [object, str])
+def test_texts_are_stored_as_their_bytes(tmp_path: Path, dtype: type) -> None:
+    write_tensors(tmp_path / "x", {"x": np.array([["a", "Grüße"], ["", "b"]], dtype)})
+    x = read_tensors(tmp_path / "x")["x"]
+    assert (x.dtype, x.shape) == (np.uint8, (2, 2, 7))
+    assert [bytes(text).rstrip(b"\0").decode() for text in x.reshape(4, 7)] == ["a", "Grüße", "", "b"]
+
+
+def test_objects_have_no_place(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="'x' holds Python objects"):
+        write_tensors(tmp_path / "x", {"x": np.array([{"a": 1}, None], object)})
+    with pytest.raises(Unsupported, match="'x' is complex64"):
+        write_tensors(tmp_path / "x", {"x": np.ones(2, np.complex64)})
 
 
 @pytest.mark.parametrize("keep", [0, 4, 8, 40, -1])
