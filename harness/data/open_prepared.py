@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.data.forecast import Forecast
 from harness.data.prepared import PreparedData, common_fields, not_a_record, read_prepared, read_record
 from harness.data.prepared_frames import PreparedFrames
+from harness.tasks.forecast_frames import Forecast
 
 
 def open_prepared(folder: Path) -> PreparedData | PreparedFrames:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from harness.data.dataset import PARTS, FrameDataset, Frames, Part
 from harness.data.draw import draw
-from harness.data.forecast import Forecast
 from harness.data.normalisation import Normalisation
 from harness.data.open_prepared import open_prepared
 from harness.data.prepared import (
@@ -26,6 +25,7 @@ from harness.data.prepared_frames import INPUT, SEQUENCES, PreparedFrames
 from harness.data.sequences import inputs_of, targets_of
 from harness.errors import DataError
 from harness.files.atomic import to_json, write_atomically
+from harness.tasks.forecast_frames import Forecast
 
 #: The smallest probe of sequences. One holds thousands of values, so that fewer than of series are enough for an RMS.
 MINIMUM_PROBE = 8

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.dataset import Part
-from harness.data.forecast import Forecast
 from harness.data.prepared import (
     Prepared,
     read_tensors,
 )
 from harness.data.sequences import inputs_of
+from harness.tasks.forecast_frames import Forecast
 
 #: The name of the model's one input.
 INPUT = "x"

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Head = Literal["logits", "log-softmax", "softmax", "sigmoid"]
+from harness.tasks.heads import Head as Head
+
 Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "none"]
 TaskName = Literal["classification", "multi-label", "segmentation", "forecast", "regression"]
 LayerKind = Literal["convolution", "batch-normalisation", "dense", "convolutional-lstm"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.compare.metrics import FEW_SAMPLES
 from harness.compare.paired import FEW_PAIRS
 from harness.report import bibliography, caption_facts
 from harness.report.bibliography import Reference
@@ -13,6 +12,7 @@ from harness.report.formatting import counted, listed, significant
 from harness.report.latex import escape
 from harness.report.read import Results, was_compared
 from harness.report.tables.task_tables import task_results
+from harness.tasks.class_metrics import FEW_SAMPLES
 
 Part = str | Reference
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.records import Verdict
-from harness.data.forecast import Forecast
 from harness.files.arrays import Array, load_arrays
 from harness.models.spec import Decision, ModelSpec
 from harness.pipeline.execution import Failure
 from harness.pipeline.plan import Cell
 from harness.results.evaluate import DecisionRule, Exported, SourceModel, Target
+from harness.tasks.forecast_frames import Forecast
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.compare.forecast import AGGREGATIONS, step_errors
 from harness.compare.port import Metric
-from harness.data.forecast import Forecast
 from harness.data.sequences import inputs_of, targets_of
 from harness.files.arrays import Array, load_arrays
 from harness.pipeline.plan import Cell
 from harness.report.result_files.frames import ExampleFrames
 from harness.results.artifacts import SourceArtifacts, only_output
 from harness.results.example_frames import sample_with_most_rain, visibly_different
+from harness.tasks.forecast_frames import Forecast
+from harness.tasks.frame_metrics import AGGREGATIONS, step_errors
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult
 from harness.compare.verdict import describe_failure
-from harness.data.forecast import Forecast
 from harness.errors import WorkerError
 from harness.files.arrays import load_arrays
 from harness.pipeline.steps.port import read_port
@@ -23,6 +22,7 @@ from harness.results.publish import cell_seconds, publish, timings_record
 from harness.results.run_outcome import Outcome
 from harness.results.scenario_manifest import scenario_manifest
 from harness.results.tables import Rows, forecast_tables, probe_rows
+from harness.tasks.forecast_frames import Forecast
 
 #: Columns of the training log that differ from run to run; kept in a file of their own.
 TIMINGS = ("iterations_per_second", "seconds")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare.forecast import AGGREGATIONS, exceedance, persistence, skill, step_errors
-from harness.compare.metrics import predict, probabilities
-from harness.data.forecast import Forecast
 from harness.models.spec import Head
 from harness.report.read import PERSISTENCE
+from harness.tasks.class_metrics import predict, probabilities
+from harness.tasks.forecast_frames import Forecast
+from harness.tasks.frame_metrics import AGGREGATIONS, exceedance, persistence, skill, step_errors
 
 Array = NDArray[Any]
 

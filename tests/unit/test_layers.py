@@ -25,6 +25,7 @@ LAYERS = (
     ("harness.runtimes",),
     ("harness.data", "harness.compare"),
     ("harness.models",),
+    ("harness.tasks",),
     ("harness.files",),
     ("harness.version_names",),
     ("harness.errors",),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.compare.metrics import FEW_SAMPLES
 from harness.report.contents import Contents
 from harness.report.document import Table
 from harness.report.drawing.style import wrapped
 from harness.report.read import Results
 from harness.report.tables.task_tables import group_notes
+from harness.tasks.class_metrics import FEW_SAMPLES
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.compare.metrics import disagreement
 from harness.compare.paired import FEW_PAIRS, holm, mcnemar
 from harness.report.document import Column, Table
 from harness.report.formatting import counted
 from harness.report.read import SOURCE, Results
 from harness.report.tables.task_tables import TaskResults
+from harness.tasks.class_metrics import disagreement
 
 _NOTES = (
     "McNemar's test asks whether source and runtime are right equally often: it rests on the samples on which only one of "

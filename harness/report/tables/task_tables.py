@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare import metrics
 from harness.report.document import Column, Table
 from harness.report.formatting import counted, share, share_with_interval
 from harness.report.read import SOURCE, Results
+from harness.tasks import class_metrics as metrics
 
 if TYPE_CHECKING:
     import pandas as pd

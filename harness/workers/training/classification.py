@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare.metrics import confusion_matrix, summary
 from harness.data.draw import drawn_series
 from harness.files.digests import file_hash
 from harness.models.spec import ModelSpec
+from harness.tasks.class_metrics import confusion_matrix, summary
 from harness.workers.engine import Array, BadInput, Failed
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from harness.compare.forecast import persistence, step_errors
-from harness.data.forecast import Forecast
 from harness.data.sequences import inputs_of, targets_of
 from harness.files.digests import file_hash
 from harness.models.spec import ModelSpec
+from harness.tasks.forecast_frames import Forecast
+from harness.tasks.frame_metrics import persistence, step_errors
 from harness.workers.engine import Array, BadInput, Failed
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors

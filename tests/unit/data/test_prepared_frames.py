@@ -9,7 +9,6 @@ import pytest
 from radar_files import REFLECTIVITY, write_frame
 
 from harness.data.dataset import PARTS
-from harness.data.forecast import Forecast
 from harness.data.open_prepared import open_prepared
 from harness.data.prepare import DataConfig, prepare
 from harness.data.prepare_frames import check_frames
@@ -18,6 +17,7 @@ from harness.data.prepared_frames import PreparedFrames
 from harness.data.sequences import inputs_of, targets_of
 from harness.data.sources import source
 from harness.errors import DataError
+from harness.tasks.forecast_frames import Forecast
 
 OPTIONS = {"frames": 60, "rows": 10, "columns": 8, "history": 2, "horizon": 3, "separation": 2, "stride": 1}
 CONFIG = DataConfig(source="synthetic-radar", options=OPTIONS)

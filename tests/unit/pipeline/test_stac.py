@@ -17,13 +17,13 @@ from pystac.validation.local_validator import get_local_schema_cache
 from stac_model.schema import SCHEMA_URI, MLModelExtension, MLModelProperties
 
 from harness.data.dataset import Band, DatasetInfo
-from harness.data.forecast import Forecast
 from harness.data.normalisation import Normalisation
 from harness.data.prepared import PreparedData, ProbeRecord
 from harness.data.prepared_frames import PreparedFrames
 from harness.models import convlstm
 from harness.models.tempcnn import build
 from harness.pipeline import stac
+from harness.tasks.forecast_frames import Forecast
 from tests.mlm_rules import violations
 
 #: Not in the order of the alphabet nor of the wavelengths.

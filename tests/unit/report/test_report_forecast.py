@@ -15,8 +15,6 @@ from fixture import cells, write_results
 from PIL import Image
 from safetensors.numpy import save
 
-from harness.compare.forecast import step_errors
-from harness.data.forecast import Forecast
 from harness.errors import DataError
 from harness.report.build import build_report
 from harness.report.overview import build_overview
@@ -25,6 +23,8 @@ from harness.report.result_files.frames import ExampleFrames
 from harness.report.tables import forecast_tables as tables
 from harness.results.example_frames import sample_with_most_rain, visibly_different
 from harness.results.tables import as_csv, forecast_tables
+from harness.tasks.forecast_frames import Forecast
+from harness.tasks.frame_metrics import step_errors
 
 FORECAST = Forecast(
     history=2,

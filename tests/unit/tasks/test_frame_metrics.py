@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, precision_score, recall_score, root_mean_squared_error
 
-from harness.compare.forecast import exceedance, persistence, skill, step_errors
 from harness.errors import DataError
+from harness.tasks.frame_metrics import exceedance, persistence, skill, step_errors
 
 SHAPE = (5, 1, 3, 6, 4)
 

@@ -6,8 +6,8 @@ import sklearn.metrics as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.compare import metrics
 from harness.errors import DataError
+from harness.tasks import class_metrics as metrics
 
 CLASSES = 6
 LABELS = st.lists(st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1)), min_size=1, max_size=60)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
-from harness.models.spec import Head
+from harness.tasks.heads import Head
 
 Labels = NDArray[np.integer[Any]]
 Float64 = NDArray[np.float64]

@@ -1,0 +1,1 @@
+"""What a model's output is for: targets, decisions and metrics on arrays."""
