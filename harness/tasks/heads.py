@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from typing import Literal
 
-Head = Literal["logits", "log-softmax", "softmax", "sigmoid"]
+#: ``linear``: values in units of their own, of no probability.
+Head = Literal["logits", "log-softmax", "softmax", "sigmoid", "linear"]

@@ -1,12 +1,14 @@
 # Models written by hand in Flux, served from canonical weights: `weights.safetensors` with `model.json` beside it.
 #
 # The environment variable HARNESS_NATIVE names the folder that holds `flux/<model>.jl`. Such a file offers
-# `<model>_load(path)`, a `Chain` in test mode whose layers have the names of the specification, and `<model>_parameters(model)`,
-# the arrays that it holds by canonical name, their axes reversed.
+# `<model>_load(path)`, a model in test mode, and `<model>_parameters(model)`, the arrays that it holds by canonical name, their
+# axes reversed. The model is a `Chain` whose layers have the names of the specification; or, where it has several inputs or
+# outputs, a struct of one field, `layers`, a named tuple under these names, which is called with the inputs in their order and
+# returns a tuple of the outputs.
 
 """A model written by hand with its weights; `parameters` gives the arrays that it holds by canonical name."""
 struct WrittenModel
-    model::Flux.Chain
+    model::Any
     parameters::Function
     specification::Specification
     graph::Signature
@@ -92,10 +94,11 @@ function PlainONNX.activations(::FluxEngine, served::WrittenModel, inputs, names
     end
     inputs = PlainONNX.declared_inputs(served, inputs)
     PlainONNX.check_inputs(served.graph, inputs)
-    Base.invokelatest(layer_outputs, served.model, only(in_order(served, inputs)), names)
+    Base.invokelatest(layer_outputs, served.model, in_order(served, inputs), names)
 end
 
-function layer_outputs(model, x, names)
+function layer_outputs(model::Flux.Chain, inputs, names)
+    x = only(inputs)
     found = Dict{String,Array}()
     for (name, layer) in pairs(model.layers)
         length(found) == length(names) && break
@@ -104,6 +107,19 @@ function layer_outputs(model, x, names)
         end
         x = layer(x)
     end
+    [name => found[name] for name in names]
+end
+
+# What is no chain is run with layers that tell in place of its own.
+function layer_outputs(model, inputs, names)
+    found = Dict{String,Array}()
+    telling(name, layer) = function (x)
+        result = layer(x)
+        found[String(name)] = as_array(without_activation(layer)(x))
+        result
+    end
+    layers = NamedTuple(name => String(name) in names ? telling(name, layer) : layer for (name, layer) in pairs(model.layers))
+    Base.typename(typeof(model)).wrapper(layers)(inputs...)
     [name => found[name] for name in names]
 end
 
