@@ -46,16 +46,14 @@ refuse_rounded_integers <- function(stored, x) {
   }
 }
 
-base_predict <- function(model, path, batch_size) {
+base_predict <- function(model, path, batch_size, axes) {
   inputs <- read_inputs(path, model)
   began <- proc.time()
-  results <- run_batches(model$graph, inputs, batch_size)
+  done <- run_batches(model$graph, inputs, batch_size, axes)
   spent <- proc.time() - began
-  samples <- if (length(inputs) && length(inputs[[1L]]$shape)) inputs[[1L]]$shape[1L] else 1
   list(
-    tensors = Map(encode_tensor, results, names(results)), seconds = spent[["elapsed"]],
-    cpu_seconds = sum(spent[c("user.self", "sys.self")]),
-    batches = if (is.null(batch_size)) 1 else max(ceiling(samples / batch_size), 1)
+    tensors = Map(encode_tensor, done$results, names(done$results)), seconds = spent[["elapsed"]],
+    cpu_seconds = sum(spent[c("user.self", "sys.self")]), batches = done$batches, filled = done$filled
   )
 }
 

@@ -196,13 +196,11 @@ onnxruntime_arguments <- function(stored, names) {
 
 output_names <- function(model) vapply(model$graph$outputs, `[[`, "", "name")
 
-onnxruntime_predict <- function(model, path, batch_size) {
+onnxruntime_predict <- function(model, path, batch_size, axes) {
   stored <- onnxruntime_inputs(model, path)
+  check_batch_inputs(model$graph, stored, batch_size, axes)
   spent <- c(wall = 0, cpu = 0)
-  batches <- stored_batches(stored, batch_size)
-  parts <- lapply(batches, function(span) {
-    batch <- if (is.null(span)) stored else lapply(stored, stored_part, span[1L], span[2L])
-    check_inputs(model$graph, batch)
+  done <- compute_batches(model$graph, stored, batch_size, axes, stored_samples, function(batch) {
     arguments <- onnxruntime_arguments(batch, output_names(model))
     wall <- wall_clock()
     cpu <- cpu_clock()
@@ -211,49 +209,12 @@ onnxruntime_predict <- function(model, path, batch_size) {
       error = function(e) stop_failed(onnxruntime_reason(python_message(e)))
     )
     spent <<- spent + c(wall_clock() - wall, cpu_clock() - cpu)
-    results <- results_to_stored(found, output_names(model))
-    for (x in results) {
-      if (!is.null(span) && !isTRUE(x$shape[1L] == span[2L])) {
-        stop_bad_input("the output '", x$name, "' has no axis of samples, so it cannot be computed in batches")
-      }
-    }
-    results
+    results_to_stored(found, output_names(model))
   })
   list(
-    tensors = do.call(Map, c(list(f = join_stored), parts)), seconds = spent[["wall"]], cpu_seconds = spent[["cpu"]],
-    batches = length(batches)
+    tensors = done$results, seconds = spent[["wall"]], cpu_seconds = spent[["cpu"]], batches = done$batches,
+    filled = done$filled
   )
-}
-
-# First sample (from 1) and length of every batch; one NULL where all go at once.
-stored_batches <- function(stored, batch_size) {
-  if (is.null(batch_size)) return(list(NULL))
-  if (!is.numeric(batch_size) || length(batch_size) != 1L || is.na(batch_size) || batch_size < 1) {
-    stop_bad_input("batch_size must be a positive number")
-  }
-  samples <- unique(vapply(stored, function(x) if (length(x$shape)) x$shape[1L] else NA_real_, 0))
-  if (length(samples) != 1L || is.na(samples)) stop_bad_input("the inputs differ in their number of samples")
-  if (samples == 0) return(list(NULL))
-  lapply(seq(1, samples, by = batch_size), function(first) c(first, min(batch_size, samples - first + 1)))
-}
-
-# Samples `first` and following of a stored tensor: one run of bytes, axis 0 being the outermost.
-stored_part <- function(stored, first, count) {
-  if (first == 1 && count == stored$shape[1L]) return(stored)
-  size <- prod(stored$shape[-1L]) * dtype_bytes[[stored$dtype]]
-  stored$bytes <- byte_slice(stored$bytes, (first - 1) * size + 1, (first - 1 + count) * size)
-  stored$shape[1L] <- count
-  stored
-}
-
-# The parts of one tensor, end to end along axis 0.
-join_stored <- function(...) {
-  parts <- list(...)
-  whole <- parts[[1L]]
-  if (length(parts) == 1L) return(whole)
-  whole$shape[1L] <- sum(vapply(parts, function(x) x$shape[1L], 0))
-  whole$bytes <- do.call(c, lapply(parts, `[[`, "bytes"))
-  whole
 }
 
 # The names become outputs of a session of their own, which keeps them from being fused.

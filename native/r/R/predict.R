@@ -8,17 +8,37 @@
 #'   probabilities, `"class"` a factor of class names, `"link"` the scores
 #'   before the softmax: the logits, or the logarithm of the probabilities where
 #'   the model ends in a softmax.
-#' @param head what the model's scores are: `"logits"`, `"log-softmax"` or
-#'   `"softmax"`. By default what the file says in its metadata
+#' @param head what the model's scores are: `"logits"`, `"log-softmax"`,
+#'   `"softmax"` or `"sigmoid"`. By default what the file says in its metadata
 #'   `harness.head`. Used for every type but `"raw"`.
-#' @param output the name of the output to use for every type but `"raw"`; the first by default.
+#' @param output the name of the output to use for every type but `"raw"`. By default the one that the file names
+#'   (metadata `harness.spec`), else the first that can hold class scores.
 #' @param batch_size how many samples to compute at once; `NULL` for all.
+#' @param sample_axes which axis of an input or output is that of the samples, where it is not the first and is not to be
+#'   found: a named list, for instance `list(attention = 2)`, counting from 1.
+#' @param shared names of inputs that all samples share, where that is not to be found, for instance `"doy"`.
 #' @param ... ignored.
+#'
+#' @section Batches:
+#' Samples are computed in batches where `batch_size` asks for them, and where the file fixes how many it takes at once:
+#' then the last batch is filled by repeating the last sample, and the result is cut, which a message tells.
+#'
+#' An input whose first axis has another name or declared size than that of the samples is shared, and goes whole into
+#' every batch. Which axis of an output is that of the samples is found by computing two numbers of samples that equal no
+#' other axis, and proven: one sample alone gives its row. What is found is told by a message where it is not the first
+#' axis; what cannot be proven is an error. `sample_axes` and `shared` say it instead.
+#'
+#' @section Classes:
+#' Class scores are floating-point numbers of shape `c(N, C)` or `c(N, C, ...)`, with the classes along the second axis.
+#' What cannot be classes is refused for every type but `"raw"`: whole numbers, such as a mask of classes that are chosen
+#' already; one value for each sample; an output of three axes that does not fit the class names of the file; and a
+#' model whose task (metadata `harness.spec`) is a regression or a forecast. Labels that do not exclude each other (task
+#' `multi-label`, or head `"sigmoid"`) have a probability each, but no class.
 #' @return For `"raw"` an array with the axes in the model's order, or a named
 #'   list of arrays where there are several outputs. The second axis of class
 #'   scores is named after the classes if the file names them (metadata
 #'   `harness.classes`). For `"class"` a factor, with a `dim` where a class is
-#'   chosen for each pixel.
+#'   chosen for each pixel. For every type but `"raw"` the first axis is that of the samples.
 #' @examples
 #' m <- onnx_read(system.file("extdata", "crops.onnx", package = "plainonnx"))
 #' x <- array(rnorm(2 * 3 * 8), c(2, 3, 8))
@@ -26,59 +46,34 @@
 #' predict(m, x, type = "class")
 #' @export
 predict.onnx_model <- function(object, newdata, type = c("raw", "prob", "class", "link"), head = NULL,
-                               output = NULL, batch_size = NULL, ...) {
+                               output = NULL, batch_size = NULL, sample_axes = NULL, shared = NULL, ...) {
   type <- match.arg(type)
   inputs <- tensors_from_user(newdata, object)
+  graph <- object$graph
+  check_input_names(graph, inputs)
+  if (type != "raw") output <- class_output(object, output, type)
+  told <- told_axes(sample_axes, shared, graph)
+  possible <- possible_input_axes(graph, lapply(inputs, `[[`, "shape"), told)
+  axes <- possible[[1L]]
+  plan <- plan_batches(graph, lapply(inputs, `[[`, "shape"), batch_size, axes)
+  if (!is.null(plan$first)) {
+    axes <- find_sample_axes(graph, inputs, possible)
+    tell_axes(axes, told, graph)
+  }
+  done <- run_batches(graph, inputs, batch_size, axes)
+  if (done$filled > 0) {
+    tell("the file takes exactly ", plan$size, " samples at once: the last batch is filled with ", done$filled,
+         " and cut")
+  }
   if (type == "raw") {
-    results <- lapply(run_batches(object$graph, inputs, batch_size), to_r)
-    results <- lapply(results, name_classes, class_names(object))
+    results <- lapply(stats::setNames(nm = names(done$results)), function(name) {
+      named_classes(to_r(done$results[[name]]), object, name, axes)
+    })
     return(if (length(results) == 1L) results[[1L]] else results)
   }
-  names <- vapply(object$graph$outputs, `[[`, "", "name")
-  output <- if (is.null(output)) names[1L] else output
-  if (!output %in% names) stop_bad_input("the model has no output named '", output, "' but ", quoted(names))
-  scores <- to_r(run_batches(object$graph, inputs, batch_size)[[output]])
-  if (length(dim(scores)) < 2L) stop_bad_input("the output '", output, "' has no class axis")
-  if (is.null(head)) head <- unname(object$metadata["harness.head"])
-  scores <- name_classes(scores, class_names(object))
-  if (type == "class") return(most_likely(scores))
-  if (is.null(head) || is.na(head)) {
-    stop_bad_input("the file does not say what its scores are (metadata 'harness.head'); give head = \"logits\", ",
-                   "\"log-softmax\" or \"softmax\"")
-  }
-  if (!head %in% c("logits", "log-softmax", "softmax")) stop_bad_input("unknown head '", head, "'")
-  if (type == "link") return(if (head == "softmax") log(scores) else scores)
-  switch(head, logits = softmax_classes(scores), `log-softmax` = exp(scores), softmax = scores)
-}
-
-# Probabilities along the second axis.
-softmax_classes <- function(scores) {
-  sizes <- dim(scores)
-  perm <- c(2L, seq_along(sizes)[-2L])
-  columns <- aperm(scores, perm)
-  columns[] <- softmax_columns(matrix(columns, sizes[2L]))
-  aperm(columns, order(perm))
-}
-
-most_likely <- function(scores) {
-  sizes <- dim(scores)
-  classes <- dimnames(scores)[[2L]]
-  columns <- matrix(aperm(scores, c(2L, seq_along(sizes)[-2L])), sizes[2L])
-  place <- column_extreme(columns)
-  place[colSums(is.nan(columns)) > 0] <- NA
-  levels <- if (is.null(classes)) as.character(seq_len(sizes[2L])) else classes
-  result <- factor(levels[place], levels = levels)
-  if (length(sizes) > 2L) dim(result) <- sizes[-2L]
-  result
-}
-
-name_classes <- function(values, classes) {
-  if (length(dim(values)) > 1L && length(classes) && dim(values)[2L] == length(classes)) {
-    names <- vector("list", length(dim(values)))
-    names[[2L]] <- classes
-    dimnames(values) <- names
-  }
-  values
+  result <- done$results[[output]]
+  if (is.null(axes[[output, exact = TRUE]])) axes[[output]] <- scores_axis(graph, inputs, possible, output, result)
+  scores_of_type(scores_in_order(result, axes[[output]], object, output, type), object, type, head)
 }
 
 tensors_from_user <- function(newdata, model) {
@@ -110,84 +105,3 @@ tensors_from_user <- function(newdata, model) {
   tensors
 }
 
-# Names, ranks and sizes as the model declares them; one name is one size throughout. `samples`: how many of the inputs'
-# samples are computed at once, where that is not all of them.
-check_inputs <- function(graph, inputs, samples = NULL) {
-  infos <- graph$inputs
-  expected <- vapply(infos, `[[`, "", "name")
-  if (length(inputs) && (is.null(names(inputs)) || anyDuplicated(names(inputs)))) {
-    stop_bad_input("every input must be named once: ", quoted(expected))
-  }
-  unknown <- setdiff(names(inputs), c(expected, graph$optional_inputs))
-  if (length(unknown)) stop_bad_input("the model has no input named ", quoted(unknown), "; it takes ", quoted(expected))
-  absent <- setdiff(expected, names(inputs))
-  if (length(absent)) stop_bad_input("the input ", quoted(absent), " is missing")
-  for (name in names(inputs)) refuse_large_integers(graph, match(name, graph$names), inputs[[name]])
-  sizes <- list()
-  for (info in infos) {
-    x <- inputs[[info$name]]
-    if (is.null(info$shape)) next
-    wrong <- function() {
-      stop_bad_input("input '", info$name, "' has shape ", shape_text(x$shape), "; the model takes ",
-                     shape_of_info(info))
-    }
-    if (length(x$shape) != length(info$shape)) wrong()
-    shape <- x$shape
-    if (length(shape) && !is.null(samples)) shape[1L] <- samples
-    for (k in seq_along(info$shape)) {
-      axis <- info$shape[[k]]
-      if (is.na(axis)) next
-      if (is.character(axis)) {
-        if (!nzchar(axis)) next
-        if (is.null(sizes[[axis]])) sizes[[axis]] <- shape[k] else if (sizes[[axis]] != shape[k]) wrong()
-      } else if (axis != shape[k]) {
-        wrong()
-      }
-    }
-  }
-}
-
-# The different numbers of samples of the batches that inputs are computed in; NULL for inputs that are computed at once.
-batch_lengths <- function(inputs, batch_size) {
-  if (!is.numeric(batch_size) || length(batch_size) != 1L || is.na(batch_size) || batch_size < 1) return(list(NULL))
-  samples <- unique(vapply(inputs, function(x) if (length(x$shape)) as.double(x$shape[1L]) else NA_real_, 0))
-  if (length(samples) != 1L || is.na(samples) || samples <= batch_size) return(list(NULL))
-  left <- samples %% batch_size
-  c(list(batch_size), if (left > 0) list(left))
-}
-
-#' Run a graph in batches along axis 0
-#' @param graph a prepared graph, `inputs` named tensors, `batch_size` a number or NULL.
-#' @return named list of tensors, rounded to the dtype in which they leave the graph.
-#' @noRd
-run_batches <- function(graph, inputs, batch_size = NULL) {
-  for (samples in batch_lengths(inputs, batch_size)) check_inputs(graph, inputs, samples)
-  finish <- function(results) lapply(results, round_output, graph$precision)
-  if (is.null(batch_size)) return(finish(run_graph(graph, inputs)))
-  if (!is.numeric(batch_size) || length(batch_size) != 1L || is.na(batch_size) || batch_size < 1) {
-    stop_bad_input("batch_size must be a positive number")
-  }
-  samples <- unique(vapply(inputs, function(x) if (length(x$shape)) x$shape[1L] else NA_real_, 0))
-  if (length(samples) != 1L || is.na(samples)) stop_bad_input("the inputs differ in their number of samples")
-  if (samples <= batch_size) return(finish(run_graph(graph, inputs)))
-  parts <- lapply(seq(1, samples, by = batch_size), function(first) {
-    last <- min(first + batch_size - 1, samples)
-    batch <- lapply(inputs, function(x) {
-      size <- prod(x$shape[-1L])
-      tensor(x$data[((first - 1) * size + 1):(last * size)][seq_len((last - first + 1) * size)],
-             c(last - first + 1, x$shape[-1L]), x$dtype)
-    })
-    results <- finish(run_graph(graph, batch))
-    for (name in names(results)) {
-      if (!isTRUE(results[[name]]$shape[1L] == last - first + 1)) {
-        stop_bad_input("the output '", name, "' has no axis of samples, so it cannot be computed in batches")
-      }
-    }
-    results
-  })
-  lapply(stats::setNames(nm = names(parts[[1L]])), function(name) {
-    of_name <- lapply(parts, `[[`, name)
-    first <- of_name[[1L]]
-    tensor(unlist(lapply(of_name, `[[`, "data")), c(samples, first$shape[-1L]), first$dtype)
-  })
-}

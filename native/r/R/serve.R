@@ -80,7 +80,8 @@ handle <- function(line, engine = "base") {
 #   read(path, precision)           a model, refused here if it cannot be run; its `graph` holds `inputs` and
 #                                   `outputs`, and it has `metadata` and `precision`;
 #   parameters(model)               stored tensors, see read_stored_tensors();
-#   predict(model, path, batch_size)    list(tensors = stored, seconds, cpu_seconds, batches);
+#   predict(model, path, batch_size, axes)   list(tensors = stored, seconds, cpu_seconds, batches, filled), see
+#                                   compute_batches();
 #   activations(model, path, names)     stored tensors;
 #   prepare(model, path)            a function without arguments: the engine's own call on the inputs of a file, which
 #                                   are read beforehand; without it the request `time` is refused.
@@ -214,9 +215,11 @@ answer_structure <- function(request) {
 answer_predict <- function(request) {
   inputs <- path_argument(request, "inputs")
   outputs <- path_argument(request, "outputs")
-  done <- session$engine$predict(loaded_model(), inputs, request$batch_size)
+  model <- loaded_model()
+  axes <- requested_axes(request, model$graph)
+  done <- session$engine$predict(model, inputs, request$batch_size, axes)
   write_stored_tensors(done$tensors, outputs)
-  done[c("seconds", "cpu_seconds", "batches")]
+  done[c("seconds", "cpu_seconds", "batches", if (done$filled > 0) "filled")]
 }
 
 answer_activations <- function(request) {

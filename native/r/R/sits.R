@@ -66,7 +66,8 @@
 #' @param classes what sits calls the model's classes, in the model's order.
 #' @param axes the axes of the model's input, for instance `c("sample", "band", "time")`.
 #' @param head what the model's scores are: `"logits"`, `"log-softmax"` or `"softmax"`.
-#' @param batch_size how many pixels to compute at once.
+#' @param batch_size how many pixels to compute at once. `NULL` for 1024, or for as many as the file takes where it fixes
+#'   their number: then the last batch is filled by repeating the last pixel, and cut, which a message tells once.
 #' @return A function of class `sits_model`. It takes a matrix or data frame with a
 #'   row for each pixel and a column for each band and date, all dates of the
 #'   first band first, and returns a matrix of probabilities with a row for each
@@ -88,10 +89,11 @@
 #' @seealso [onnx_read()], [predict.onnx_model()]
 #' @export
 as_sits_model <- function(onnx, samples = NULL, normalise = c("model", "sits", "none"), timeline = NULL, bands = NULL,
-                          classes = NULL, axes = NULL, head = NULL, batch_size = 1024) {
+                          classes = NULL, axes = NULL, head = NULL, batch_size = NULL) {
   model <- if (inherits(onnx, "onnx_model")) onnx else onnx_read(onnx)
   normalise <- if (is.list(normalise)) normalise else match.arg(normalise)
   axes <- sits_axes(model, axes)
+  if (is.null(batch_size)) batch_size <- sits_batch_size(model, axes)
   bands <- names_in_order(model, bands, "harness.bands", "bands")
   classes <- names_in_order(model, classes, "harness.classes", "classes")
   check_axis_size(model, axes, "band", length(bands), "bands")
@@ -139,7 +141,11 @@ sits_probabilities <- function(values, model, layout, bands, dates, labels) {
   dim(values) <- c(pixels, dates, length(bands))
   values <- values[, , match(layout$model_bands, bands), drop = FALSE]
   values <- aperm(values, match(layout$axes, c("sample", "time", "band")))
-  scores <- stats::predict(model, values, type = "prob", head = layout$head, batch_size = layout$batch_size)
+  # What predict() has to say was said when the function was made.
+  scores <- suppressMessages(
+    stats::predict(model, values, type = "prob", head = layout$head, batch_size = layout$batch_size),
+    classes = "onnx_message"
+  )
   if (length(dim(scores)) != 2L || ncol(scores) != length(layout$classes)) {
     stop_bad_input("the model's output has shape ", shape_text(dim(scores)), "; sits needs one score for each of its ",
                    length(layout$classes), " classes")
@@ -287,12 +293,15 @@ sits_axes <- function(model, axes) {
   if (!is.null(shape) && length(shape) != 3L) {
     stop_bad_input("the model's input is ", shape_of_info(inputs[[1L]]), "; sits gives 'sample', 'time' and 'band'")
   }
-  size <- axis_size(model, axes, "sample")
-  if (!is.null(size)) {
-    stop_bad_input("the model takes exactly ", size, if (size == 1) " sample" else " samples", " at once; export it ",
-                   "with a free sample axis")
-  }
   axes
+}
+
+# How many pixels at once: as many as the file takes, where it fixes their number.
+sits_batch_size <- function(model, axes) {
+  size <- axis_size(model, axes, "sample")
+  if (is.null(size)) return(1024)
+  if (size > 1) tell("the file takes exactly ", size, " samples at once: the last batch is filled and cut")
+  size
 }
 
 # The declared size of an axis of the input, or NULL where it is free.

@@ -76,17 +76,15 @@ time_batch <- function(call, shortest, seconds, repeats) {
   )
 }
 
-# The first samples of stored tensors along axis 0, from the beginning again where there are too few.
-stored_batch <- function(stored, size) {
+# The first samples of stored tensors, from the beginning again where there are too few; what all samples share stays whole.
+stored_batch <- function(stored, size, axes) {
   lapply(stored, function(x) {
-    if (!length(x$shape) || x$shape[1L] < 1) {
-      stop_bad_input("input '", x$name, "' has no samples along axis 0 to make batches of")
+    axis <- axis_of(axes, x$name)
+    if (is.na(axis)) return(x)
+    if (length(x$shape) <= axis || x$shape[axis + 1] < 1) {
+      stop_bad_input("input '", x$name, "' has no samples along axis ", axis, " to make batches of")
     }
-    # One sample is one run of bytes, axis 0 being the outermost.
-    samples <- matrix(x$bytes, ncol = x$shape[1L])
-    x$bytes <- as.vector(samples[, rep_len(seq_len(ncol(samples)), size)])
-    x$shape[1L] <- size
-    x
+    stored_samples$take(x, axis, rep_len(seq_len(x$shape[axis + 1]), size))
   })
 }
 
@@ -122,11 +120,12 @@ answer_time <- function(request) {
     stop_bad_input("repeats must be an integer from ", timing_fewest, " to ", timing_most)
   }
   model <- loaded_model()
+  axes <- requested_axes(request, model$graph)
   stored <- read_stored_tensors(path_argument(request, "inputs"))
   calls <- lapply(sizes, function(size) {
     path <- tempfile(fileext = ".safetensors")
     on.exit(unlink(path))
-    write_stored_tensors(stored_batch(stored, size), path)
+    write_stored_tensors(stored_batch(stored, size, axes), path)
     engine$prepare(model, path)
   })
   shortest <- timing_ticks * max(clock_resolution(wall_clock), clock_resolution(cpu_clock))
@@ -154,7 +153,7 @@ answer_echo <- function(request) {
 base_prepare <- function(model, path) {
   inputs <- read_inputs(path, model)
   check_inputs(model$graph, inputs)
-  function() run_batches(model$graph, inputs)
+  function() lapply(run_graph(model$graph, inputs), round_output, model$precision)
 }
 
 # The call of r/torch that is timed: inputs are tensors beforehand.

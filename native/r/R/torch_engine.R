@@ -51,48 +51,29 @@ module_initializers <- function(module) {
   stats::setNames(c(stored, stated), c(graph$held, names_of(graph$stated)))
 }
 
-torch_inputs <- function(model, path, batch_size = NULL) {
-  checked_torch_inputs(model$graph, lapply(read_stored_tensors(path), stored_to_torch), batch_size)
+torch_inputs <- function(model, path, check = check_inputs) {
+  checked_torch_inputs(model$graph, lapply(read_stored_tensors(path), stored_to_torch), check)
 }
 
-torch_predict <- function(model, path, batch_size) {
-  inputs <- torch_inputs(model, path, batch_size)
-  batches <- torch_batches(inputs, batch_size)
+torch_predict <- function(model, path, batch_size, axes) {
+  inputs <- torch_inputs(model, path, function(graph, shapes) check_batch_inputs(graph, shapes, batch_size, axes))
   torch::local_no_grad()
   began <- proc.time()
-  parts <- lapply(batches, function(span) {
-    batch <- if (is.null(span)) inputs else lapply(inputs, function(x) x$narrow(1, span[1L], span[2L]))
-    results <- model$run(batch)
-    for (name in names(results)) {
-      if (!is.null(span) && !isTRUE(results[[name]]$shape[1L] == span[2L])) {
-        stop_bad_input("the output '", name, "' has no axis of samples, so it cannot be computed in batches")
-      }
-    }
-    results
-  })
+  done <- compute_batches(model$graph, inputs, batch_size, axes, torch_samples, function(batch) model$run(batch))
   spent <- proc.time() - began
-  names <- names(parts[[1L]])
-  tensors <- lapply(names, function(name) {
-    of_name <- lapply(parts, `[[`, name)
-    torch_to_stored(if (length(of_name) == 1L) of_name[[1L]] else torch::torch_cat(of_name), name)
-  })
   list(
-    tensors = stats::setNames(tensors, names), seconds = spent[["elapsed"]],
-    cpu_seconds = sum(spent[c("user.self", "sys.self")]), batches = length(batches)
+    tensors = Map(torch_to_stored, done$results, names(done$results)), seconds = spent[["elapsed"]],
+    cpu_seconds = sum(spent[c("user.self", "sys.self")]), batches = done$batches, filled = done$filled
   )
 }
 
-# First sample (from 1) and length of every batch; one NULL where all go at once.
-torch_batches <- function(inputs, batch_size) {
-  if (is.null(batch_size)) return(list(NULL))
-  if (!is.numeric(batch_size) || length(batch_size) != 1L || is.na(batch_size) || batch_size < 1) {
-    stop_bad_input("batch_size must be a positive number")
-  }
-  samples <- unique(vapply(inputs, function(x) if (length(x$shape)) as.double(x$shape[1L]) else NA_real_, 0))
-  if (length(samples) != 1L || is.na(samples)) stop_bad_input("the inputs differ in their number of samples")
-  if (samples <= batch_size) return(list(NULL))
-  lapply(seq(1, samples, by = batch_size), function(first) c(first, min(batch_size, samples - first + 1)))
-}
+# See compute_batches().
+torch_samples <- list(
+  shape = function(x) as.double(x$shape),
+  take = function(x, axis, places) torch_take(x, axis + 1, places - 1),
+  join = function(parts, axis) torch::torch_cat(parts, dim = axis + 1),
+  values = function(x) as_plain(x)$data
+)
 
 torch_activations <- function(model, path, names) {
   inputs <- torch_inputs(model, path)

@@ -175,16 +175,15 @@ uses_of_values <- function(graph) {
   list(computed = computed, statistics = statistics)
 }
 
-# Torch tensors by input name, of the dtype and shape that the model declares, as a whole or batch by batch.
-checked_torch_inputs <- function(graph, inputs, batch_size = NULL) {
+# Torch tensors by input name, of the dtype and shape that the model declares; `check` holds the shapes against it.
+checked_torch_inputs <- function(graph, inputs, check = check_inputs) {
   infos <- graph$inputs
   expected <- vapply(infos, `[[`, "", "name")
   if (is.null(names(inputs)) && length(inputs) == length(expected)) names(inputs) <- expected
   for (name in names(inputs)) {
     if (!is_torch(inputs[[name]])) stop_bad_input("input '", name, "' is not a torch tensor")
   }
-  shapes <- lapply(inputs, shape_only)
-  for (samples in batch_lengths(shapes, batch_size)) check_inputs(graph, shapes, samples)
+  check(graph, lapply(inputs, shape_only))
   for (info in infos) {
     x <- inputs[[info$name]]
     dtype <- dtype_of_torch(x)
