@@ -15,7 +15,7 @@ from tests.conformance import small_models
 from tests.conformance.asking import LIMIT, assert_refused, load, onnx_runtimes, predict
 
 #: Languages whose loops do not take ``sample_axes`` yet, nor fill batches.
-AWAITED = ("r", "julia")
+AWAITED = ("julia",)
 _TODAY = {
     "test_an_output_is_joined_along_its_sample_axis": (None,),
     "test_an_input_of_all_samples_is_whole_in_every_batch": (None,),
@@ -29,8 +29,7 @@ def awaited(request: pytest.FixtureRequest, runtime: str) -> None:
     """Mark what the loops of a language cannot do yet, strictly."""
     asked = request.node.callspec.params.get("batch_size")
     today = asked in _TODAY.get(request.node.originalname, ())
-    refusal = request.node.originalname == "test_a_batch_size_that_a_file_does_not_take_is_refused"
-    if runtime.partition("/")[0] in AWAITED and not today and not (refusal and runtime == "r/onnxruntime"):
+    if runtime.partition("/")[0] in AWAITED and not today:
         request.applymarker(pytest.mark.xfail(strict=True, reason="its loop does not take sample_axes yet"))
 
 

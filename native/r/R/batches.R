@@ -3,7 +3,8 @@
 #   shape(x)                     of a tensor;
 #   take(x, axis, places)        the samples at places (from 1) along an axis (from 0);
 #   join(parts, axis)            parts of one tensor, end to end along an axis;
-#   values(x)                    the numbers, in any order that is the same for equal shapes.
+#   values(x)                    the numbers, in any order that is the same for equal shapes;
+#   floating(x)                  whether they are of a floating-point type.
 
 #' Run a model in batches of samples
 #'
@@ -20,9 +21,7 @@
 compute_batches <- function(graph, inputs, batch_size, axes, algebra, run) {
   plan <- plan_batches(graph, lapply(inputs, algebra$shape), batch_size, axes)
   if (is.null(plan$first)) {
-    results <- run(inputs)
-    for (name in intersect(names(results), names(axes))) check_result(results, name, axes, algebra, plan$samples)
-    return(list(results = results, batches = 1, filled = 0))
+    return(list(results = run(inputs), batches = 1, filled = 0))
   }
   parts <- lapply(plan$first, function(first) {
     last <- min(first + plan$size - 1, plan$samples)
@@ -50,12 +49,13 @@ samples_of <- function(values, axes, places, algebra) {
 
 #' How samples are laid into batches
 #' @param shapes of the inputs, by name; the rest see compute_batches().
-#' @return list(first, size, samples, fixed): the first sample (from 1) of every batch, NULL where all are computed at
-#'   once, and whether the file fixes the size; `samples` is NULL where the inputs do not agree.
+#' @return list(first, size, samples, fixed): the first sample (from 1) of every batch, and whether the file fixes their
+#'   size; an empty list where all are computed at once.
 #' @noRd
 plan_batches <- function(graph, shapes, batch_size, axes) {
   check_batch_size(batch_size)
   for (name in intersect(names(shapes), names(axes))) check_axis(axes[[name]], shapes[[name]], "input", name)
+  if (all(vapply(names(shapes), function(name) is.na(axis_of(axes, name)), NA))) return(list())
   fixed <- fixed_samples(graph, names(shapes), axes)
   if (!is.null(fixed) && !is.null(batch_size) && batch_size != fixed) {
     stop_bad_input("batch_size ", batch_size, " cannot be: the file takes exactly ", fixed,
@@ -64,10 +64,9 @@ plan_batches <- function(graph, shapes, batch_size, axes) {
   size <- if (is.null(batch_size)) fixed else batch_size
   samples <- number_of_samples(shapes, axes)
   if (is.na(samples) && !is.null(batch_size)) stop_bad_input("the inputs differ in their number of samples")
-  plan <- list(samples = if (!is.na(samples)) samples, fixed = !is.null(fixed))
-  one_batch <- is.null(size) || is.na(samples) || samples == 0 || if (plan$fixed) samples == size else samples <= size
-  if (one_batch) return(plan)
-  c(plan, list(size = size, first = seq(1, samples, by = size)))
+  if (is.null(size) || is.na(samples) || samples == 0) return(list())
+  if (samples == size || (is.null(fixed) && samples < size)) return(list())
+  list(first = seq(1, samples, by = size), size = size, samples = samples, fixed = !is.null(fixed))
 }
 
 # Refuses inputs that do not fit the model, as they are computed.
@@ -115,7 +114,7 @@ fixed_samples <- function(graph, names, axes) {
 check_result <- function(results, name, axes, algebra, samples) {
   axis <- axis_of(axes, name)
   shape <- algebra$shape(results[[name]])
-  if (is.na(axis) || is.null(samples)) return(invisible())
+  if (is.na(axis)) return(invisible())
   if (!isTRUE(shape[axis + 1] == samples)) {
     stop_bad_input("the output '", name, "' has shape ", shape_text(shape), " for ", samples,
                    if (samples == 1) " sample" else " samples", ": axis ", axis, ", counted from 0, is not that of the samples")
@@ -133,12 +132,13 @@ join_results <- function(parts, name, axis, algebra) {
   parts[[1L]]
 }
 
-# Equal but for rounding in float32.
+# Equal, floating-point numbers but for rounding in float32.
 same_values <- function(a, b, algebra) {
   if (!identical(as.double(algebra$shape(a)), as.double(algebra$shape(b)))) return(FALSE)
+  floating <- algebra$floating(a)
   a <- algebra$values(a)
   b <- algebra$values(b)
-  if (!is.numeric(a)) return(identical(a, b))
+  if (!floating) return(identical(a, b))
   if (!identical(is.nan(a), is.nan(b))) return(FALSE)
   different <- which(a != b)
   if (!length(different)) return(TRUE)
@@ -173,7 +173,8 @@ plain_samples <- list(
     total <- sum(vapply(views, `[[`, 0, "along"))
     tensor(join_along(lapply(parts, `[[`, "data"), views), replace(first$shape, axis + 1, total), first$dtype)
   },
-  values = function(x) x$data
+  values = function(x) x$data,
+  floating = function(x) is_floating(x$dtype)
 )
 
 # Stored tensors, as the bytes of a file.
@@ -191,7 +192,8 @@ stored_samples <- list(
     whole$shape[axis + 1] <- sum(vapply(views, `[[`, 0, "along"))
     whole
   },
-  values = function(x) decode_tensor(x)$data
+  values = function(x) decode_tensor(x)$data,
+  floating = function(x) is_floating(x$dtype)
 )
 
 stored_view <- function(x, axis) axis_view(x$shape, axis) * c(dtype_bytes[[x$dtype]], 1, 1)
@@ -211,10 +213,11 @@ run_batches <- function(graph, inputs, batch_size = NULL, axes = list()) {
 requested_axes <- function(request, graph) {
   given <- request[["sample_axes", exact = TRUE]]
   if (is.null(given)) return(list())
-  if (!is.list(given) || (length(given) && is.null(names(given)))) {
+  if (!is.list(given) || is.null(names(given))) {
     stop_bad_input("sample_axes must be a JSON object of names and axes")
   }
-  known <- c(names_of(graph$inputs), graph$optional_inputs, names_of(graph$outputs))
+  infos <- c(graph$inputs, graph$outputs)
+  known <- c(names_of(infos), graph$optional_inputs)
   unknown <- setdiff(names(given), known)
   if (length(unknown)) stop_bad_input("sample_axes names ", quoted(unknown), "; the model has ", quoted(unique(known)))
   lapply(stats::setNames(nm = names(given)), function(name) {
@@ -222,6 +225,12 @@ requested_axes <- function(request, graph) {
     if (is.null(axis)) return(NA_real_)
     if (!is.numeric(axis) || length(axis) != 1L || axis < 0 || axis != floor(axis)) {
       stop_bad_input("the sample axis of '", name, "' must be null or a whole number from 0")
+    }
+    for (info in Filter(function(info) info$name == name && !is.null(info$shape), infos)) {
+      if (axis >= max(length(info$shape), 1L)) {
+        stop_bad_input("the sample axis of '", name, "' cannot be ", axis, ": it has ", length(info$shape), " axes, ",
+                       "counted from 0")
+      }
     }
     as.double(axis)
   })

@@ -18,6 +18,12 @@ told_axes <- function(sample_axes, shared, graph) {
     }
     as.double(axis) - 1
   })
+  for (info in c(graph$inputs, graph$outputs)) {
+    axis <- axes[[info$name, exact = TRUE]]
+    if (!is.null(axis) && !is.null(info$shape) && axis >= length(info$shape)) {
+      stop_bad_input("the sample axis of '", info$name, "' cannot be ", axis + 1, ": it has ", length(info$shape), " axes")
+    }
+  }
   c(axes, stats::setNames(rep(list(NA_real_), length(shared)), shared))
 }
 

@@ -77,7 +77,7 @@ time_batch <- function(call, shortest, seconds, repeats) {
 }
 
 # The first samples of stored tensors, from the beginning again where there are too few; what all samples share stays whole.
-stored_batch <- function(stored, size, axes) {
+stored_batch <- function(stored, size, axes = list()) {
   lapply(stored, function(x) {
     axis <- axis_of(axes, x$name)
     if (is.na(axis)) return(x)

@@ -72,7 +72,8 @@ torch_samples <- list(
   shape = function(x) as.double(x$shape),
   take = function(x, axis, places) torch_take(x, axis + 1, places - 1),
   join = function(parts, axis) torch::torch_cat(parts, dim = axis + 1),
-  values = function(x) as_plain(x)$data
+  values = function(x) as_plain(x)$data,
+  floating = function(x) x$is_floating_point()
 )
 
 torch_activations <- function(model, path, names) {

@@ -44,18 +44,6 @@ test_that("batches give what the whole gives", {
   expect_error(predict(crops(), x, batch_size = 0), "batch_size", class = "onnx_bad_input")
 })
 
-test_that("a file of one number of samples is computed in batches of as many", {
-  m <- scores_model(shape = list(2, 3))
-  values <- wavy(6, 3)
-  expect_equal(unname(predict(m, values, batch_size = 2)), values, tolerance = 1e-6)
-  for (size in c(1, 3, 4)) {
-    expect_error(predict(m, values, batch_size = size), "the model takes 2 x 3", class = "onnx_bad_input")
-  }
-  # What is left over would be one sample.
-  expect_error(predict(m, values[1:5, ], batch_size = 2), "the model takes 2 x 3", class = "onnx_bad_input")
-  expect_error(predict(m, values), "the model takes 2 x 3", class = "onnx_bad_input")
-})
-
 test_that("prob and link follow the head that the file declares", {
   logits <- matrix(c(1, 2, 4, 0, 0, 0), 2, byrow = TRUE)
   soft <- exp(logits) / rowSums(exp(logits))

@@ -226,7 +226,6 @@ test_that("a model that does not take series of pixels is refused", {
   refused(as_sits_model(model, data, normalise = "none", bands = c("A", "B", "C")),
           "2 bands \\('NDVI', 'EVI'\\), not 3")
   refused(as_sits_model(series_model(head = NULL), data, normalise = "none"), "harness.head")
-  refused(as_sits_model(series_model(samples = 7), data, normalise = "none"), "exactly 7 samples")
   refused(as_sits_model(series_model(names = NULL), data, normalise = "none"), "harness.bands")
   refused(as_sits_model(model, structure(data, class = c("sits_base", class(data))), normalise = "none"), "sits_base")
   refused(as_sits_model(model, unclass(data), normalise = "none"), "tibble of sits")
@@ -272,6 +271,29 @@ test_that("batches give what the whole gives, for sits too", {
     f <- as_sits_model(series_model(), data, normalise = "none", batch_size = size)
     expect_equal(sits_classify_series(data, f), expected)
   }
+})
+
+test_that("a file of one number of samples takes any number of pixels, which is told once", {
+  data <- sits_tibble()
+  expected <- sits_classify_series(data, as_sits_model(series_model(), data, normalise = "none"))
+  expect_message(f <- as_sits_model(series_model(samples = 2), data, normalise = "none"), "exactly 2 samples at once")
+  expect_silent(found <- sits_classify_series(data, f))
+  expect_equal(found, expected)
+  expect_silent(f <- as_sits_model(series_model(samples = 1), data, normalise = "none"))
+  expect_equal(sits_classify_series(data, f), expected)
+  refused(as_sits_model(series_model(samples = 2), data, normalise = "none", batch_size = 3),
+          "batch_size 3 cannot be: the file takes exactly 2 samples")
+})
+
+test_that("what cannot be classes is refused when the function is made", {
+  path <- write_model(onnx_model(
+    list(onnx_node("Flatten", "x", "flat"), onnx_node("ArgMax", "flat", "y", axis = 1L, keepdims = 0L)),
+    list(onnx_value("x", shape = list("n", 2, 4))), list(onnx_value("y", "int64", list("n"))),
+    metadata = c(harness.head = "logits")
+  ))
+  on.exit(unlink(path))
+  refused(as_sits_model(path, sits_tibble(), normalise = "none", axes = c("sample", "band", "time"), bands = bands,
+                        classes = crops3), "is a mask of whole numbers")
 })
 
 test_that("the function travels to another process", {

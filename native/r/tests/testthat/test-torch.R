@@ -310,15 +310,11 @@ test_that("convolutions of one input in a body are joined, and compute what they
   }
 })
 
-test_that("inputs of a file of one number of samples are checked batch by batch", {
+test_that("a module takes as many samples as its file says", {
   skip_without_torch()
   path <- write_model(onnx_model(
     list(onnx_node("Identity", "x", "y")), list(onnx_value("x", "float32", list(2, 3))), list(onnx_value("y", "float32"))
   ))
-  graph <- onnx_read(path)$graph
-  x <- torch::torch_zeros(6, 3)
-  expect_identical(plainonnx:::checked_torch_inputs(graph, list(x = x), 2), list(x = x))
-  for (size in list(4, NULL)) {
-    expect_error(plainonnx:::checked_torch_inputs(graph, list(x = x), size), "the model takes 2 x 3", class = "onnx_bad_input")
-  }
+  module <- as_nn_module(onnx_read(path))
+  expect_error(module(torch::torch_zeros(6, 3)), "the model takes 2 x 3", class = "onnx_bad_input")
 })
