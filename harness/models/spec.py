@@ -7,16 +7,16 @@ Every framework's own layout is reached from it by the rules of ``harness.models
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.tasks.base import Problem
 from harness.tasks.heads import Head as Head
 
 Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "none"]
-TaskName = Literal["classification", "multi-label", "segmentation", "forecast", "regression"]
 LayerKind = Literal["convolution", "batch-normalisation", "dense", "convolutional-lstm"]
 ParameterRole = Literal["weight", "bias", "scale", "shift", "mean", "variance"]
 
@@ -103,7 +103,7 @@ class ModelSpec(_Frozen):
     """
 
     model: str
-    task: TaskName = "classification"
+    task: str = "classification"
     preset: str | None = None
     hyperparameters: dict[str, Any]
     inputs: tuple[TensorSpec, ...]
@@ -118,6 +118,21 @@ class ModelSpec(_Frozen):
     def decided_output(self) -> TensorSpec:
         """The output that decisions are made on, and that a loss is taken of."""
         return next((tensor for tensor in self.outputs if tensor.name == self.decided), self.outputs[0])
+
+    def problem(self, names: Sequence[str] = (), record: Mapping[str, Any] | None = None) -> Problem:
+        """What the model's task must know of it and of its data: names of classes, and ``dataset.json``."""
+        decided = self.decided_output
+        # The sample comes first in the arrays that tasks see.
+        order = sorted(range(len(decided.axes)), key=lambda axis: axis != decided.sample_axis)
+        axes = [decided.axes[axis] for axis in order]
+        return Problem(
+            decided.name,
+            tuple(axis.name for axis in axes),
+            tuple(axis.size for axis in axes),
+            self.head,
+            tuple(names),
+            record or {},
+        )
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

@@ -19,6 +19,8 @@ from harness.models import MODELS, model
 from harness.models.spec import Head
 from harness.runtimes.routes import ROUTES
 from harness.runtimes.table import RUNTIMES, frameworks
+from harness.tasks import all_losses
+from harness.tasks.losses import OTHER_NAMES
 from harness.version_names import joined, split
 
 #: Verdicts that a scenario may expect: those of a comparison, and that a runtime refuses the model.
@@ -66,6 +68,10 @@ class ModelSection(_Section):
         return preset
 
 
+#: Every name of a loss of any task.
+_LOSSES = (*all_losses(), *OTHER_NAMES)
+
+
 class TrainingSection(_Section):
     """How the source is trained: Adam, with BreizhCrops' tuned learning rate and weight decay by default."""
 
@@ -73,9 +79,18 @@ class TrainingSection(_Section):
     batch_size: int = Field(default=256, gt=1)
     learning_rate: float = Field(default=2.38e-4, gt=0)
     weight_decay: float = Field(default=5.18e-5, ge=0)
-    loss: Literal["cross-entropy", "mse", "bce"] | None = Field(
-        default=None, description="cross-entropy for classes; mse (the default) or bce for forecasts"
+    loss: str | None = Field(
+        default=None,
+        description="one of the losses of the model's task; its default if left out",
+        json_schema_extra={"enum": [*_LOSSES, None]},
     )
+
+    @field_validator("loss")
+    @classmethod
+    def _known_loss(cls, loss: str | None) -> str | None:
+        if loss is not None:
+            _known(loss, _LOSSES, "loss")
+        return loss
 
 
 class SourceSection(_Section):

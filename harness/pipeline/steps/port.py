@@ -10,7 +10,7 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from harness.compare.outputs import relative_rms
 from harness.compare.port import Convention, PortComparison, is_same
@@ -39,7 +39,7 @@ class PortStep(Step):
     port: PortSection
     source_framework: str
     source_runtime: Runtime
-    loss: Literal["cross-entropy", "mse", "bce"] | None
+    loss: str | None
     batch_size: int
     seed: int
     threads: int

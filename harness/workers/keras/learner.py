@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,7 +9,8 @@ import numpy as np
 from keras import ops
 
 from harness.models.spec import ModelSpec
-from harness.workers.engine import Array, BadInput
+from harness.workers.engine import Array
+from harness.workers.keras.losses import loss_of, packed
 from harness.workers.keras.model import build, canonical_parameters, fill
 from harness.workers.training.train import Learner, Settings, derived
 
@@ -52,9 +52,24 @@ class KerasLearner(Learner):
         self.model = build(spec)
         self.optimiser = PenalisedAdam(settings.learning_rate, settings.weight_decay)
         self.optimiser.build(self.model.trainable_variables)
+        # The loss is taken of one output alone; the layers are the same ones.
+        self.decided = spec.outputs.index(spec.decided_output)
+        self.trained = (
+            self.model
+            if len(spec.outputs) == 1
+            else keras.Model(self.model.inputs, self.model.outputs[self.decided], name="trained")
+        )
+        self._masked: bool | None = None
+
+    def _compile(self, masked: bool) -> None:
+        """For targets with a mask or without one, which are known with the first batch."""
+        if masked is self._masked:
+            return
+        self._masked = masked
         # XLA compiles again for every batch size; without it JAX would run operation by operation.
         compiled = keras.backend.backend() == "jax"
-        self.model.compile(optimizer=self.optimiser, loss=loss_of(loss, spec.head), jit_compile=compiled)
+        loss = loss_of(self.loss, self.spec.head, masked=masked)
+        self.trained.compile(optimizer=self.optimiser, loss=loss, jit_compile=compiled)
 
     def fill(self, parameters: dict[str, Array], where: str) -> None:
         """See Learner."""
@@ -70,16 +85,17 @@ class KerasLearner(Learner):
             if generator is not None:
                 generator.state.assign(np.array([derived(seed, index) % 2**31, 0], generator.state.dtype))
 
-    def step(self, inputs: dict[str, Array], target: Any) -> float:
+    def step(self, inputs: dict[str, Array], target: dict[str, Array]) -> float:
         """See Learner."""
-        if self.loss != "cross-entropy":
-            # Keras takes one target array: the mask of measured pixels is added to it as a band.
-            target = np.concatenate([part.astype(np.float32) for part in target], axis=1)
-        return float(self.model.train_on_batch(self._given(inputs), target, return_dict=True)["loss"])
+        self._compile("mask" in target)
+        given = self._given(inputs)
+        return float(self.trained.train_on_batch(given, packed(target), return_dict=True)["loss"])
 
-    def outputs(self, inputs: dict[str, Array]) -> Array:
+    def outputs(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """See Learner."""
-        return np.asarray(self.model.predict_on_batch(self._given(inputs)))
+        found = self.model.predict_on_batch(self._given(inputs))
+        found = found if isinstance(found, list | tuple) else [found]
+        return {tensor.name: np.asarray(value) for tensor, value in zip(self.spec.outputs, found, strict=True)}
 
     def _given(self, inputs: dict[str, Array]) -> Any:
         arrays = [inputs[tensor.name] for tensor in self.spec.inputs]
@@ -105,49 +121,3 @@ class KerasLearner(Learner):
     def parameters(self) -> dict[str, Array]:
         """See Learner."""
         return canonical_parameters(self.model, self.spec)
-
-
-def loss_of(name: str, head: str) -> Callable[[Any, Any], Any]:
-    """A loss of Keras by name: ``cross-entropy`` of labels, or ``mse`` or ``bce`` over the pixels that were measured.
-
-    Raises BadInput on another name.
-    """
-    if name == "cross-entropy":
-        return cross_entropy(head)
-    if name not in ("mse", "bce"):
-        raise BadInput(f"loss '{name}' cannot be trained with Keras")
-
-    def loss(target: Any, output: Any) -> Any:
-        """Mean loss of all pixels that were measured; ``target`` holds the truth and, as 0 or 1, what was measured."""
-        truth, mask = ops.split(target, 2, axis=1)
-        each = (squared_error if name == "mse" else binary_cross_entropy)(truth, output)
-        each = ops.where(ops.cast(mask, "bool"), each, 0.0)
-        return ops.divide(ops.sum(each), ops.maximum(ops.sum(mask), 1.0))
-
-    return loss
-
-
-def squared_error(truth: Any, output: Any) -> Any:
-    """Squared error of every value."""
-    return ops.square(ops.subtract(output, truth))
-
-
-def binary_cross_entropy(truth: Any, output: Any) -> Any:
-    """Cross-entropy of every value from 0 to 1."""
-    # PyTorch bounds the logarithm itself, at -100; either way a certainty that was wrong does not cost everything.
-    yes, no = (ops.log(ops.maximum(chance, np.finfo(np.float32).tiny)) for chance in (output, 1.0 - output))
-    return ops.negative(ops.add(ops.multiply(truth, yes), ops.multiply(1.0 - truth, no)))
-
-
-def cross_entropy(head: str) -> Callable[[Any, Any], Any]:
-    """Cross-entropy (sample,) of the classes as a loss of Keras, for what a head puts out."""
-
-    def loss(labels: Any, output: Any) -> Any:
-        if head == "logits":
-            output = ops.log_softmax(output)
-        elif head == "softmax":
-            output = ops.log(ops.maximum(output, np.finfo(np.float32).tiny))
-        chosen = ops.one_hot(ops.cast(ops.reshape(labels, (-1,)), "int32"), output.shape[-1], dtype=output.dtype)
-        return ops.negative(ops.sum(ops.multiply(chosen, output), axis=-1))
-
-    return loss

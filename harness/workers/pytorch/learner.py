@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch.nn import functional
 
 from harness.models.spec import ModelSpec
 from harness.workers.engine import Array
+from harness.workers.pytorch.losses import mean_loss
 from harness.workers.pytorch.model import build, fill, state_arrays
 from harness.workers.training.train import Learner, Settings
 
@@ -37,23 +35,27 @@ class PytorchLearner(Learner):
         """See Learner."""
         torch.manual_seed(seed)
 
-    def step(self, inputs: dict[str, Array], target: Any) -> float:
+    def step(self, inputs: dict[str, Array], target: dict[str, Array]) -> float:
         """See Learner."""
         self.module.train()
         self.optimiser.zero_grad()
         with _deterministic():
-            output = self.module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+            output = self._run(inputs)[self.spec.decided_output.name]
             loss = mean_loss(self.loss, self.spec.head, output, target)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimiser.step()
         return float(loss.item())
 
-    def outputs(self, inputs: dict[str, Array]) -> Array:
+    def outputs(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """See Learner."""
         self.module.eval()
         with _deterministic(), torch.inference_mode():
-            found: Array = self.module(**{name: torch.from_numpy(array) for name, array in inputs.items()}).numpy()
-        return found
+            return {name: value.numpy() for name, value in self._run(inputs).items()}
+
+    def _run(self, inputs: dict[str, Array]) -> dict[str, torch.Tensor]:
+        found = self.module(**{name: torch.from_numpy(array) for name, array in inputs.items()})
+        found = found if isinstance(found, tuple) else (found,)
+        return {tensor.name: value for tensor, value in zip(self.spec.outputs, found, strict=True)}
 
     def state(self) -> dict[str, Array]:
         """See Learner."""
@@ -100,22 +102,3 @@ class _deterministic:
 
     def __exit__(self, *_: object) -> None:
         torch.use_deterministic_algorithms(self._before)
-
-
-def mean_loss(name: str, head: str, output: torch.Tensor, target: Any) -> torch.Tensor:
-    """Mean loss of a batch: ``cross-entropy`` of labels, or ``mse`` or ``bce`` over the pixels that were measured."""
-    if name == "cross-entropy":
-        return _cross_entropy(output, torch.from_numpy(target), head)
-    truth, mask = (torch.from_numpy(array) for array in target)
-    squared = name == "mse"
-    each = (output - truth) ** 2 if squared else functional.binary_cross_entropy(output, truth, reduction="none")
-    # Without a measured pixel the loss is 0.
-    return torch.where(mask, each, 0.0).sum() / max(int(mask.sum()), 1)
-
-
-def _cross_entropy(output: torch.Tensor, target: torch.Tensor, head: str) -> torch.Tensor:
-    if head == "logits":
-        return functional.cross_entropy(output, target)
-    if head == "softmax":
-        output = output.clamp_min(torch.finfo(output.dtype).tiny).log()
-    return functional.nll_loss(output, target)

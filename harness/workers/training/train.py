@@ -21,13 +21,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import DataError
 from harness.models.spec import ModelSpec
+from harness.tasks import task
+from harness.tasks.base import Problem, Task
 from harness.workers.engine import Array, BadInput, Failed, Progress
 from harness.workers.model_files import read_spec
 from harness.workers.requests import existing_file, write_bytes, write_json
 from harness.workers.tensors import read_tensors, write_tensors
-from harness.workers.training import checkpoint, classification, forecasting
-from harness.workers.training.objective import Objective, Part
+from harness.workers.training import checkpoint
+from harness.workers.training.frames_part import FramesPart
+from harness.workers.training.parts import Part, read_record
+from harness.workers.training.series_part import SeriesPart
+
+#: Columns of ``training.csv`` around those of the task.
+_FIRST, _LAST = ("epoch", "loss"), ("iterations_per_second", "seconds", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -69,12 +77,15 @@ class Learner(ABC):
         """Training mode, and the random numbers of dropout from ``seed`` on."""
 
     @abstractmethod
-    def step(self, inputs: dict[str, Array], target: Any) -> float:
-        """One step of the optimiser on a batch, whose truth is as its Part gives it. Returns its mean loss before the step."""
+    def step(self, inputs: dict[str, Array], target: dict[str, Array]) -> float:
+        """One step of the optimiser on a batch, inputs and targets by name. Returns its mean loss before the step.
+
+        The loss is taken of the output that decisions are made on.
+        """
 
     @abstractmethod
-    def outputs(self, inputs: dict[str, Array]) -> Array:
-        """What the model puts out for a batch when it is used: without dropout, with moving statistics."""
+    def outputs(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """What the model puts out for a batch when it is used, by name: without dropout, with moving statistics."""
 
     @abstractmethod
     def state(self) -> dict[str, Array]:
@@ -89,8 +100,7 @@ class Learner(ABC):
         """The canonical parameters as float32 arrays."""
 
 
-#: Makes the learner of a specification that minimises a loss by name (``Objective.loss_name``); its initial weights follow from
-#: the seed.
+#: Makes the learner of a specification that minimises a loss by its standard name; its initial weights follow from the seed.
 MakeLearner = Callable[[ModelSpec, Settings, str, int], Learner]
 
 
@@ -122,7 +132,7 @@ def train(
         weight_decay: L2 penalty of Adam.
         spec: JSON of the model specification; ``out/model.json`` by default.
         metadata: JSON of the metadata keys; ``out/metadata.json`` by default.
-        loss: ``cross-entropy`` for classes; ``mse`` (the default) or ``bce`` for forecasts.
+        loss: one of the task's losses; its default where it is None.
         start: canonical parameters (safetensors) to begin from in place of random ones.
         learner: makes what learns, in one framework.
         progress: told after batches and epochs.
@@ -136,28 +146,29 @@ def train(
         if given is not None and existing_file(given).resolve() != (folder / name).resolve():
             shutil.copyfile(given, folder / name)
     description = read_spec(existing_file(str(folder / "model.json")))
-    objective, parts = _task(description, source, loss)
+    learned = task(description.task)
+    problem = description.problem(record=read_record(source))
+    try:
+        loss_name = learned.loss(loss)
+    except DataError as error:
+        raise BadInput(error.what) from error
+    parts = {part: _part(source, part, description) for part in ("train", "valid")}
+    for held in parts.values():
+        held.check(learned, problem)
     if len(parts["train"]) < 2 or len(parts["valid"]) < 1:
         raise BadInput(f"{data}: training needs at least two samples, and one to validate on")
-    made = learner(description, settings, objective.loss_name, derived(settings.seed, 0))
+    made = learner(description, settings, loss_name, derived(settings.seed, 0))
     began_with = None
     if start is not None:
         began_with = hashlib.sha256(existing_file(start).read_bytes()).hexdigest()
         made.fill(read_tensors(Path(start)), start)
-    return _Training(made, description, settings, objective, parts, folder, progress).run(began_with)
+    return _Training(made, description, settings, learned, problem, loss_name, parts, folder, progress).run(began_with)
 
 
-def _task(spec: ModelSpec, source: Path, loss: str | None) -> tuple[Objective, dict[str, Part]]:
-    """What a model of this specification learns, and from what. Raises BadInput where the data are of another kind."""
-    kind: type[forecasting.Part] | type[classification.Part] = classification.Part
-    objective: Objective
-    if spec.decision == "exceedance":
-        objective, kind = forecasting.Forecasting(spec, loss or "mse"), forecasting.Part
-    else:
-        objective = classification.Classification(spec)
-        if loss not in (None, objective.loss_name):
-            raise BadInput(f"loss must be {objective.loss_name} for classes, not {loss!r}")
-    return objective, {part: kind(source, part, spec) for part in ("train", "valid")}
+def _part(folder: Path, part: str, spec: ModelSpec) -> Part:
+    """A part, whatever the prepared data are. Raises BadInput where it does not fit the model."""
+    kind = FramesPart if "forecast" in read_record(folder) else SeriesPart
+    return kind(folder, part, spec)
 
 
 def _folder(path: Any, name: str) -> Path:
@@ -172,12 +183,15 @@ class _Training:
         learner: Learner,
         spec: ModelSpec,
         settings: Settings,
-        objective: Objective,
+        learned: Task,
+        problem: Problem,
+        loss: str,
         parts: dict[str, Part],
         folder: Path,
         progress: Progress,
     ) -> None:
-        self.learner, self.spec, self.settings, self.objective = learner, spec, settings, objective
+        self.learner, self.spec, self.settings = learner, spec, settings
+        self.task, self.problem, self.loss = learned, problem, loss
         self.parts, self.folder, self.progress = parts, folder, progress
         samples, size = len(parts["train"]), settings.batch_size
         self.iterations = samples // size + (1 if samples % size > 1 else 0)
@@ -204,7 +218,7 @@ class _Training:
             "seed": settings.seed,
             "threads": self.learner.threads,
             "optimiser": "adam",
-            "loss": self.objective.loss_name,
+            "loss": self.loss,
             "epochs": settings.epochs,
             "batch_size": settings.batch_size,
             "learning_rate": settings.learning_rate,
@@ -215,7 +229,7 @@ class _Training:
             "resumed_at": done or None,
         } | ({"start": began_with} if began_with else {})
         write_tensors(self.folder / "weights.safetensors", self.learner.parameters())
-        _write_log(self.folder / "training.csv", self.objective.columns, rows)
+        _write_log(self.folder / "training.csv", (*_FIRST, *self.task.columns, *_LAST), rows)
         write_json(self.folder / "training.json", record)
         checkpoint.remove(self.folder)
         return record
@@ -244,12 +258,25 @@ class _Training:
             if step % max(1, self.iterations // 20) == 0 or step == self.iterations:
                 self._tell(epoch, step, total / samples)
         loop_seconds = time.perf_counter() - loop_started
-        found = self.objective.validate(self.learner.outputs, self.parts["valid"], epoch)
+        found = self._validate(epoch)
         row: dict[str, Any] = {"epoch": epoch + 1, "loss": total / samples, **found}
         row["iterations_per_second"] = self.iterations / loop_seconds
         row["seconds"] = time.perf_counter() - started
         row["learning_rate"] = settings.learning_rate
         return row
+
+    def _validate(self, epoch: int) -> dict[str, float]:
+        """Loss and metrics of the validation part, by column."""
+        validation = self.task.validation(self.problem, self.loss)
+        part = self.parts["valid"]
+        batch = part.batches(epoch)
+        for start in range(0, len(part), self.task.at_once):
+            inputs, target = batch(slice(start, start + self.task.at_once))
+            validation.add(inputs, target, self.learner.outputs(inputs)[self.problem.output])
+        found = validation.result()
+        if not math.isfinite(found["valid_loss"]):
+            raise Failed(f"the validation loss is {found['valid_loss']} after epoch {epoch + 1}")
+        return found
 
     def _tell(self, epoch: int, step: int, loss: float) -> None:
         done = epoch * self.iterations + step

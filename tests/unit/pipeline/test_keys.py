@@ -87,7 +87,7 @@ def test_a_line_in_any_module_of_its_worker_changes_the_key_of_a_training(packag
     steps = plan()
     key = step_keys(steps)["train"]
     modules = source_code.loaded("harness.workers.serve", RUNTIMES["python/pytorch"].worker)
-    assert {"harness.tasks.frame_metrics", "harness.workers.training.forecasting", "harness.models.spec"} <= modules
+    assert {"harness.tasks.frame_metrics", "harness.tasks.forecast", "harness.models.spec"} <= modules
     for module in sorted(modules):
         for _ in changed(package, module):
             assert step_keys(steps)["train"] != key, module

@@ -14,10 +14,14 @@ torch = pytest.importorskip("torch")
 from harness.data.prepare import DataConfig, prepare  # noqa: E402
 from harness.models import convlstm  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
+from harness.tasks import task  # noqa: E402
+from harness.tasks.losses import losses_of  # noqa: E402
 from harness.workers.engine import BadInput, Failed  # noqa: E402
-from harness.workers.pytorch.learner import PytorchLearner, mean_loss  # noqa: E402
+from harness.workers.pytorch.learner import PytorchLearner  # noqa: E402
+from harness.workers.pytorch.losses import mean_loss  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
-from harness.workers.training import forecasting  # noqa: E402
+from harness.workers.training.frames_part import FramesPart  # noqa: E402
+from harness.workers.training.parts import read_record  # noqa: E402
 from harness.workers.training.train import train  # noqa: E402
 
 OPTIONS = {"frames": 70, "rows": 10, "columns": 8, "history": 2, "horizon": 2, "separation": 2, "stride": 2}
@@ -60,10 +64,10 @@ def trained(data: Path, folder: Path, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("loss", ["mse", "bce"])
 def test_it_learns_and_logs_errors_in_the_physical_unit(data: Path, out: Callable[[str], Path], loss: str) -> None:
     record = trained(data, folder := out(loss), loss=loss, epochs=8)
-    assert record["loss"] == loss
+    assert record["loss"] == {"bce": "binary-cross-entropy"}.get(loss, loss)
     with (folder / "training.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == forecasting.COLUMNS
+    assert set(task("forecast").columns) < set(rows[0])
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert 0 < float(rows[-1]["mae"]) <= float(rows[-1]["rmse"]) < 50
 
@@ -103,36 +107,40 @@ def test_no_data_has_no_part_in_loss_and_gradient() -> None:
     truth = random.random((2, 1, 2, 4, 3)).astype(np.float32)
     mask = random.random(truth.shape) < 0.6
     output = torch.from_numpy(random.random(truth.shape).astype(np.float32)).requires_grad_()
-    for name in forecasting.LOSSES:
-        loss = mean_loss(name, "probability", output, (truth, mask))
+    for name in task("forecast").losses:
+        loss = mean_loss(name, "sigmoid", output, {"y": truth, "mask": mask})
         other = np.where(mask, truth, 1 - truth).astype(np.float32)
-        assert mean_loss(name, "probability", output, (other, mask)).item() == loss.item()
+        assert mean_loss(name, "sigmoid", output, {"y": other, "mask": mask}).item() == loss.item()
         (gradient,) = torch.autograd.grad(loss, output)
         assert (gradient.numpy()[~mask] == 0).all()
         assert (gradient.numpy()[mask] != 0).any()
     values = output.detach().numpy().astype(np.float64)
-    squared = mean_loss("mse", "probability", output, (truth, mask)).item()
+    squared = mean_loss("mse", "sigmoid", output, {"y": truth, "mask": mask}).item()
     assert squared == pytest.approx(((values - truth)[mask] ** 2).mean(), rel=1e-5)
     crossed = -(truth * np.log(values) + (1 - truth) * np.log(1 - values))
-    found = mean_loss("bce", "probability", output, (truth, mask)).item()
+    found = mean_loss("binary-cross-entropy", "sigmoid", output, {"y": truth, "mask": mask}).item()
     assert found == pytest.approx(crossed[mask].mean(), rel=1e-5)
     # The validation says the same of the same values.
     arrays = output.detach().numpy()
-    assert forecasting.pixel_losses("mse", arrays, truth)[mask].mean() == pytest.approx(squared, rel=1e-5)
-    assert forecasting.pixel_losses("bce", arrays, truth)[mask].mean() == pytest.approx(found, rel=1e-5)
+    assert losses_of("mse", "sigmoid", arrays, {"y": truth, "mask": mask}).mean() == pytest.approx(squared, rel=1e-5)
+    assert losses_of("binary-cross-entropy", "sigmoid", arrays, {"y": truth, "mask": mask}).mean() == pytest.approx(
+        found, rel=1e-5
+    )
     nothing = np.zeros_like(mask)
-    assert mean_loss("mse", "probability", output, (truth, nothing)).item() == 0
+    assert mean_loss("mse", "sigmoid", output, {"y": truth, "mask": nothing}).item() == 0
 
 
-def test_validation_pools_over_all_sequences(data: Path, spec: ModelSpec) -> None:
-    def last_frame(inputs: dict[str, Any]) -> Any:
-        return np.repeat(inputs["x"][:, :, -1:], 2, axis=2)
-
-    part = forecasting.Part(data, "train", spec)
-    found = forecasting.Forecasting(spec, "mse").validate(last_frame, part, 0)
-    inputs, (truth, mask) = part.batches(0)(slice(None))
-    error = (np.repeat(inputs["x"][:, :, -1:], 2, axis=2) - truth)[mask].astype(np.float64)
-    assert len(part) > forecasting._AT_ONCE
+def test_validation_pools_over_all_batches(data: Path, spec: ModelSpec) -> None:
+    part, known = FramesPart(data, "train", spec), task("forecast")
+    validation = known.validation(spec.problem(record=read_record(data)), "mse")
+    batch = part.batches(0)
+    for start in range(0, len(part), 3):
+        inputs, target = batch(slice(start, start + 3))
+        validation.add(inputs, target, np.repeat(inputs["x"][:, :, -1:], 2, axis=2))
+    found = validation.result()
+    inputs, target = batch(slice(None))
+    error = (np.repeat(inputs["x"][:, :, -1:], 2, axis=2) - target["y"])[target["mask"]].astype(np.float64)
+    assert len(part) > 3
     assert found["valid_loss"] == pytest.approx((error**2).mean(), rel=1e-4)
     assert found["rmse"] == pytest.approx(50 * np.sqrt((error**2).mean()), rel=1e-4)
     assert found["mae"] == pytest.approx(50 * np.abs(error).mean(), rel=1e-4)
@@ -140,11 +148,11 @@ def test_validation_pools_over_all_sequences(data: Path, spec: ModelSpec) -> Non
 
 
 def test_what_does_not_fit_is_refused(data: Path, out: Callable[[str], Path], spec: ModelSpec, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="loss must be one of mse, bce for forecasts, not 'cross-entropy'"):
+    with pytest.raises(BadInput, match="loss must be mse or binary-cross-entropy for forecast, not 'cross-entropy'"):
         trained(data, out("loss"), loss="cross-entropy")
     other = convlstm.build(bands=1, history=3, horizon=3, rows=10, columns=8)
     with pytest.raises(BadInput, match=r"'x' must have shape \(None, 1, 3, 10, 8\)"):
-        forecasting.Part(data, "train", other)
+        FramesPart(data, "train", other)
     with pytest.raises(Failed, match="the loss is nan in epoch 1, batch 1"):
         tensors = read_tensors(data / "train.safetensors")
         spoilt = tmp_path / "spoilt"
@@ -157,4 +165,4 @@ def test_what_does_not_fit_is_refused(data: Path, out: Callable[[str], Path], sp
     del record["forecast"]
     (spoilt / "dataset.json").write_text(json.dumps(record))
     with pytest.raises(BadInput, match="lacks 'forecast'"):
-        forecasting.Part(spoilt, "valid", spec)
+        FramesPart(spoilt, "valid", spec)

@@ -13,10 +13,12 @@ torch = pytest.importorskip("torch")
 
 from harness.data.draw import drawn_series  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
-from harness.workers.pytorch.learner import mean_loss  # noqa: E402
+from harness.tasks import losses, task  # noqa: E402
+from harness.workers.pytorch.losses import mean_loss  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
-from harness.workers.training import checkpoint, classification  # noqa: E402
+from harness.workers.training import checkpoint  # noqa: E402
 from harness.workers.training import train as training  # noqa: E402
+from harness.workers.training.series_part import SeriesPart  # noqa: E402
 
 FIRST = {"epochs": 3, "batch_size": 16, "seed": 11}
 
@@ -72,7 +74,8 @@ def test_training_learns_and_writes_the_artifact(
     ]
     rows = log(folder)
     assert [int(row["epoch"]) for row in rows] == list(range(1, 31))
-    assert list(rows[0]) == list(classification.COLUMNS)
+    around = ("epoch", "loss"), ("iterations_per_second", "seconds", "learning_rate")
+    assert tuple(rows[0]) == (*around[0], *task("classification").columns, *around[1])
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 2
     assert float(rows[-1]["accuracy"]) > 0.8
     assert rows[-1]["accuracy"] == rows[-1]["f1_micro"]
@@ -137,7 +140,7 @@ def test_an_interrupted_training_ends_in_the_same_bits(
     record = asked("train", data=data, out=parts, **FIRST)
     assert record["resumed_at"] == interrupted_after
     assert weights(parts) == weights(whole)
-    keep = [name for name in classification.COLUMNS if name not in ("seconds", "iterations_per_second")]
+    keep = ["epoch", "loss", *task("classification").columns, "learning_rate"]
     assert [[row[n] for n in keep] for row in log(parts)] == [[row[n] for n in keep] for row in log(whole)]
     assert not list(parts.glob("checkpoint*"))
 
@@ -177,7 +180,7 @@ def test_dates_drawn_per_epoch_differ_from_epoch_to_epoch(
     }
     write_tensors(data / "train.safetensors", series)
     (data / "dataset.json").write_text(json.dumps({"seed": 4, "dates": 8}))
-    part = classification.Part(data, "train", training.read_spec(out("spec") / "model.json"))
+    part = SeriesPart(data, "train", training.read_spec(out("spec") / "model.json"))
     first, again, second = (part.inputs(epoch)["x"] for epoch in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, second)
@@ -263,12 +266,12 @@ def test_the_loss_is_the_cross_entropy_for_every_head(head: str) -> None:
     target = torch.arange(20) % 5
     output = {"logits": logits, "log-softmax": torch.log_softmax(logits, 1), "softmax": torch.softmax(logits, 1)}[head]
     expected = float(torch.nn.functional.cross_entropy(logits.double(), target))
-    assert float(mean_loss("cross-entropy", head, output, target.numpy())) == pytest.approx(expected, abs=1e-6)
-    found = classification.cross_entropy(output.numpy(), target.numpy(), head)
+    assert float(mean_loss("cross-entropy", head, output, {"y": target.numpy()})) == pytest.approx(expected, abs=1e-6)
+    found = losses.cross_entropy(output.numpy(), target.numpy(), head)
     assert found.shape == (20,)
     assert found.mean() == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_probability_of_zero_costs_a_finite_loss() -> None:
     certain = np.array([[1.0, 0.0]], dtype=np.float32)
-    assert np.isfinite(classification.cross_entropy(certain, np.array([1]), "softmax")).all()
+    assert np.isfinite(losses.cross_entropy(certain, np.array([1]), "softmax")).all()

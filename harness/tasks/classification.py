@@ -1,0 +1,63 @@
+"""One class per sample: cross-entropy, the most likely class, and metrics of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.tasks.base import Array, Problem, Target, Task, Validation, wanted_array
+from harness.tasks.class_metrics import confusion_matrix, summary
+from harness.tasks.losses import LossSum
+
+NAME = "classification"
+
+_SCORES = ("f1", "precision", "recall")
+_AVERAGES = ("micro", "macro", "weighted")
+
+
+class Classification(Task):
+    """Output (sample, class); target ``y`` int64 (sample,)."""
+
+    name: ClassVar[str] = NAME
+    losses: ClassVar[tuple[str, ...]] = ("cross-entropy",)
+    #: The averages are over classes.
+    columns: ClassVar[tuple[str, ...]] = (
+        "valid_loss",
+        "accuracy",
+        "kappa",
+        *(f"{score}_{average}" for score in _SCORES for average in _AVERAGES),
+    )
+
+    def check(self, problem: Problem, target: Target) -> None:
+        """See Task."""
+        labels = wanted_array(target, "y", (None,), "iu")
+        check_labels(labels, problem.size("class"))
+
+    def validation(self, problem: Problem, loss: str) -> Validation:
+        """See Task."""
+        return _Validation(problem, loss)
+
+
+class _Validation(Validation):
+    def __init__(self, problem: Problem, loss: str) -> None:
+        self.loss = LossSum(loss, problem.head)
+        self.confusion = np.zeros((problem.size("class"),) * 2, dtype=np.int64)
+
+    def add(self, inputs: Mapping[str, Array], target: Target, output: Array) -> None:
+        self.loss.add(output, target)
+        self.confusion += confusion_matrix(target["y"], output.argmax(axis=1), len(self.confusion))
+
+    def result(self) -> dict[str, float]:
+        return {"valid_loss": self.loss.mean, **summary(self.confusion)}
+
+
+def check_labels(labels: Array, classes: int) -> None:
+    """Raise DataError where a label is none of that many classes."""
+    if labels.size and not (labels.min() >= 0 and labels.max() < classes):
+        raise DataError(f"labels must lie in 0 .. {classes - 1}, found {labels.min()} .. {labels.max()}")
+
+
+TASK = Classification()

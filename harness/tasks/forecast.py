@@ -1,0 +1,85 @@
+"""Frames after those that were seen: errors of measured pixels, and the exceedance of physical thresholds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from harness.errors import DataError
+from harness.tasks.base import Array, Problem, Target, Task, Validation, wanted_array
+from harness.tasks.forecast_frames import Forecast
+from harness.tasks.frame_metrics import persistence, step_errors
+from harness.tasks.losses import LossSum
+
+NAME = "forecast"
+
+
+class ForecastTask(Task):
+    """Output (sample, band, step, row, column); target ``y`` of that shape, and ``mask`` bool, where it was measured."""
+
+    name: ClassVar[str] = NAME
+    losses: ClassVar[tuple[str, ...]] = ("mse", "binary-cross-entropy")
+    #: Errors pooled over all steps, in the physical unit, and skill against persistence.
+    columns: ClassVar[tuple[str, ...]] = ("valid_loss", "rmse", "mae", "skill")
+    at_once: ClassVar[int] = 8
+
+    def check(self, problem: Problem, target: Target) -> None:
+        """See Task."""
+        shape = (None, *problem.shape[1:])
+        wanted_array(target, "y", shape, "f")
+        wanted_array(target, "mask", shape, "b")
+
+    def validation(self, problem: Problem, loss: str) -> Validation:
+        """See Task."""
+        return _Validation(problem, loss)
+
+
+def forecast_of(problem: Problem) -> Forecast:
+    """What the data say of their frames. Raises DataError where they say nothing, or something else."""
+    try:
+        return Forecast(**problem.record["forecast"])
+    except KeyError as error:
+        raise DataError(f"dataset.json lacks {error}") from error
+    except (TypeError, ValidationError) as error:
+        raise DataError(f"dataset.json: {error}") from error
+
+
+class _Validation(Validation):
+    """Pooled errors of all steps together; the inputs' last frame is what persistence forecasts."""
+
+    def __init__(self, problem: Problem, loss: str) -> None:
+        self.known, self.loss = forecast_of(problem), LossSum(loss, problem.head)
+        self.squares = self.sizes = self.of_persistence = 0.0
+
+    def add(self, inputs: Mapping[str, Array], target: Target, output: Array) -> None:
+        truth, mask = target["y"], target["mask"]
+        self.loss.add(output, target)
+        errors = step_errors(output, truth, mask, "pooled")
+        self.squares += _total(errors.rmse**2, errors.pixels)
+        self.sizes += _total(errors.mae, errors.pixels)
+        # Frames are the one input of such models.
+        (frames,) = inputs.values()
+        last = step_errors(persistence(frames, self.known.horizon), truth, mask, "pooled")
+        self.of_persistence += _total(last.rmse**2, last.pixels)
+
+    def result(self) -> dict[str, float]:
+        pixels, scale = max(self.loss.count, 1), self.known.top - self.known.bottom
+        return {
+            "valid_loss": self.loss.mean,
+            "rmse": scale * math.sqrt(self.squares / pixels),
+            "mae": scale * self.sizes / pixels,
+            "skill": 1 - self.squares / self.of_persistence if self.of_persistence else math.nan,
+        }
+
+
+def _total(means: NDArray[np.float64], pixels: NDArray[np.int64]) -> float:
+    """The sum behind means by step; a step without a pixel adds nothing."""
+    return float(np.where(pixels > 0, means * pixels, 0.0).sum())
+
+
+TASK = ForecastTask()

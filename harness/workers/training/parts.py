@@ -1,0 +1,45 @@
+"""The data of a part by batches: inputs by name, and targets by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.tasks.base import Problem, Task
+from harness.workers.engine import Array, BadInput
+
+Chosen = NDArray[np.int64] | slice
+#: Inputs and targets by name, axis 0 the sample, for samples by their places.
+Batch = Callable[[Chosen], tuple[dict[str, Array], dict[str, Array]]]
+
+
+class Part(Protocol):
+    """One part of the data; ``digest`` is the SHA-256 of its file."""
+
+    digest: str
+
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    def check(self, task: Task, problem: Problem) -> None:
+        """Raise BadInput, naming the file, where the targets are not what the task wants."""
+
+    def batches(self, epoch: int) -> Batch:
+        """What gives the batches of an epoch counted from 0."""
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """``dataset.json``; empty where there is none. Raises BadInput where it is damaged."""
+    path = folder / "dataset.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return record
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: {error}") from error
