@@ -17,6 +17,8 @@ from harness.tasks.base import Problem
 from harness.tasks.heads import Head as Head
 
 Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "none"]
+#: The name of a file of `harness.tasks`.
+TaskName = str
 LayerKind = Literal["convolution", "batch-normalisation", "dense", "convolutional-lstm"]
 ParameterRole = Literal["weight", "bias", "scale", "shift", "mean", "variance"]
 
@@ -103,7 +105,7 @@ class ModelSpec(_Frozen):
     """
 
     model: str
-    task: str = "classification"
+    task: TaskName = "classification"
     preset: str | None = None
     hyperparameters: dict[str, Any]
     inputs: tuple[TensorSpec, ...]
