@@ -24,18 +24,16 @@ from harness.workers.engine import (
     environment_threads,
 )
 from harness.workers.onnx.cut import Cutter
+from harness.workers.onnx.exact import OPERATORS
 from harness.workers.onnx.file import by_name, inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
-from harness.workers.onnx.reference_operators import OPERATORS
 from harness.workers.onnx.structure import structure
 from harness.workers.onnx.widen import widen
 
 #: Operators that the reference implementation always computes in float32: no oracle can use them.
 _SINGLE_ONLY = (
-    "AffineGrid",
     "CausalConvWithState",
     "DequantizeLinear",
     "DynamicQuantizeLinear",
-    "GridSample",
     "LinearAttention",
 )
 
@@ -136,18 +134,6 @@ def _check(model: ModelProto, precision: Precision) -> None:
                 f"operator {node.op_type} (opset {version}, node '{node.name}') is not supported by "
                 f"python/onnx-reference in float64: it computes in float32"
             )
-        if node.op_type == "BatchNormalization":
-            values = {entry.name: entry.i for entry in node.attribute}
-            training = (
-                values.get("training_mode", 0) == 1
-                or len([name for name in node.output if name]) > 1
-                or (version < 7 and values.get("is_test", 0) == 0)
-            )
-            if training or values.get("spatial", 1) == 0:
-                raise Unsupported(
-                    f"operator BatchNormalization (opset {version}, node '{node.name}') is not supported by "
-                    f"python/onnx-reference in training mode or with spatial 0"
-                )
 
 
 class OnnxReference(Engine):

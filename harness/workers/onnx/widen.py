@@ -3,7 +3,8 @@
 Initializers, tensor attributes, constants, defaults that are float32 and the targets of casts become double, in
 subgraphs and local functions (which are inlined first) too. Two things keep the rounding of the file, because they are
 part of the model and not of its arithmetic: float attributes such as ``epsilon`` and ``alpha``, which ONNX stores as
-float32, and casts from or to float16 and bfloat16.
+float32, and casts to float16 and bfloat16. What a graph computes in half precision is computed in double and not rounded, at
+a cast from half precision neither: so do r/base and julia/base.
 """
 
 from __future__ import annotations
@@ -150,7 +151,6 @@ def _widen_type_attribute(node: NodeProto, name: str) -> None:
 def _widen_cast(node: NodeProto, types: dict[str, int]) -> Iterator[NodeProto]:
     """A cast whose floating-point target is double, with the roundings to half precision that the file asks for."""
     source = node.input[0]
-    came_from = types.get(source, TensorProto.UNDEFINED)
     if node.op_type == "CastLike":
         target = types.get(node.input[1], TensorProto.UNDEFINED)
         if target == TensorProto.UNDEFINED:
@@ -161,9 +161,6 @@ def _widen_cast(node: NodeProto, types: dict[str, int]) -> Iterator[NodeProto]:
         attribute = _attribute(node, "to")
         target = attribute.i if attribute is not None else TensorProto.UNDEFINED
     keep = [entry for entry in node.attribute if entry.name != "to"]
-    if came_from in _HALF:
-        yield from _rounded(source, f"{node.output[0]}/from", came_from, keep)
-        source = f"{node.output[0]}/from"
     if target in _HALF:
         yield from _rounded(source, node.output[0], target, keep)
         return

@@ -1,30 +1,11 @@
-"""Operators in NumPy that ONNX's own reference implementation computes differently from the standard."""
+"""Graphs inside of nodes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from onnx.reference.op_run import OpRun
 from onnx.reference.ops.op_loop import Loop as ReferenceLoop
-
-
-class BatchNormalization(OpRun):  # type: ignore[misc]
-    """Batch normalisation with the given statistics, for every opset.
-
-    onnx.reference takes the statistics of the batch for opsets 9 to 13 (it ignores test mode in them), which is
-    the training mode. Formula: y = scale (x - mean) / sqrt(variance + epsilon) + shift, over axis 1.
-    """
-
-    op_domain = ""
-
-    def _run(  # type: ignore[no-untyped-def]
-        self, x, scale, shift, mean, variance, epsilon=None, training_mode=None, is_test=None, spatial=None, **unused
-    ):
-        over_channels = (1, -1) + (1,) * (x.ndim - 2)
-        scale, shift, mean, variance = (values.reshape(over_channels) for values in (scale, shift, mean, variance))
-        y = scale * (x - mean) / np.sqrt(variance + x.dtype.type(epsilon)) + shift
-        return (y.astype(x.dtype, copy=False),)
 
 
 class Loop(ReferenceLoop):  # type: ignore[misc]
@@ -55,7 +36,3 @@ class Loop(ReferenceLoop):  # type: ignore[misc]
         if scanned and not step:
             raise RuntimeError("a Loop that never runs has scanned outputs of unknown shape")
         return (*carried.values(), *(np.stack(steps) for steps in scanned))
-
-
-#: The operators that replace the evaluator's own.
-OPERATORS = [BatchNormalization, Loop]

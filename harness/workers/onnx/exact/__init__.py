@@ -1,0 +1,53 @@
+"""Operators that take the place of those of onnx.reference that are wrong, single precision in float64, or absent.
+
+Each cites the fault; the others are onnx.reference's own. All compute in the dtype that they are given: float64 in an oracle.
+"""
+
+from __future__ import annotations
+
+from onnx.reference.op_run import OpRun
+
+from harness.workers.onnx.exact import (
+    activations,
+    convolution,
+    normalisation,
+    pooling,
+    recurrent,
+    resize,
+    sampling,
+    softmax,
+)
+from harness.workers.onnx.exact.control import Loop
+from harness.workers.onnx.exact.operator import Compute, operator
+
+_FUNCTIONS: dict[str, Compute] = {
+    "AffineGrid": sampling.affine_grid,
+    "AveragePool": pooling.average_pool,
+    "BatchNormalization": normalisation.batch_normalization,
+    "ConvTranspose": convolution.conv_transpose,
+    "Erf": activations.erf,
+    "GRU": recurrent.gru,
+    "Gelu": activations.gelu,
+    "GlobalLpPool": pooling.global_lp_pool,
+    "GridSample": sampling.grid_sample,
+    "GroupNormalization": normalisation.group_normalization,
+    "HardSwish": activations.hard_swish,
+    "Hardmax": softmax.hardmax,
+    "LRN": normalisation.local_response_normalization,
+    "LSTM": recurrent.lstm,
+    "LayerNormalization": normalisation.layer_normalization,
+    "LogSoftmax": softmax.log_softmax,
+    "LpNormalization": normalisation.lp_normalization,
+    "LpPool": pooling.lp_pool,
+    "MaxPool": pooling.max_pool,
+    "MeanVarianceNormalization": normalisation.mean_variance_normalization,
+    "RMSNormalization": normalisation.rms_normalization,
+    "RNN": recurrent.rnn,
+    "Resize": resize.resize,
+    "RoiAlign": sampling.roi_align,
+    "Softmax": softmax.softmax,
+    "Upsample": resize.upsample,
+}
+
+#: The classes that a ReferenceEvaluator takes as ``new_ops``.
+OPERATORS: list[type[OpRun]] = [*(operator(name, compute) for name, compute in _FUNCTIONS.items()), Loop]
