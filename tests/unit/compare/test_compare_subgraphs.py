@@ -155,9 +155,7 @@ def test_what_joins_a_loop_without_a_name_is_called_as_its_operator() -> None:
     ],
 )
 def test_a_scan_goes_along_its_last_inputs(attributes: dict[str, Any], inputs: str, joined: list[str]) -> None:
-    step = body(
-        ("Add", "s e", "s2"), ("Identity", "k", "k2"), ("Mul", "s2 r", "v"), inputs="s k e", outputs="s2 k2 v"
-    )
+    step = body(("Add", "s e", "s2"), ("Identity", "k", "k2"), ("Mul", "s2 r", "v"), inputs="s k e", outputs="s2 k2 v")
     written = structure(
         ("Scan", inputs, "a b y", {"body": step} | attributes), values=dict.fromkeys(["z", "w", "l", "r"], 0)
     )
