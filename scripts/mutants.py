@@ -1,31 +1,41 @@
 """Changes the code of the verdict in small ways, one at a time, and counts the changes that its tests notice.
 
-    python scripts/mutants.py                        # all of harness/compare and harness/results/evaluate.py
-    python scripts/mutants.py compare/verdict ...    # some files alone
-    python scripts/mutants.py --report               # the score of what ran before, nothing new
+    python scripts/mutants.py                                      # all files, about half an hour on two cores
+    python scripts/mutants.py --file harness/compare/roles.py      # some files alone; may be given several times
+    python scripts/mutants.py --again                              # what no test noticed before, and what was not run
+    python scripts/mutants.py --report                             # the score of what ran before, nothing new
 
 mutmut makes the changes and runs the tests that reach each of them (``[tool.mutmut]`` in pyproject.toml); it changes
 functions alone, so the limits in ``gates.py`` are moved here, to either side. A change that no test notices is listed,
-unless ``tests/mutation/equivalent.toml`` gives the reason why it changes nothing. Exit code 1 where a goal is missed.
+unless ``tests/mutation/equivalent.toml`` gives the reason why it changes nothing.
+
+A line per file is printed as soon as it is done, and what was found is kept in ``mutants/found/``: files that ran by
+themselves, or before an interruption, count in every later report until their code changes. Exit code 1 where a goal is
+missed or a file of those chosen was not run to its end, 130 where the run was interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = ROOT / "tests" / "mutation" / "equivalent.toml"
 GATES = "harness/compare/gates.py"
+KEPT = ROOT / "mutants" / "found"
+COLUMNS = ("killed", "timeout", "equivalent", "survived", "not run")
+HEADING = f"{'file':44}" + "".join(f"{column:>12}" for column in COLUMNS) + f"{'score':>9}{'CPU s':>9}"
 #: Files whose tests must notice nearly everything, and the share that they must notice; then that of all.
 STRICT = (
     "harness/results/evaluate.py",
@@ -53,12 +63,39 @@ sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "tests/unit/compare/
 """
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was found of one file, as it is kept; ``unnoticed``: name of the change, the code before and after.
+
+    ``code``: hash of the file that was changed. ``seconds``: of processor time, all processes together.
+    """
+
+    code: str
+    seconds: float
+    states: dict[str, int]
+    unnoticed: list[tuple[str, str, str]]
+
+    @classmethod
+    def read(cls, name: str) -> Found | None:
+        """What is kept of a file; None where nothing is, or where the file has changed since."""
+        path = KEPT / f"{name}.json"
+        found = cls(**json.loads(path.read_text())) if path.exists() else None
+        return found if found is not None and found.code == hash_of(name) else None
+
+    def keep(self, name: str) -> None:
+        """For later reports."""
+        path = KEPT / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)))
+
+
 @dataclass
 class Score:
     """What became of the changes of one file; ``survivors``: name and what was changed."""
 
     states: Counter[str] = field(default_factory=Counter)
     survivors: list[tuple[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
 
     @property
     def share(self) -> float:
@@ -66,6 +103,11 @@ class Score:
         tried = self.states.total() - self.states["not run"]
         noticed = self.states["killed"] + self.states["timeout"] + self.states["equivalent"]
         return noticed / tried if tried else 0.0
+
+    def row(self, name: str) -> str:
+        """A line of the table."""
+        counts = "".join(f"{self.states[column]:12}" for column in COLUMNS)
+        return f"{name:44}{counts}{self.share:9.1%}{self.seconds:9.0f}"
 
 
 @dataclass(frozen=True)
@@ -98,87 +140,149 @@ def sources() -> list[str]:
     return [*STRICT, *(name for name in found if name not in STRICT and not name.endswith("__init__.py"))]
 
 
-def change_functions(files: Iterable[str], processes: int) -> None:
-    """Run mutmut, file by file, so that what is finished counts where the time runs out."""
-    for name in files:
-        if name != GATES:
-            module = name.removesuffix(".py").replace("/", ".")
-            print(f"{name} ...", flush=True)
-            command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes), f"{module}.*"]
-            done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            if done.returncode:
-                sys.exit(f"mutmut failed on {name}:\n{done.stdout[-2000:]}")
+def hash_of(name: str) -> str:
+    """Hash of the code of a file."""
+    return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
 
 
-def move_gates() -> Score:
+def results_of(name: str) -> dict[str, int | None]:
+    """mutmut's exit codes by change, None for what did not run; empty where it never saw the file."""
+    path = ROOT / "mutants" / f"{name}.meta"
+    return json.loads(path.read_text())["exit_code_by_key"] if path.exists() else {}
+
+
+def change_functions(name: str, processes: int, again: bool) -> None:
+    """Run mutmut on one file: on all of its functions, or on the changes that no test noticed before."""
+    chosen = [f"{name.removesuffix('.py').replace('/', '.')}.*"]
+    if again and Found.read(name) is not None:
+        chosen = [change for change, code in results_of(name).items() if _STATES.get(code, "killed") != "killed"]
+    if chosen:
+        command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes), *chosen]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            sys.exit(f"mutmut failed on {name}:\n{done.stdout[-2000:]}")
+
+
+def found_in_functions(name: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
+    """What mutmut found of one file."""
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
+    states: Counter[str] = Counter()
+    unnoticed: list[tuple[str, str, str]] = []
+    for change, code in results_of(name).items():
+        state = _STATES.get(code, "killed")
+        if state == "survived":
+            lines = get_diff_for_mutant(change, path=name).splitlines()[3:]
+            before, after = (" ".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+")
+            unnoticed.append((change.rpartition(".")[2], before, after))
+        else:
+            states[state] += 1
+    return states, unnoticed
+
+
+def move_gates() -> tuple[Counter[str], list[tuple[str, str, str]]]:
     """Every limit of `harness.compare.gates` by 1 % (or by 1, where it is a whole number) to either side."""
-    score = Score()
+    states: Counter[str] = Counter()
+    unnoticed: list[tuple[str, str, str]] = []
     text = (ROOT / GATES).read_text()
-    names = [line.partition(" = ")[0] for line in text.splitlines() if line[:1].isupper() and " = " in line]
-    for name in names:
+    for name in [line.partition(" = ")[0] for line in text.splitlines() if line[:1].isupper() and " = " in line]:
         for side in (-1, 1):
             code = _MOVED_GATE.format(name=name, side=side)
             environment = os.environ | {"PYTHONPATH": str(ROOT)}
             done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, env=environment)
-            score.states["killed" if done.returncode == 1 else "survived"] += 1
-            if done.returncode != 1:
-                score.survivors.append((name, f"moved {'up' if side > 0 else 'down'}"))
-    return score
-
-
-def read_score(name: str, known: Equivalents) -> Score:
-    """What mutmut found of one file."""
-    from mutmut.mutation.diff_apply import get_diff_for_mutant
-
-    score = Score()
-    path = ROOT / "mutants" / f"{name}.meta"
-    results = json.loads(path.read_text())["exit_code_by_key"] if path.exists() else {}
-    for mutant, code in results.items():
-        state = _STATES.get(code, "killed")
-        if state == "survived":
-            lines = get_diff_for_mutant(mutant, path=name).splitlines()[3:]
-            before, after = (" ".join(line[1:].strip() for line in lines if line[:1] == sign) for sign in "-+")
-            if known.cover(name, before, after):
-                state = "equivalent"
+            if done.returncode == 1:
+                states["killed"] += 1
             else:
-                score.survivors.append((mutant.rpartition(".")[2], f"- {before}\n      + {after}"))
-        score.states[state] += 1
+                unnoticed.append((name, name, f"{name} moved {'up' if side > 0 else 'down'}"))
+    return states, unnoticed
+
+
+def find(name: str, processes: int, again: bool) -> None:
+    """Try the changes of one file and keep what was found."""
+    before, code = _processor_time(), hash_of(name)
+    if name != GATES:
+        change_functions(name, processes, again)
+    states, unnoticed = move_gates() if name == GATES else found_in_functions(name)
+    seconds = _processor_time() - before
+    earlier = Found.read(name) if again else None
+    if earlier is not None:
+        seconds += earlier.seconds
+    Found(code, seconds, dict(states), unnoticed).keep(name)
+
+
+def _processor_time() -> float:
+    """Of all processes that were started here, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def score_of(name: str, known: Equivalents) -> Score:
+    """What is kept of one file, judged by the list of changes that change nothing."""
+    found = Found.read(name)
+    if found is None:
+        return Score(Counter({"not run": len(results_of(name)) or 1}))
+    score = Score(Counter(found.states), seconds=found.seconds)
+    for change, before, after in found.unnoticed:
+        if known.cover(name, before, after):
+            score.states["equivalent"] += 1
+        else:
+            score.states["survived"] += 1
+            score.survivors.append((change, f"- {before}\n      + {after}"))
     return score
+
+
+def report(scores: Mapping[str, Score]) -> int:
+    """Print the table and what no test noticed; returns the exit code."""
+    print(HEADING)
+    for name, score in scores.items():
+        print(score.row(name))
+    missed = False
+    for group, goal, names in (
+        ("named files", STRICT_GOAL, [name for name in scores if name in STRICT]),
+        ("harness/compare", GOAL, [name for name in scores if name.startswith("harness/compare/")]),
+        ("all", GOAL, list(scores)),
+    ):
+        if names:
+            total = Score(
+                sum((scores[name].states for name in names), Counter()),
+                seconds=sum(scores[name].seconds for name in names),
+            )
+            print(total.row(f"{group} (goal {goal:.0%})"))
+            # What was not run is not in the score: then the goal is not met, whatever the score.
+            missed |= total.share < goal or total.states["not run"] > 0
+    for name, score in scores.items():
+        for change, lines in score.survivors:
+            print(f"  {name}: {change}\n      {lines}")
+    return int(missed)
 
 
 def main() -> int:
     """Run, print and judge."""
     parser = argparse.ArgumentParser(description="Count the changes of code that its tests notice.")
-    parser.add_argument("files", nargs="*", help="such as compare/verdict; by default all")
-    parser.add_argument("--report", action="store_true", help="show what ran before")
+    parser.add_argument("--file", action="append", default=[], help="such as harness/compare/roles.py; by default all")
+    parser.add_argument(
+        "--again", action="store_true", help="run only what no test noticed before, or what did not run"
+    )
+    parser.add_argument("--report", action="store_true", help="show what ran before, run nothing")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     os.chdir(ROOT)
-    chosen = [f"harness/{name.removeprefix('harness/').removesuffix('.py')}.py" for name in arguments.files]
-    if unknown := [name for name in chosen if name not in sources()]:
+    if unknown := [name for name in arguments.file if name not in sources()]:
         parser.error(f"no such file among those that are changed: {', '.join(unknown)}")
-    files = chosen or sources()
-    if not arguments.report:
-        change_functions(files, arguments.processes)
+    files = arguments.file or sources()
     known = Equivalents.read()
-    scores = {name: move_gates() if name == GATES else read_score(name, known) for name in files}
-    groups = {"named files": [name for name in files if name in STRICT], "all": files}
-    columns = ("killed", "timeout", "equivalent", "survived", "not run")
-    print(f"{'file':44}" + "".join(f"{column:>12}" for column in columns) + f"{'score':>9}")
-    missed = False
-    for name, score in scores.items():
-        print(f"{name:44}" + "".join(f"{score.states[column]:12}" for column in columns) + f"{score.share:9.1%}")
-    for group, names in groups.items():
-        total = Score(sum((scores[name].states for name in names), Counter()))
-        print(f"{group:44}" + "".join(f"{total.states[column]:12}" for column in columns) + f"{total.share:9.1%}")
-        if names:
-            # What was not run is not in the score: then the goal is not met, whatever the score.
-            goal = STRICT_GOAL if group == "named files" else GOAL
-            missed |= total.share < goal or total.states["not run"] > 0
-    for name, score in scores.items():
-        for mutant, change in score.survivors:
-            print(f"  {name}: {mutant}\n      {change}")
-    return int(missed)
+    interrupted = False
+    if not arguments.report:
+        print(HEADING, flush=True)
+        try:
+            for name in files:
+                find(name, arguments.processes, arguments.again)
+                print(score_of(name, known).row(name), flush=True)
+        except KeyboardInterrupt:
+            interrupted = True
+        print()
+    missed = report({name: score_of(name, known) for name in files})
+    return 130 if interrupted else missed
 
 
 if __name__ == "__main__":

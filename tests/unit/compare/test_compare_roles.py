@@ -94,6 +94,7 @@ def test_factors_of_gemm_are_in_weight_and_bias() -> None:
     # Only Gemm has factors, and where there is no bias there is nothing to multiply.
     plain = linear(("MatMul", "x w", "y", {"alpha": 2.0, "beta": 2.0}), values={"w": floats(2, 2)})
     assert numbers(plain.weight) == [[1, 3], [2, 4]]
+    assert linear(("MatMul", "x w w", "y"), values={"w": floats(2, 2)}).bias is None
     alone = linear(("Gemm", "x w", "y", {"beta": 2.0}), values={"w": floats(2, 2)})
     assert (numbers(alone.weight), alone.bias) == ([[1, 3], [2, 4]], None)
     unreported = linear(("Gemm", "x w b", "y", {"alpha": 2.0, "beta": 2.0}), unknown="wb")
@@ -206,6 +207,13 @@ def test_batch_normalisation_after_an_operation_belongs_to_it() -> None:
         "mean": ("v", [3, 4]),
         "variance": ("g", [4, 5]),
     }
+
+
+def test_batch_normalisation_of_one_operation_is_not_told_again_after_the_next() -> None:
+    nodes: list[Written] = [CONV, ("BatchNormalization", "t0 s m v g", "t1"), ("Conv", "t1 u", "y")]
+    found = roles(*nodes, values=WEIGHT | NORM | {"u": floats(3, 2, 1)})
+    assert [one.normaliser is not None for one in found.linears] == [True, False]
+    assert found.normalisers == []
 
 
 def test_epsilon_is_that_of_onnx_where_none_is_given() -> None:
@@ -378,6 +386,7 @@ def test_a_kernel_behind_channels_last_is_reordered(flatten: str, between: list[
         [("Conv", "x w", "c"), ("Transpose", "c", "t", TURN), ("Flatten", "t", "d"), ("Gemm", "d j", "f")],
         [("Conv", "x w", "c"), ("Transpose", "c", "t", TURN), ("Transpose", "t", "u", TURN), ("Flatten", "u", "f")],
         [("Conv", "x w", "c"), ("Flatten", "c", "d"), ("Reshape", "d", "f")],
+        [("Conv", "x w", "c"), ("Reshape", "c", "r"), ("Transpose", "r", "t", {"perm": [0, 1]}), ("Flatten", "t", "f")],
     ],
     ids=lambda nodes: "-".join(node[0] for node in nodes),
 )
