@@ -404,3 +404,24 @@ def test_weights_of_nought_and_flushed_ones_are_explained_and_no_epsilon_is_none
     assert implied_epsilon(weight, NORMALISATION, target) == 1e-3
     ones = np.ones((4, 5), np.float32)
     assert implied_epsilon(ones, scaled(1, 4), ones) is None
+
+
+def test_limits_of_an_epsilon_belong_to_it() -> None:
+    """Of a factor of one in both: a residual of just a millionth of the weights, and a flushed smallest number."""
+    part = scaled(1, 1, variance=np.float32([0.75]))
+    weight, target = np.ones((1, 17)), np.ones((1, 17))
+    weight[0, 3], target[0, 3] = 0, 1e-6
+    assert implied_epsilon(weight, part, target) == 0.25
+    target[0, 3] = 1.001e-6
+    assert implied_epsilon(weight, part, target) is None
+    # Of twenty weights nineteen are met, one of them just so; without it, they are nine tenths.
+    part = scaled(1, 2, variance=np.float32([0.75, 0.75]))
+    weight, target = np.ones((2, 10), np.float32), np.ones((2, 10), np.float32)
+    target[1, 0] = 5
+    weight[1, 1], target[1, 1] = np.finfo(np.float32).tiny, 0
+    assert implied_epsilon(weight, part, target) == 0.25
+
+
+def test_a_scale_beyond_the_range_of_float32_explains_nothing() -> None:
+    beyond = scaled(3e38, 1, variance=np.float32([0.01]))
+    assert not check_fold(row_of(1e-3), None, beyond, row_of(1), None).weight.holds
