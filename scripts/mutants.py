@@ -154,7 +154,9 @@ def results_of(name: str) -> dict[str, int | None]:
 def change_functions(name: str, processes: int, again: bool) -> None:
     """Run mutmut on one file: on all of its functions, or on the changes that no test noticed before."""
     chosen = [f"{name.removesuffix('.py').replace('/', '.')}.*"]
-    if again and Found.read(name) is not None:
+    made = ROOT / "mutants" / name
+    # mutmut makes the changes anew, under other names, where the file is newer.
+    if again and made.exists() and made.stat().st_mtime > (ROOT / name).stat().st_mtime:
         chosen = [change for change, code in results_of(name).items() if _STATES.get(code, "killed") != "killed"]
     if chosen:
         command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes), *chosen]
