@@ -1,15 +1,18 @@
-"""What every data source yields: labelled series, or frames in time, with everything a reader needs to know of them."""
+"""What every data source yields: labelled series, frames in time, or arrays by name, and all that a reader must know of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
+
+from harness.errors import DataError
+from harness.models.spec import TaskName
 
 Part = Literal["train", "valid", "test"]
 NormalisationKind = Literal["scale", "percentile", "standard", "none"]
@@ -19,6 +22,15 @@ PARTS: tuple[Part, ...] = ("train", "valid", "test")
 @dataclass(frozen=True)
 class Band:
     """A band in its place on the channel axis."""
+
+    name: str
+    unit: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A physical variable that is estimated, in its place on the axis of variables."""
 
     name: str
     unit: str
@@ -40,6 +52,15 @@ class DatasetInfo:
     url: str | None = None
     #: Warnings and choices a reader must know, e.g. how dates were drawn, in whole sentences.
     notes: tuple[str, ...] = ()
+    #: Physical variables in the order of a target, where the data have such.
+    variables: tuple[Variable, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """As ``dataset.json`` states it: ``variables`` only where there are some."""
+        found = asdict(self)
+        if not self.variables:
+            del found["variables"]
+        return found
 
 
 @dataclass(frozen=True)
@@ -120,6 +141,53 @@ class FrameDataset:
 
 
 @dataclass(frozen=True)
+class Arrays:
+    """Samples of one part as arrays by name, each with the sample as axis 0.
+
+    ``ids``, ``groups`` (sample,) int64 and ``regions`` (sample,) str as in :class:`Series`.
+    """
+
+    arrays: Mapping[str, NDArray[Any]]
+    ids: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    regions: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a data set of arrays offers a task.
+
+    ``inputs``: names of arrays that models of the task take under the same names. ``targets``: by name as the task has them,
+    the array that is one. ``sizes``: what ``build`` of a model must know. ``class_names`` of classes or labels, or ``variables``.
+    """
+
+    inputs: tuple[str, ...]
+    targets: Mapping[str, str]
+    sizes: Mapping[str, int]
+    class_names: tuple[str, ...] = ()
+    variables: tuple[Variable, ...] = ()
+
+
+@dataclass(frozen=True)
+class ArrayDataset:
+    """Arrays by name, split into parts; one data set may serve several tasks. No group of one part occurs in another.
+
+    ``band_axes``: the arrays that have bands, in the source's own units, and which of their axes those are; they are normalised.
+    """
+
+    info: DatasetInfo
+    parts: dict[Part, Arrays]
+    serves: Mapping[TaskName, Served]
+    band_axes: Mapping[str, int]
+    #: The normalisation used unless the scenario says otherwise, and its factor as in :class:`Dataset`.
+    normalisation: NormalisationKind = "standard"
+    factor: float | None = None
+
+
+@dataclass(frozen=True)
 class Wanted:
     """What a user wants of a published data set, in the words of `harness data get`."""
 
@@ -140,8 +208,9 @@ class Wanted:
 class DataSource:
     """A data source: its name, its options (a pydantic model; unknown keys are errors) and how it is read.
 
-    ``read(options, folder, seed)`` returns a Dataset, or a FrameDataset where ``kind`` is ``frames``; ``folder`` is a
-    scratch folder that the embedded sources may write their files into, removed afterwards. ``places`` names the options that
+    ``read(options, folder, seed)`` returns a Dataset, a FrameDataset where ``kind`` is ``frames``, or an ArrayDataset where it
+    is ``arrays``; ``tasks`` are those of models that learn from them. ``folder`` is a scratch folder that the embedded sources
+    may write their files into, removed afterwards. ``places`` names the options that
     say where files lie, and ``fingerprint(options)`` hashes the contents of these files: a changed file is read anew, and one
     that lies elsewhere is not.
     ``write(folder, seed)`` puts the source's own files into a folder, where the source makes them itself;
@@ -152,10 +221,19 @@ class DataSource:
     name: str
     title: str
     options: type[BaseModel]
-    read: Callable[[Any, Path, int], Dataset | FrameDataset]
+    read: Callable[[Any, Path, int], Dataset | FrameDataset | ArrayDataset]
     fingerprint: Callable[[Any], str] = lambda options: ""
     places: tuple[str, ...] = ()
     write: Callable[[Path, int], None] | None = None
     download: Callable[[Path, Wanted, Any], list[Path]] | None = None
     obtain: str = ""
-    kind: Literal["series", "frames"] = "series"
+    kind: Literal["series", "frames", "arrays"] = "series"
+    tasks: tuple[TaskName, ...] = ("classification",)
+
+    def check_serves(self, model: str, task: TaskName) -> None:
+        """Raises DataError where a model of that name is for a task that these data do not serve."""
+        if task not in self.tasks:
+            raise DataError(
+                f"{model} is a model for {task}, and {self.name} serves {' and '.join(self.tasks)}",
+                hint="choose a model and data of one task",
+            )

@@ -5,16 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data.prepared import PreparedData, common_fields, not_a_record, read_prepared, read_record
+from harness.data.prepared_arrays import PreparedArrays
 from harness.data.prepared_frames import PreparedFrames
 from harness.tasks.forecast_frames import Forecast
 
 
-def open_prepared(folder: Path) -> PreparedData | PreparedFrames:
-    """Read a prepared data set of either kind. Raises DataError where it is none."""
+def open_prepared(folder: Path) -> PreparedData | PreparedFrames | PreparedArrays:
+    """Read a prepared data set of any kind. Raises DataError where it is none."""
     record = read_record(folder)
-    if "forecast" not in record:
+    if "forecast" not in record and "arrays" not in record:
         return read_prepared(folder)
     try:
+        if "arrays" in record:
+            known = record["arrays"]
+            return PreparedArrays(
+                **common_fields(folder, record),
+                task=known["task"],
+                inputs=tuple(known["inputs"]),
+                targets=tuple(known["targets"]),
+                array_sizes=dict(known["sizes"]),
+            )
         return PreparedFrames(**common_fields(folder, record), forecast=Forecast(**record["forecast"]))
     except (KeyError, TypeError, ValueError) as error:
         raise not_a_record(folder, error) from error

@@ -16,9 +16,19 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.data.checks import check
-from harness.data.dataset import PARTS, Dataset, DatasetInfo, FrameDataset, NormalisationKind, Part, Series
+from harness.data.dataset import (
+    PARTS,
+    ArrayDataset,
+    Dataset,
+    DatasetInfo,
+    FrameDataset,
+    NormalisationKind,
+    Part,
+    Series,
+)
 from harness.data.draw import draw, drawn_series
 from harness.data.normalisation import Normalisation, fit
+from harness.data.prepare_arrays import prepare_arrays
 from harness.data.prepare_frames import prepare_frames
 from harness.data.prepared import (
     DATASET_FILE,
@@ -33,11 +43,13 @@ from harness.data.prepared import (
     read_prepared,
     save_tensors,
 )
+from harness.data.prepared_arrays import PreparedArrays
 from harness.data.prepared_frames import PreparedFrames
 from harness.data.sources import source
 from harness.errors import DataError
 from harness.files.atomic import to_json, write_atomically
 from harness.files.disk_errors import explained
+from harness.models.spec import TaskName
 
 __all__ = ["MINIMUM_PROBE", "DataConfig", "PreparedData", "fingerprint", "prepare", "read_prepared"]
 
@@ -99,16 +111,18 @@ def fingerprint(config: DataConfig) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def prepare(config: DataConfig, seed: int, probe_samples: int, folder: Path) -> PreparedData | PreparedFrames:
+def prepare(
+    config: DataConfig, seed: int, probe_samples: int, folder: Path, task: TaskName | None = None
+) -> PreparedData | PreparedFrames | PreparedArrays:
     """Read a source, draw dates, normalise, draw the probe, and write the files of ``data-<hash>/`` into ``folder``.
 
-    Frames have no dates to draw, and a scale and a smallest probe of their own: see
-    :func:`harness.data.prepare_frames.prepare_frames`. Equal arguments give byte-equal files. Raises DataError on bad
-    options or data, on a probe below :data:`MINIMUM_PROBE` samples, and on a test part smaller than the probe; StoreError
-    where ``folder`` cannot be written.
+    ``task``: that of the model, where a source of arrays serves several; else its only one. Frames have no dates to draw, and
+    a scale and a smallest probe of their own: see :func:`harness.data.prepare_frames.prepare_frames`. Equal arguments give
+    byte-equal files. Raises DataError on bad options or data, on a probe below :data:`MINIMUM_PROBE` samples, and on a test part
+    smaller than the probe; StoreError where ``folder`` cannot be written.
     """
     options = options_of(config)
-    if source(config.source).kind == "series" and probe_samples < MINIMUM_PROBE:
+    if source(config.source).kind != "frames" and probe_samples < MINIMUM_PROBE:
         raise DataError(
             f"a probe of {probe_samples} samples is too small", where="probe", hint=f"take {MINIMUM_PROBE} or more"
         )
@@ -127,6 +141,11 @@ def prepare(config: DataConfig, seed: int, probe_samples: int, folder: Path) -> 
                 hint="leave out dates, sampling and normalisation; history, horizon, bottom and top are options",
             )
         return prepare_frames(dataset, seed, probe_samples, folder)
+    if isinstance(dataset, ArrayDataset):
+        if config.dates is not None or config.sampling != "frozen":
+            raise DataError("arrays by name have no dates to draw", where="data", hint="leave out dates and sampling")
+        wanted = task or source(config.source).tasks[0]
+        return prepare_arrays(dataset, wanted, config.normalisation, seed, probe_samples, folder)
     check(dataset)
     if probe_samples > len(dataset.parts["test"]):
         raise DataError(
@@ -221,7 +240,7 @@ def _record(
     probe: ProbeRecord,
 ) -> dict[str, Any]:
     return (
-        dataclasses.asdict(info)
+        info.record()
         | {
             "dates": dates,
             "sampling": sampling,

@@ -87,7 +87,7 @@ def prepare_frames(dataset: FrameDataset, seed: int, probe_samples: int, folder:
         thresholds=dataset.thresholds,
         resampling=dataset.resampling,
     )
-    record = dataclasses.asdict(dataset.info) | {
+    record = dataset.info.record() | {
         # Series have dates that may be drawn; frames are taken as they follow one another.
         "dates": None,
         "sampling": "frozen",

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.dataset import PARTS, Band, DatasetInfo, Part
+from harness.data.dataset import PARTS, Band, DatasetInfo, Part, Variable
 from harness.data.normalisation import Normalisation
 from harness.errors import DataError
 from harness.files.disk_errors import explained
@@ -79,7 +79,7 @@ class Prepared:
     info: DatasetInfo
     seed: int
     normalisation: Normalisation
-    #: Part -> class name (``sequences`` where there are no classes) -> samples.
+    #: Part -> class name (``sequences`` of frames, ``samples`` of arrays) -> samples.
     counts: dict[Part, dict[str, int]]
     probe: ProbeRecord
 
@@ -182,6 +182,7 @@ def common_fields(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
             doi=record["doi"],
             url=record["url"],
             notes=tuple(record["notes"]),
+            variables=tuple(Variable(**variable) for variable in record.get("variables", ())),
         ),
         "seed": record["seed"],
         "normalisation": Normalisation(**record["normalisation"]),

@@ -1,6 +1,6 @@
 """Reference models, one file each: a file ``<name>.py`` that says ``NAME = "<name>"`` is a model, and nothing else lists it.
 
-It offers NAME, TITLE (its name in the literature), PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
+It offers NAME, TITLE (its name in the literature), TASK, PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
 
 ``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for;
 ``MINIMUM_PROBE`` samples are the fewest on which an error says something. A model whose implementations leave something open

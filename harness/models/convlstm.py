@@ -21,6 +21,7 @@ from harness.models.spec import (
     Head,
     Layer,
     ModelSpec,
+    TaskName,
     TensorSpec,
     batch_normalisation,
     convolution,
@@ -30,6 +31,7 @@ from harness.models.spec import (
 NAME = "convlstm"
 TITLE = "ConvLSTM"
 PAPER = "https://doi.org/10.48550/arXiv.1506.04214"
+TASK: TaskName = "forecast"
 SIZES = ("bands", "history", "horizon", "rows", "columns")
 #: Which axis each size is that of.
 AXES = {"bands": "band", "history": "time", "horizon": "step", "rows": "row", "columns": "column"}
@@ -164,7 +166,7 @@ def build(
     place = (Axis(name="row", size=rows), Axis(name="column", size=columns))
     return ModelSpec(
         model=NAME,
-        task="forecast",
+        task=TASK,
         preset=preset,
         hyperparameters=sizes.model_dump(mode="json") | {"bands": bands},
         inputs=(

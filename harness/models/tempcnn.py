@@ -19,6 +19,7 @@ from harness.models.spec import (
     Head,
     Layer,
     ModelSpec,
+    TaskName,
     TensorSpec,
     batch_normalisation,
     convolution,
@@ -28,6 +29,7 @@ from harness.models.spec import (
 NAME = "tempcnn"
 TITLE = "TempCNN"
 PAPER = "https://doi.org/10.3390/rs11050523"
+TASK: TaskName = "classification"
 SIZES = ("bands", "dates", "classes")
 #: Fewer samples of a handful of outputs each say too little of an error's RMS.
 MINIMUM_PROBE = 64
@@ -123,6 +125,7 @@ def build(
     layers.append(dense("classifier", sizes.dense_width, classes))
     return ModelSpec(
         model=NAME,
+        task=TASK,
         preset=preset,
         hyperparameters=sizes.model_dump(mode="json") | {"bands": bands, "dates": dates, "classes": classes},
         inputs=(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.models import model
 from harness.pipeline.step import Step
 from harness.pipeline.steps.data import DataStep
 from harness.pipeline.steps.export import ExportStep
@@ -78,7 +79,13 @@ def make_plan(scenario: Scenario) -> Plan:
     trainer = framework_runtime(scenario.source.framework)
     weights = _weights_step(scenario, trainer)
     steps: list[Step] = [
-        DataStep(id="data", data=scenario.data, seed=scenario.seed, probe=scenario.probe.samples),
+        DataStep(
+            id="data",
+            data=scenario.data,
+            seed=scenario.seed,
+            probe=scenario.probe.samples,
+            task=model(scenario.model.name).TASK,
+        ),
         InputsStep(id="inputs", needs=("data",), evaluate=scenario.evaluate, seed=scenario.seed),
         weights,
         SourceStep(

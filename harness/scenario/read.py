@@ -69,7 +69,7 @@ def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
 
 def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     """Names that other packages know: runtimes, frameworks, routes and data sources."""
-    from harness.data.sources import source_names
+    from harness.data.sources import source, source_names
     from harness.models.hypotheses import hypotheses_of
     from harness.runtimes.registry import framework_runtime, runtime
 
@@ -111,7 +111,9 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
     for section in ("targets", "require"):
         for index, target in enumerate(getattr(scenario, section)):
             check((section, index), lambda name=target: runtime(name))
-    fewest = int(model(scenario.model.name).MINIMUM_PROBE)
+    described = model(scenario.model.name)
+    check(("model", "name"), lambda: source(scenario.data.source).check_serves(described.NAME, described.TASK))
+    fewest = int(described.MINIMUM_PROBE)
     if scenario.probe.samples < fewest:
         raise ScenarioError(
             f"probe.samples: input should be greater than or equal to {fewest} (found {scenario.probe.samples})",

@@ -192,4 +192,5 @@ SOURCE = DataSource(
     download=_download,
     obtain="fetch it with `harness data get knmi-radar --from 2024-07-09T00:00 --to 2024-07-09T23:55`, with a key of KNMI",
     kind="frames",
+    tasks=("forecast",),
 )

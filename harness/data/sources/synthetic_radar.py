@@ -94,4 +94,5 @@ SOURCE = DataSource(
     read=_read,
     write=lambda folder, seed: write_files(folder, Options(), seed),
     kind="frames",
+    tasks=("forecast",),
 )

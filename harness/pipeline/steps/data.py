@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from harness.models.spec import TaskName
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import PLACE, Context, Step
 from harness.scenario.sections import DataSection
@@ -12,7 +13,7 @@ from harness.scenario.sections import DataSection
 
 @dataclass(frozen=True, kw_only=True)
 class DataStep(Step):
-    """``probe``: samples that are drawn from the test part."""
+    """``probe``: samples that are drawn from the test part; ``task``: that of the model that learns from the data."""
 
     kind: ClassVar[str] = "data"
 
@@ -20,6 +21,7 @@ class DataStep(Step):
     data: DataSection = field(metadata=PLACE)
     seed: int
     probe: int
+    task: TaskName
 
     def outside(self) -> dict[str, Any]:
         """The code that reads the source and prepares its data, its options, and the contents of its files."""
@@ -33,7 +35,7 @@ class DataStep(Step):
         """Prepare the data."""
         from harness.data.prepare import prepare
 
-        prepare(self._config(), self.seed, self.probe, context.folder)
+        prepare(self._config(), self.seed, self.probe, context.folder, self.task)
 
     def _config(self) -> Any:
         """The configuration of the data package. Raises DataError on bad options."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import ModelError
-from harness.models.spec import Axis, Head, ModelSpec, TensorSpec, dense
+from harness.models.spec import Axis, Head, ModelSpec, TaskName, TensorSpec, dense
 
 NAME = "toymean"
 TITLE = "Toy mean"
 PAPER = "none: it serves as an example"
+TASK: TaskName = "classification"
 SIZES = ("bands", "dates", "classes")
 MINIMUM_PROBE = 64
 HEAD: Head = "logits"
