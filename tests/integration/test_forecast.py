@@ -135,7 +135,7 @@ def test_a_finished_run_is_not_run_again(nowcast: Workplace) -> None:
                 "data": {"source": "synthetic-crops", "options": {"train": 90, "valid": 30, "test": 80}},
                 "probe": {"samples": 64},
             },
-            "convlstm takes data with bands, history, horizon, rows, columns; these have bands, dates, classes",
+            "model.name: convlstm is a model for forecast, and synthetic-crops serves classification",
         ),
         ({"probe": {"samples": 7}}, "probe.samples: input should be greater than or equal to 8 (found 7)"),
         ({"data": {**DATA, "dates": 5}}, "frames have no dates to draw"),
