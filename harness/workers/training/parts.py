@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.models.spec import ModelSpec
 from harness.tasks.base import Problem, Task
 from harness.workers.engine import Array, BadInput
 
@@ -31,6 +32,14 @@ class Part(Protocol):
 
     def batches(self, epoch: int) -> Batch:
         """What gives the batches of an epoch counted from 0."""
+
+
+def check_shapes(file: Path, spec: ModelSpec, found: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise BadInput, naming the file, where the shape of an input is not the model's; ``found`` by name."""
+    for tensor in spec.inputs:
+        wanted, shape = tensor.shape, found[tensor.name]
+        if len(shape) != len(wanted) or any(size not in (None, has) for size, has in zip(wanted, shape, strict=True)):
+            raise BadInput(f"{file}: '{tensor.name}' must have shape {wanted}, not {shape}")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from harness.tasks.base import Problem, Task
 from harness.workers.engine import Array, BadInput
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
-from harness.workers.training.parts import Batch, Chosen, read_record
+from harness.workers.training.parts import Batch, Chosen, check_shapes, read_record
 
 
 class SeriesPart:
@@ -74,9 +74,4 @@ class SeriesPart:
             found: dict[str, Any] = {self.spec.inputs[0].name: (len(self), bands, dates)}
         else:
             found = {name: array.shape for name, array in self._inputs.items()}
-        for tensor in self.spec.inputs:
-            wanted = tensor.shape
-            if len(found[tensor.name]) != len(wanted) or any(
-                size not in (None, has) for size, has in zip(wanted, found[tensor.name], strict=True)
-            ):
-                raise BadInput(f"{self.file}: '{tensor.name}' must have shape {wanted}, not {found[tensor.name]}")
+        check_shapes(self.file, self.spec, found)

@@ -30,6 +30,7 @@ from harness.workers.model_files import read_spec
 from harness.workers.requests import existing_file, write_bytes, write_json
 from harness.workers.tensors import read_tensors, write_tensors
 from harness.workers.training import checkpoint
+from harness.workers.training.arrays_part import ArraysPart
 from harness.workers.training.frames_part import FramesPart
 from harness.workers.training.parts import Part, read_record
 from harness.workers.training.series_part import SeriesPart
@@ -167,7 +168,12 @@ def train(
 
 def _part(folder: Path, part: str, spec: ModelSpec) -> Part:
     """A part, whatever the prepared data are. Raises BadInput where it does not fit the model."""
-    kind = FramesPart if "forecast" in read_record(folder) else SeriesPart
+    record = read_record(folder)
+    kind: type[FramesPart | ArraysPart | SeriesPart] = SeriesPart
+    if "forecast" in record:
+        kind = FramesPart
+    elif "arrays" in record:
+        kind = ArraysPart
     return kind(folder, part, spec)
 
 
