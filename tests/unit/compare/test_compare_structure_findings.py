@@ -170,6 +170,11 @@ def test_numbers_of_tensors_that_differ() -> None:
         ("axis band of input 'x' is 5 in the graph, 3 in the model", FAULT),
         ("the graph has 2 outputs, the model 1", FAULT),
     ]
+    # A wrong number of inputs does not hide what is wrong with the outputs.
+    assert of_graph(file(inputs=[], outputs=[tensor("y", "n", 9)])) == [
+        ("the graph has 0 inputs, the model 1", FAULT),
+        ("axis class of output 'y' is 9 in the graph, 4 in the model", FAULT),
+    ]
 
 
 def test_tensors_are_paired_by_name_or_else_in_order() -> None:
@@ -258,6 +263,20 @@ def test_the_head_is_told_by_the_last_operators(case: str) -> None:
     assert of_graph(file(*nodes), model(head=other)) == (
         [] if hidden else [(f"the graph {bare if head == 'logits' else ends}", FAULT)]
     )
+
+
+def test_a_linear_head_is_no_function_of_its_own() -> None:
+    assert of_graph(file(("Relu", "x", "y")), model(head="linear")) == []
+    assert of_graph(file(("Softmax", "x", "y")), model(head="linear")) == [
+        ("the graph ends in softmax, the model declares linear", FAULT)
+    ]
+
+
+def test_the_head_is_that_of_the_first_output() -> None:
+    share = TensorSpec(name="z", axes=(SAMPLE,))
+    nodes: list[Written] = [("Relu", "x", "y"), ("Softmax", "x", "z")]
+    written = file(*nodes, outputs=[tensor("y", "n", 4), tensor("z", "n")])
+    assert of_graph(written, model(outputs=(*model().outputs, share))) == []
 
 
 def test_an_output_that_is_an_input_has_no_head() -> None:
