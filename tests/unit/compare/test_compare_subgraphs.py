@@ -276,3 +276,24 @@ def test_bodies_read_renamed_tensors_by_their_new_names() -> None:
     written = structure(("Neg", "x", "r"), ("If", "r", "y", {"then": inner}), values={"n": 0, "z": 0})
     assert "Carried: z n z r#2 -> s" in lines(written)
     assert "Add: s r#2 -> s2" in lines(written)
+
+
+def test_weights_are_handed_on_by_bodies_whose_tensors_are_renamed() -> None:
+    """Two loops with one and the same body: the names of the second are others, the weight is the weight."""
+    step = body(("Add", "s k", "s2"), ("Identity", "k", "k2"), inputs="step on s k", outputs="on s2 k2")
+    loop = {"body": step}
+    written = structure(
+        ("Loop", "n - x w", "a b", loop), ("Loop", "n - a v", "y d", loop), values=dict.fromkeys("nwv", 0)
+    )
+    assert lines(written)[8:] == [
+        "Carried: a n a v -> s#2",
+        "Identity: v -> k#2",
+        "Carried: s2#2 -> y",
+        "Identity: k2#2 -> d",
+    ]
+
+
+def test_an_output_that_the_body_does_not_give_is_made_by_nothing() -> None:
+    step = body(("Neg", "s", "s2"), inputs="step on s", outputs="on s2")
+    written = structure(("Loop", "n - x", "y more", {"body": step}), values={"n": 0})
+    assert lines(written) == ["Neg: s -> s2", "Carried: x n x -> s", "Carried: s2 -> y"]
