@@ -17,6 +17,7 @@ from harness.data.dataset import PARTS, Band, DatasetInfo, Part, Variable
 from harness.data.normalisation import Normalisation
 from harness.errors import DataError
 from harness.files.disk_errors import explained
+from harness.tasks.base import Samples
 
 Sampling = Literal["frozen", "per-epoch"]
 
@@ -92,6 +93,21 @@ class Prepared:
         """The model's inputs by name for test samples by their places, contiguous."""
         raise NotImplementedError
 
+    def test_target(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """What the task wants of test samples by their places, by name; see `harness.tasks.base.Target`."""
+        raise NotImplementedError
+
+    def test_samples(self, places: NDArray[np.int64]) -> Samples:
+        """Test samples by their places, as tasks score them."""
+        path = self.folder / REGIONS_FILE
+        regions = _json(path)["test"] if path.is_file() else []
+        return Samples(
+            ids=read_tensors(self.part_path("test"))["ids"][places],
+            regions=tuple(regions[place] for place in places) if regions else (),
+            target=self.test_target(places),
+            inputs=lambda: self.test_inputs(places),
+        )
+
     def part_path(self, part: Part) -> Path:
         """The file of a part, as safetensors."""
         return self.folder / part_file(part)
@@ -112,6 +128,10 @@ class PreparedData(Prepared):
     def test_inputs(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """See Prepared."""
         return {"x": np.ascontiguousarray(read_tensors(self.part_path("test"))["x"][places])}
+
+    def test_target(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """See Prepared: labels."""
+        return {"y": read_tensors(self.part_path("test"))["y"][places]}
 
     def part(self, part: Part) -> PreparedPart:
         """Read a part. Raises DataError where its file is missing or truncated."""

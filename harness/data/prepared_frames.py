@@ -18,7 +18,7 @@ from harness.data.prepared import (
     Prepared,
     read_tensors,
 )
-from harness.data.sequences import inputs_of
+from harness.data.sequences import inputs_of, targets_of
 from harness.tasks.forecast_frames import Forecast
 
 #: The name of the model's one input.
@@ -67,6 +67,13 @@ class PreparedFrames(Prepared):
         """See Prepared."""
         test = self.part("test")
         return {INPUT: inputs_of(test.frames, test.starts[places], self.forecast.history)}
+
+    def test_target(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """See Prepared: the frames that follow, where they were measured, and where those that are seen were."""
+        test, known = self.part("test"), self.forecast
+        starts = test.starts[places]
+        truth, measured = targets_of(test.frames, test.valid, starts, known.history, known.horizon)
+        return {"y": truth, "mask": measured, "seen_mask": inputs_of(test.valid, starts, known.history)}
 
     def part(self, part: Part) -> PreparedPart:
         """Read a part. Raises DataError where its file is missing or truncated."""

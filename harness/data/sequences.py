@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 Kind = TypeVar("Kind", bound=np.generic)
 
 
-def inputs_of(
-    frames: NDArray[np.float32], starts: NDArray[np.int64] | Sequence[int], history: int
-) -> NDArray[np.float32]:
+def inputs_of(frames: NDArray[Kind], starts: NDArray[np.int64] | Sequence[int], history: int) -> NDArray[Kind]:
     """What a model sees: float32 (sample, band, time, row, column) of frames (frame, row, column), 0 where no-data.
 
     Of ``valid`` instead of frames it is, in the same shape, where that was measured.

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from harness.tasks.base import Problem
+from harness.tasks.decision_rule import Decision as Decision
 from harness.tasks.heads import Head as Head
 
-Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "none"]
 #: The name of a file of `harness.tasks`.
 TaskName = str
 LayerKind = Literal["convolution", "batch-normalisation", "dense", "convolutional-lstm"]
@@ -121,19 +121,20 @@ class ModelSpec(_Frozen):
         """The output that decisions are made on, and that a loss is taken of."""
         return next((tensor for tensor in self.outputs if tensor.name == self.decided), self.outputs[0])
 
-    def problem(self, names: Sequence[str] = (), record: Mapping[str, Any] | None = None) -> Problem:
-        """What the model's task must know of it and of its data: names of classes, and ``dataset.json``."""
+    def problem(self, record: Mapping[str, Any]) -> Problem:
+        """What the model's task must know of it and of its data, of which ``dataset.json`` tells."""
         decided = self.decided_output
         # The sample comes first in the arrays that tasks see.
         order = sorted(range(len(decided.axes)), key=lambda axis: axis != decided.sample_axis)
         axes = [decided.axes[axis] for axis in order]
+        names = record.get("class_names") or [variable["name"] for variable in record.get("variables", ())]
         return Problem(
             decided.name,
             tuple(axis.name for axis in axes),
             tuple(axis.size for axis in axes),
             self.head,
             tuple(names),
-            record or {},
+            record,
         )
 
     @property

@@ -16,19 +16,17 @@ from pydantic import TypeAdapter, ValidationError
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult
 from harness.errors import DataError
-from harness.report.result_files.frames import ExampleFrames, read_frames
+from harness.report.result_files.frames import read_frames
 from harness.report.result_files.manifest import Manifest
 from harness.report.result_files.structures import Structure
 from harness.report.result_files.timings import Timings
 from harness.report.result_files.workers import WorkerPart
+from harness.tasks.base import SOURCE as SOURCE
+from harness.tasks.example_frames import ExampleFrames
+from harness.tasks.frame_rows import PERSISTENCE as PERSISTENCE
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Name of the source (the trained model in its own framework) among the columns of ``predictions.csv.gz``.
-SOURCE = "source"
-#: The same of the forecast that what was seen last stays.
-PERSISTENCE = "persistence"
 
 _AGAIN = "run the scenario again"
 

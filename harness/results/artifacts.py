@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from harness.compare.records import Verdict
 from harness.files.arrays import Array, load_arrays
-from harness.models.spec import Decision, ModelSpec
+from harness.models.spec import ModelSpec
 from harness.pipeline.execution import Failure
 from harness.pipeline.plan import Cell
-from harness.results.evaluate import DecisionRule, Exported, SourceModel, Target
-from harness.tasks.forecast_frames import Forecast
+from harness.results.evaluate import Exported, SourceModel
+from harness.results.evaluate import Target as RunTarget
+from harness.tasks import task
+from harness.tasks.base import Target
+from harness.tasks.decision_rule import DecisionRule
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,13 @@ class Probe:
     sha256: str
     samples: int
     ids: NDArray[np.int64]
-    class_names: list[str]
-    #: What is forecast, where the data are frames, and which pixels of its targets count.
-    forecast: Forecast | None = None
-    mask: Array | None = None
+    #: ``dataset.json``, and the targets of the samples by name; empty where a user gave the probe.
+    record: Mapping[str, Any] = field(default_factory=dict)
+    target: Target = field(default_factory=dict)
 
-    def decision(self, rule: Decision) -> DecisionRule:
-        """How decisions are made on answers to this probe."""
-        if self.forecast is None:
-            return DecisionRule(rule, self.class_names, self.ids)
-        return DecisionRule(rule, self.forecast.threshold_names, self.ids, self.forecast.scaled_thresholds, self.mask)
+    def decision(self, spec: ModelSpec) -> DecisionRule | None:
+        """How decisions are made on a model's answers to this probe; None where nothing is decided, or nothing is known."""
+        return task(spec.task).decision_rule(spec.problem(self.record), self.ids, self.target) if self.record else None
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SourceArtifacts:
             float32={self.output: self.probe32},
             float64={self.output: self.probe64},
             metadata=self.metadata,
-            decision=self.probe.decision(self.spec.decision),
+            decision=self.probe.decision(self.spec),
             file_spec=self.file_spec,
         )
 
@@ -115,10 +115,10 @@ def read_exported(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str
     )
 
 
-def read_target(folder: Path) -> tuple[Target, dict[str, str]]:
+def read_target(folder: Path) -> tuple[RunTarget, dict[str, str]]:
     """What a target holds and answers, and the versions of its software."""
     record = json.loads((folder / "target.json").read_text())
-    target = Target(
+    target = RunTarget(
         metadata=record["load"].get("metadata", {}),
         parameters=load_arrays(folder / "parameters.safetensors"),
         outputs=load_arrays(folder / "probe.float32.safetensors"),

@@ -5,12 +5,11 @@ Everything here works on arrays; `harness.results.artifacts` reads them from the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.compare.decisions import compare_decisions
 from harness.compare.file_parameters import compare_file_parameters
@@ -27,26 +26,13 @@ from harness.compare.records import (
 from harness.compare.structure import compare_structure
 from harness.compare.verdict import Judgement, Origin, combine
 from harness.files.arrays import Array
-from harness.models.spec import Decision, ModelSpec
+from harness.models.spec import ModelSpec
+from harness.tasks.decision_rule import DecisionRule as DecisionRule
 
 #: Outputs over the probe by name, each with the sample as axis 0.
 Outputs = Mapping[str, Array]
 Structure = Mapping[str, Any]
 _Compared = TypeVar("_Compared", RouteComparison, RuntimeComparison)
-
-
-@dataclass(frozen=True)
-class DecisionRule:
-    """What decisions are made of: the arguments of `harness.compare.decisions.compare_decisions` beside the outputs.
-
-    ``ids`` (sample,); ``thresholds`` in the outputs' unit; ``mask`` of the shape of the outputs, True where one counts.
-    """
-
-    rule: Decision
-    names: Sequence[str]
-    ids: NDArray[np.int64]
-    thresholds: Sequence[float] | None = None
-    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,8 @@ def read_reference(given: Given, finished: Finished) -> Reference:
 
 def _with_source(reference: Reference, inputs: list[dict[str, Any]], folders: Mapping[str, Path]) -> Reference:
     """The reference where a file's weights are known: the source's own answers, under the name of the file's output."""
-    probe = Probe(reference.probe_sha256, reference.samples, reference.ids, reference.class_names)
+    record = {"class_names": reference.class_names} if reference.class_names else {}
+    probe = Probe(reference.probe_sha256, reference.samples, reference.ids, record)
     source = SourceArtifacts(folders["import"], folders["source"], probe)
     arrays = load_arrays(folders["probe"] / "probe.safetensors")
     orders = input_orders(source.spec, [arrays[str(entry["name"])].shape for entry in inputs])

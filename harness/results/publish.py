@@ -12,30 +12,23 @@ from typing import Any
 
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
-from harness.files.arrays import stored_arrays
+from harness.files.arrays import Array, stored_arrays
 from harness.files.atomic import to_json, write_atomically
 from harness.files.disk_errors import explained
 from harness.pipeline.execution import Finished
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import hardware, harness_version, library_versions, lock_hash
-from harness.report.result_files.frames import ExampleFrames
 from harness.results.checksums import DIGESTS, damaged_file, write_digests
 from harness.results.tables import Rows, as_csv
 from harness.runtimes.registry import packages, runtime
 from harness.runtimes.row import Availability
+from harness.tasks import all_result_files
 
 #: What ``training.json`` says of one run of the training: kept with the timings.
 TRAINING_TIMINGS = ("seconds", "resumed_at")
 
-#: Result files that not every run has.
-_SOMETIMES = (
-    "timings.json",
-    "training.csv",
-    "training_seconds.csv",
-    "predictions.csv.gz",
-    "frames.safetensors",
-    "port.json",
-)
+#: Result files that not every run has, whatever its task.
+_SOMETIMES = ("timings.json", "training.csv", "training_seconds.csv", "outputs_probe.csv.gz", "port.json")
 
 
 def finished_run(folder: Path, identity: str, notice: Callable[[str], None]) -> list[CellResult] | None:
@@ -77,7 +70,7 @@ def publish(
     structures: Mapping[str, Any],
     workers: Mapping[str, Any],
     timings: Mapping[str, Any] | None = None,
-    frames: ExampleFrames | None = None,
+    arrays: Mapping[str, Mapping[str, Array]] | None = None,
     port: PortComparison | None = None,
     pdf: bool,
 ) -> None:
@@ -85,8 +78,8 @@ def publish(
 
     ``tables``: rows by file name, compressed where it ends in ``.gz``. ``structures``: graphs by route label, as the worker
     contract tells them. ``workers``: how often and how fast they started, and what they warned of.
-    ``timings``: what was timed, for a file of its own, since it differs from run to run. ``frames``: one sequence to be
-    shown. ``port``: a second implementation and what it differs in. The manifest gets its identity, and the digests of all
+    ``timings``: what was timed, for a file of its own, since it differs from run to run. ``arrays``: by name, by
+    file name. ``port``: a second implementation and what it differs in. The manifest gets its identity, and the digests of all
     files are written, last: a folder without them is not whole.
     """
     from harness.report.build import build_report
@@ -96,7 +89,7 @@ def publish(
         for name in ("manifest.json", DIGESTS):
             (folder / name).unlink(missing_ok=True)
         # What an earlier run had and this one has not would be taken for this one's.
-        for name in {*_SOMETIMES} - set(tables):
+        for name in {*_SOMETIMES, *all_result_files()} - set(tables):
             (folder / name).unlink(missing_ok=True)
     graphs = {route: {**graph, "metadata": {}} for route, graph in structures.items()}
     contents: dict[str, Callable[[], bytes | str]] = {
@@ -106,8 +99,8 @@ def publish(
         "seconds.json": lambda: to_json(seconds),
         "workers.json": lambda: to_json(workers),
     }
-    if frames is not None:
-        contents["frames.safetensors"] = lambda: stored_arrays(frames.tensors())
+    for name, held in (arrays or {}).items():
+        contents[name] = partial(stored_arrays, held)
     if port is not None:
         contents["port.json"] = lambda: to_json(port.model_dump(mode="json"))
     if timings is not None:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.compare.port import PortComparison
+from harness.compare.port import Metric, PortComparison
 from harness.compare.records import CellResult
 from harness.compare.verdict import describe_failure
 from harness.errors import WorkerError
 from harness.files.arrays import load_arrays
 from harness.pipeline.steps.port import read_port
 from harness.pipeline.steps.weights import WEIGHTS
-from harness.results.artifacts import Probe, SourceArtifacts
+from harness.results.answers import TEST_OUTPUTS, evaluated_samples, read_answers
+from harness.results.artifacts import Probe, SourceArtifacts, only_output
 from harness.results.cell import Labels, evaluate
-from harness.results.class_outputs import predicted_classes, probe_outputs
-from harness.results.forecast_arrays import ForecastArrays, read_forecasts
+from harness.results.probe_outputs import probe_outputs
 from harness.results.publish import cell_seconds, publish, timings_record
 from harness.results.run_outcome import Outcome
 from harness.results.scenario_manifest import scenario_manifest
-from harness.results.tables import Rows, forecast_tables, probe_rows
-from harness.tasks.forecast_frames import Forecast
+from harness.results.tables import Rows, probe_rows
+from harness.tasks import task
+from harness.tasks.base import Samples
 
 #: Columns of the training log that differ from run to run; kept in a file of their own.
 TIMINGS = ("iterations_per_second", "seconds")
@@ -39,16 +41,8 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
             raise WorkerError(failure.error, where=f"step '{step}'", hint=failure.hint, log_tail=[*failure.log_tail])
     data = outcome.folders["data"]
     dataset = json.loads((data / "dataset.json").read_text())
-    labels = load_arrays(data / "probe_labels.safetensors")
-    forecast = dataset.get("forecast")
-    probe = Probe(
-        sha256=dataset["probe"]["sha256"],
-        samples=dataset["probe"]["samples"],
-        ids=labels["ids"],
-        class_names=dataset["class_names"],
-        forecast=None if forecast is None else Forecast(**forecast),
-        mask=None if forecast is None else labels["mask"],
-    )
+    truth = load_arrays(data / "probe_labels.safetensors")
+    probe = Probe(dataset["probe"]["sha256"], dataset["probe"]["samples"], truth["ids"], dataset, truth)
     source = SourceArtifacts(outcome.folders[weights], outcome.folders["source"], probe)
     framework = outcome.scenario.source.framework
     named = Labels.of(source, framework)
@@ -57,18 +51,12 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
     ]
     compared = [cell for cell in outcome.plan.cells if cell.step in outcome.folders]
     tables = _training(source.weights / "training.csv")
-    frames = forecasts = None
-    if probe.forecast is not None:
-        forecasts = read_forecasts(outcome.folders, source, probe.forecast, compared)
-        tables |= forecast_tables(probe.forecast, forecasts.inputs, forecasts.truth, forecasts.measured, forecasts)
-        frames = forecasts.example_frames()
-    else:
-        tables |= {
-            "predictions.csv.gz": predicted_classes(outcome.folders, source, compared),
-            "outputs_probe.csv.gz": probe_rows(
-                probe_outputs(outcome.folders, source, compared), probe.ids.tolist(), probe.class_names
-            ),
-        }
+    known, problem = task(source.spec.task), source.spec.problem(dataset)
+    samples, answers = evaluated_samples(outcome.folders), read_answers(outcome.folders, source, compared)
+    tables |= known.result_tables(problem, samples, answers)
+    if known.lists_outputs:
+        listed = probe_outputs(outcome.folders, source, compared)
+        tables["outputs_probe.csv.gz"] = probe_rows(listed, probe.ids.tolist(), problem.names)
     seconds = cell_seconds(outcome.plan, outcome.finished)
     timings = timings_record(outcome.plan, outcome.finished, f"the source in its own framework, {framework}")
     publish(
@@ -80,14 +68,14 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
         structures=_structures(outcome),
         workers=outcome.finished.workers,
         timings=timings,
-        frames=frames,
-        port=_port(outcome, forecasts),
+        arrays=known.result_arrays(problem, samples, answers),
+        port=_port(outcome, source, samples),
         pdf=pdf,
     )
     return cells
 
 
-def _port(outcome: Outcome, forecasts: ForecastArrays | None) -> PortComparison | None:
+def _port(outcome: Outcome, source: SourceArtifacts, samples: Samples) -> PortComparison | None:
     """The comparison of source and port, with the metrics of both; None where the scenario has no port."""
     section = outcome.scenario.port
     if section is None:
@@ -101,11 +89,12 @@ def _port(outcome: Outcome, forecasts: ForecastArrays | None) -> PortComparison 
             expected=section.expect,
             error=describe_failure(failure.verdict, failure.error, failure.hint),
         )
-    found = read_port(outcome.folders["port"])
-    return (
-        found
-        if forecasts is None
-        else found.model_copy(update={"metrics": forecasts.metrics_with_port(outcome.folders["port"])})
+    answers = [
+        only_output(folder / TEST_OUTPUTS, source.output) for folder in (source.predictions, outcome.folders["port"])
+    ]
+    scores = task(source.spec.task).port_scores(source.spec.problem(source.probe.record), samples, *answers)
+    return read_port(outcome.folders["port"]).model_copy(
+        update={"metrics": tuple(Metric(**asdict(score)) for score in scores)}
     )
 
 

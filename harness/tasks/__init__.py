@@ -40,3 +40,8 @@ def task(name: str) -> Task:
 def all_losses() -> tuple[str, ...]:
     """Names of the losses of all tasks, sorted."""
     return tuple(sorted({loss for name in TASKS for loss in task(name).losses}))
+
+
+def all_result_files() -> tuple[str, ...]:
+    """Result files of all tasks, sorted."""
+    return tuple(sorted({file for name in TASKS for file in task(name).result_files}))

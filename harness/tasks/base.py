@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,11 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.tasks.decision_rule import Decision, DecisionRule
 from harness.tasks.losses import OTHER_NAMES
 
 Array = NDArray[Any]
 #: Arrays by name, axis 0 the sample: ``y``, and ``mask`` (bool) where not everything counts.
 Target = Mapping[str, Array]
+#: Rows of a result file, the names of its columns first.
+Rows = Iterable[Sequence[Any]]
+#: Who answered, and what: the source first, then each target that was run. Read again at every pass, one array at a time.
+Answers = Iterable[tuple[str, Array]]
+
+#: The source (the trained model in its own framework) among those who answer.
+SOURCE = "source"
 
 
 @dataclass(frozen=True)
@@ -33,9 +41,34 @@ class Problem:
     names: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
 
+    def name(self, index: int) -> str:
+        """The name of a class, label or variable; its number where it has none."""
+        return self.names[index] if index < len(self.names) else str(index)
+
     def size(self, axis: str) -> int:
         """The size of an axis by name; 0 where the output has no such axis or it may vary."""
         return (self.shape[self.axes.index(axis)] or 0) if axis in self.axes else 0
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Test samples that were evaluated: ``ids`` int64 (sample,), ``regions`` by sample (or none), inputs and targets by name."""
+
+    ids: NDArray[np.int64]
+    regions: tuple[str, ...]
+    target: Target
+    inputs: Callable[[], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class PortScore:
+    """One score of a source and of its port, each by an aggregation of its own; ``unit`` is that of both."""
+
+    source_aggregation: str
+    port_aggregation: str
+    source: float
+    port: float
+    unit: str
 
 
 class Validation(ABC):
@@ -60,6 +93,18 @@ class Task(ABC):
     columns: ClassVar[tuple[str, ...]]
     #: Samples that are validated at once.
     at_once: ClassVar[int] = 256
+    #: The rule of decisions; ``none`` where nothing is decided.
+    decision: ClassVar[Decision]
+    #: What STAC's machine-learning-model extension calls the task.
+    stac_name: ClassVar[str]
+    #: Result files that `result_tables` and `result_arrays` may give.
+    result_files: ClassVar[tuple[str, ...]]
+    #: Whether outputs are one number per sample and name, so that those on the probe are written one by one.
+    lists_outputs: ClassVar[bool] = False
+    #: The file of `harness.report.task_reports` that reports on the result files, which of its tables, and which figures.
+    report: ClassVar[str]
+    tables: ClassVar[tuple[str, ...]]
+    figures: ClassVar[tuple[str, ...]]
 
     def loss(self, wanted: str | None) -> str:
         """The standard name of a loss that was asked for. Raises DataError where the task has none of that name."""
@@ -75,6 +120,22 @@ class Task(ABC):
     @abstractmethod
     def validation(self, problem: Problem, loss: str) -> Validation:
         """What gathers the metrics of a validation part, the mean of a loss by its standard name among them."""
+
+    @abstractmethod
+    def decision_rule(self, problem: Problem, ids: NDArray[np.int64], target: Target) -> DecisionRule | None:
+        """How decisions are made on answers to samples with these ids and targets; None where nothing is decided."""
+
+    @abstractmethod
+    def result_tables(self, problem: Problem, samples: Samples, answers: Answers) -> dict[str, Rows]:
+        """Tables by the name of their result file, of the answers to test samples; those of another shape are left out."""
+
+    def result_arrays(self, problem: Problem, samples: Samples, answers: Answers) -> dict[str, dict[str, Array]]:
+        """Arrays by name, by the name of their result file (safetensors)."""
+        return {}
+
+    def port_scores(self, problem: Problem, samples: Samples, source: Array, port: Array) -> tuple[PortScore, ...]:
+        """Scores of a source and its port on the test samples, for each pair of aggregations; empty where it has none."""
+        return ()
 
 
 def wanted_array(target: Target, name: str, shape: tuple[int | None, ...], kinds: str) -> Array:

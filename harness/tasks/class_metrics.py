@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
-from harness.tasks.heads import Head
 
 Labels = NDArray[np.integer[Any]]
 Float64 = NDArray[np.float64]
@@ -136,7 +135,7 @@ def bootstrap_interval(
     return Interval(value, float(low), float(high), resting_on, resting_on < FEW_SAMPLES)
 
 
-def probabilities(outputs: NDArray[Any], head: Head) -> Float64:
+def probabilities(outputs: NDArray[Any], head: str) -> Float64:
     """Probabilities (..., class) from outputs (..., class) of a model with that head, in float64."""
     values = np.asarray(outputs, dtype=np.float64)
     if head in ("softmax", "sigmoid"):
@@ -156,7 +155,7 @@ class Prediction:
     margin: Float64
 
 
-def predict(outputs: NDArray[Any], head: Head) -> Prediction:
+def predict(outputs: NDArray[Any], head: str) -> Prediction:
     """Classes, confidences and margins of outputs (sample, class); ties go to the first class."""
     shares = probabilities(outputs, head)
     # The largest output, not the largest probability: exp() may make two different outputs equal.

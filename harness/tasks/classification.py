@@ -6,10 +6,23 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import DataError
-from harness.tasks.base import Array, Problem, Target, Task, Validation, wanted_array
+from harness.tasks.base import (
+    Answers,
+    Array,
+    Problem,
+    Rows,
+    Samples,
+    Target,
+    Task,
+    Validation,
+    wanted_array,
+)
 from harness.tasks.class_metrics import confusion_matrix, summary
+from harness.tasks.class_rows import prediction_rows
+from harness.tasks.decision_rule import Decision, DecisionRule
 from harness.tasks.losses import LossSum
 
 NAME = "classification"
@@ -31,6 +44,23 @@ class Classification(Task):
         *(f"{score}_{average}" for score in _SCORES for average in _AVERAGES),
     )
 
+    decision: ClassVar[Decision] = "argmax"
+    stac_name: ClassVar[str] = "classification"
+    result_files: ClassVar[tuple[str, ...]] = ("predictions.csv.gz",)
+    lists_outputs: ClassVar[bool] = True
+    report: ClassVar[str] = "classes"
+    tables: ClassVar[tuple[str, ...]] = (
+        "outputs_per_class",
+        "metrics",
+        "metrics_per_class",
+        "confusion",
+        "disagreement_summary",
+        "disagreement",
+        "mcnemar",
+        "confidence",
+    )
+    figures: ClassVar[tuple[str, ...]] = ("class_counts", "confusion", "f1_heatmap", "f1_per_class")
+
     def check(self, problem: Problem, target: Target) -> None:
         """See Task."""
         labels = wanted_array(target, "y", (None,), "iu")
@@ -39,6 +69,16 @@ class Classification(Task):
     def validation(self, problem: Problem, loss: str) -> Validation:
         """See Task."""
         return _Validation(problem, loss)
+
+    def decision_rule(self, problem: Problem, ids: NDArray[np.int64], target: Target) -> DecisionRule | None:
+        """See Task: the most likely class."""
+        return DecisionRule(self.decision, problem.names, ids)
+
+    def result_tables(self, problem: Problem, samples: Samples, answers: Answers) -> dict[str, Rows]:
+        """See Task: the predicted class of every sample, its probability and margin."""
+        truth = [problem.names[label] for label in samples.target["y"]]
+        rows = prediction_rows(samples.regions, samples.ids.tolist(), truth, problem.names, problem.head, answers)
+        return {"predictions.csv.gz": rows}
 
 
 class _Validation(Validation):

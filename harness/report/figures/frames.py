@@ -13,8 +13,8 @@ from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import significant
-from harness.report.result_files.frames import Array, ExampleFrames
 from harness.report.result_files.manifest import ForecastPart
+from harness.tasks.example_frames import Array, ExampleFrames
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,51 +1,13 @@
-"""The frames of one sequence: what was seen, what followed, and what was forecast, as ``frames.safetensors`` holds them."""
+"""Reads the frames of one sequence: what was seen, what followed, and what was forecast, from ``frames.safetensors``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import DataError
-
-Array = NDArray[Any]
-
-#: How the name of a forecast begins in the file; what follows is who made it.
-FORECAST = "forecast."
+from harness.tasks.example_frames import FORECAST, ExampleFrames
 
 _AGAIN = "run the scenario again"
-
-
-@dataclass(frozen=True)
-class ExampleFrames:
-    """One test sequence, scaled to 0..1.
-
-    ``seen`` float32 and ``seen_measured`` bool (time, row, column); ``truth`` float32 and ``measured`` bool (step, row,
-    column); ``forecasts`` by who made them, float32 (step, row, column), the source's first; ``last_seen`` in seconds since
-    1970 UTC.
-    """
-
-    seen: Array
-    seen_measured: Array
-    truth: Array
-    measured: Array
-    forecasts: dict[str, Array]
-    last_seen: int
-
-    def tensors(self) -> dict[str, Array]:
-        """What the file holds, by name."""
-        return {
-            "seen": self.seen,
-            "seen_measured": self.seen_measured,
-            "truth": self.truth,
-            "measured": self.measured,
-            "last_seen": np.asarray([self.last_seen], dtype=np.int64),
-            # Names sort in a file; the number keeps the order.
-            **{f"{FORECAST}{index:03}.{who}": array for index, (who, array) in enumerate(self.forecasts.items())},
-        }
 
 
 def read_frames(path: Path) -> ExampleFrames | None:

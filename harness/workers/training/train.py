@@ -148,7 +148,7 @@ def train(
             shutil.copyfile(given, folder / name)
     description = read_spec(existing_file(str(folder / "model.json")))
     learned = task(description.task)
-    problem = description.problem(record=read_record(source))
+    problem = description.problem(read_record(source))
     try:
         loss_name = learned.loss(loss)
     except DataError as error:

@@ -19,12 +19,12 @@ from harness.errors import DataError
 from harness.report.build import build_report
 from harness.report.overview import build_overview
 from harness.report.read import SOURCE, cell_label, read_results
-from harness.report.result_files.frames import ExampleFrames
 from harness.report.tables import forecast_tables as tables
-from harness.results.example_frames import sample_with_most_rain, visibly_different
-from harness.results.tables import as_csv, forecast_tables
+from harness.results.tables import as_csv
+from harness.tasks.example_frames import ExampleFrames, sample_with_most_rain, visibly_different
 from harness.tasks.forecast_frames import Forecast
 from harness.tasks.frame_metrics import step_errors
+from harness.tasks.frame_rows import forecast_tables
 
 FORECAST = Forecast(
     history=2,

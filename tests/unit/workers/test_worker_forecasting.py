@@ -132,7 +132,7 @@ def test_no_data_has_no_part_in_loss_and_gradient() -> None:
 
 def test_validation_pools_over_all_batches(data: Path, spec: ModelSpec) -> None:
     part, known = FramesPart(data, "train", spec), task("forecast")
-    validation = known.validation(spec.problem(record=read_record(data)), "mse")
+    validation = known.validation(spec.problem(read_record(data)), "mse")
     batch = part.batches(0)
     for start in range(0, len(part), 3):
         inputs, target = batch(slice(start, start + 3))

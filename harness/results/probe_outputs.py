@@ -1,0 +1,22 @@
+"""Outputs on the probe as rows of a result file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.files.arrays import Array
+from harness.pipeline.plan import Cell
+from harness.results.artifacts import SourceArtifacts, only_output
+
+
+def probe_outputs(
+    folders: Mapping[str, Path], source: SourceArtifacts, cells: list[Cell]
+) -> Iterator[tuple[str, Array, Array, Array]]:
+    """Per cell with an oracle: its id, and the outputs of target, route oracle and source oracle, each (sample, class)."""
+    for cell in cells:
+        oracle = next((name for name in cell.oracles if name in folders), None)
+        if oracle is not None:
+            target = only_output(folders[cell.step] / "probe.float32.safetensors", source.output)
+            route = only_output(folders[oracle] / "probe.float64.safetensors", source.output)
+            yield cell.id, target, route, source.probe64

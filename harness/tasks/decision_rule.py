@@ -1,0 +1,27 @@
+"""How decisions are made on the outputs of a model: a rule, and what it needs beside the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "none"]
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """What decisions are made of: the arguments of `harness.compare.decisions.compare_decisions` beside the outputs.
+
+    ``ids`` (sample,); ``thresholds`` in the outputs' unit; ``mask``, True where a decision counts: of the shape of the outputs,
+    for pixels (sample, *pixel).
+    """
+
+    rule: Decision
+    names: Sequence[str]
+    ids: NDArray[np.int64]
+    thresholds: Sequence[float] | None = None
+    mask: NDArray[np.bool_] | None = None
