@@ -123,8 +123,8 @@ end
 
 output_names(served) = [info.name for info in served.graph.outputs]
 
-PlainONNX.predict_tensors(::RuntimeEngine, served::Served, inputs, batch_size) =
-    PlainONNX.timed_batches(part -> run_session(served.session, part, output_names(served)), served, inputs, batch_size)
+PlainONNX.predict_tensors(::RuntimeEngine, served::Served, inputs, batch_size, axes=PlainONNX.SampleAxes()) =
+    PlainONNX.timed_batches(part -> run_session(served.session, part, output_names(served)), served, inputs, batch_size, axes)
 
 function PlainONNX.prepare(::RuntimeEngine, served::Served, inputs)
     inputs = PlainONNX.declared_inputs(served, inputs)

@@ -13,8 +13,8 @@ it, and, with an `engine::E` first, of
 - `load(engine, path, precision)`: a model, refused here if it cannot be run; its `graph` is a `Graph` or a `Signature`, and it
   has `metadata` (a `Dict`) and `precision`;
 - `held_parameters(engine, model)`: what it really holds, pairs of name and `Array` in the file's own dtypes;
-- `predict_tensors(engine, model, inputs, batch_size)`: `(tensors, seconds, cpu_seconds, batches)`; inputs are a `Dict` of
-  `Array`s as stored, tensors are pairs;
+- `predict_tensors(engine, model, inputs, batch_size, axes)`: `(tensors, seconds, cpu_seconds, batches, filled)`; inputs are a
+  `Dict` of `Array`s as stored, `axes` says where their samples lie (a `SampleAxes`), tensors are pairs;
 - `activations(engine, model, inputs, names)`: pairs of name and `Array`;
 - `prepare(engine, model, inputs)`: a function without arguments, the engine's own call on these inputs; or `nothing`, and the
   request `time` is refused;
@@ -110,22 +110,17 @@ function declared_inputs(model, inputs::AbstractDict)
     Dict{String,Array}(name => in_precision(value, model.precision) for (name, value) in inputs)
 end
 
-predict_tensors(::BaseEngine, model, inputs, batch_size) =
-    timed_batches(part -> run_graph(model.graph, part), model, inputs, batch_size)
+predict_tensors(::BaseEngine, model, inputs, batch_size, axes=SampleAxes()) =
+    timed_batches(part -> run_graph(model.graph, part), model, inputs, batch_size, axes)
 
 # The answer to `predict`: what `run_part` makes of each batch of the inputs, and how long that took.
-function timed_batches(run_part, model, inputs, batch_size)
+function timed_batches(run_part, model, inputs, batch_size, axes)
     inputs = declared_inputs(model, inputs)
     wall, cpu = wall_clock(), cpu_clock()
-    results = run_batches(run_part, model.graph, inputs, batch_size)
+    plan = plan_batches(model.graph, inputs, batch_size, axes)
+    results = run_planned(outputs_of(run_part, model.graph), model.graph, inputs, plan, axes)
     seconds, cpu_seconds = wall_clock() - wall, cpu_clock() - cpu
-    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=count_batches(inputs, batch_size))
-end
-
-function count_batches(inputs, batch_size)
-    batch_size === nothing && return 1
-    samples = maximum(Int[1; [size(x, ndims(x)) for x in values(inputs) if ndims(x) > 0]])
-    cld(samples, batch_size)
+    (tensors=results, seconds=seconds, cpu_seconds=cpu_seconds, batches=batch_count(plan), filled=filled_samples(plan))
 end
 
 function activations(::BaseEngine, model, inputs, names)

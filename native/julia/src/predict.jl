@@ -1,121 +1,7 @@
-# From a caller's arrays to the graph and back: names, types and shapes checked, batches along the samples.
+# From a caller's arrays to the graph and back.
 
 """
-    Signature(inputs, optional_inputs, outputs, precision)
-
-What the checks of inputs and the batches ask of a graph, of a model that is none of this package's: its inputs and outputs
-(`ValueInfo`s), the names of inputs that may be left out, and the precision that it computes in.
-"""
-struct Signature
-    inputs::Vector{ValueInfo}
-    optional_inputs::Vector{String}
-    outputs::Vector{ValueInfo}
-    precision::String
-end
-
-"""
-    check_inputs(graph, inputs; samples=nothing)
-
-Refuse inputs (a `Dict` of tensors) whose names, ranks or sizes are not those that the model declares; one name of an axis is
-one size throughout. `samples` is how many of the inputs' samples are computed at once, where that is not all of them.
-"""
-function check_inputs(graph, inputs::AbstractDict; samples=nothing)
-    expected = [info.name for info in graph.inputs]
-    for name in keys(inputs)
-        name in expected || name in graph.optional_inputs ||
-            bad_input("the model has no input named ", quoted(name), "; it takes ", quoted(expected))
-    end
-    for name in expected
-        haskey(inputs, name) || bad_input("the input ", quoted(name), " is missing")
-    end
-    sizes = Dict{String,Int}()
-    for info in graph.inputs
-        info.shape === nothing && continue
-        shape = onnx_shape(inputs[info.name])
-        if samples !== nothing && !isempty(shape)
-            shape = (samples, shape[2:end]...)
-        end
-        fits = length(shape) == length(info.shape) && all(zip(info.shape, shape)) do (axis, size)
-            axis isa Int ? axis == size : axis isa String && !isempty(axis) ? get!(sizes, axis, size) == size : true
-        end
-        fits || wrong_shape(info, inputs[info.name])
-    end
-end
-
-# Sizes in Julia's order, which is what the caller sees, and the file's beside it.
-wrong_shape(info, value) = bad_input(
-    "input '", info.name, "' has size ", shape_text(size(value)), ", in the order of ONNX ",
-    shape_text(onnx_shape(value)), "; the model takes ", shape_of_info(info)
-)
-
-function shape_of_info(info::ValueInfo)
-    info.shape === nothing && return "any shape"
-    isempty(info.shape) && return "a scalar"
-    join((axis === nothing || axis == "" ? "?" : string(axis) for axis in info.shape), " x ")
-end
-
-"""
-    run_batches([run_part,] graph, inputs, batch_size)
-
-Run a graph on `inputs` (a `Dict` of tensors), `batch_size` samples at a time, or all at once for `nothing`. The sample is ONNX'
-axis 0, the last dimension. Returns the outputs by name, as pairs in the graph's order. `run_part` is who computes the outputs of a
-part, by default [`run_graph`](@ref).
-"""
-run_batches(graph::Graph, inputs::AbstractDict, batch_size=nothing) =
-    run_batches(part -> run_graph(graph, part), graph, inputs, batch_size)
-
-function run_batches(run_part, graph, inputs::AbstractDict, batch_size=nothing)
-    foreach(samples -> check_inputs(graph, inputs; samples), batch_lengths(inputs, batch_size))
-    run(part) = map(x -> in_precision(x, graph.precision), run_part(part))
-    names = [info.name for info in graph.outputs]
-    batch_size === nothing && return map(=>, names, run(inputs))
-    (batch_size isa Integer && batch_size >= 1) || bad_input("batch_size must be a positive number")
-    counts = unique(ndims(x) > 0 ? size(x, ndims(x)) : -1 for x in values(inputs))
-    (length(counts) == 1 && counts[1] >= 0) || bad_input("the inputs differ in their number of samples")
-    samples = counts[1]
-    samples <= batch_size && return map(=>, names, run(inputs))
-    parts = map(1:batch_size:samples) do first
-        span = first:min(first + batch_size - 1, samples)
-        results = run(Dict{String,Array}(name => samples_of(x, span) for (name, x) in inputs))
-        for (name, result) in zip(names, results)
-            (ndims(result) > 0 && size(result, ndims(result)) == length(span)) ||
-                bad_input("the output '", name, "' has no axis of samples, so it cannot be computed in batches")
-        end
-        results
-    end
-    [name => joined([part[k] for part in parts], samples, name) for (k, name) in enumerate(names)]
-end
-
-# The different numbers of samples of the batches that inputs are computed in; `nothing` for inputs that are computed at once.
-function batch_lengths(inputs, batch_size)
-    (batch_size isa Integer && batch_size >= 1) || return [nothing]
-    counts = unique(ndims(x) > 0 ? size(x, ndims(x)) : -1 for x in values(inputs))
-    (length(counts) == 1 && counts[1] > batch_size) || return [nothing]
-    left = counts[1] % batch_size
-    left == 0 ? [batch_size] : [batch_size, left]
-end
-
-# Samples lie one after another in memory.
-function samples_of(x::Array, span)
-    one = size(x)[1:end-1]
-    reshape(reshape(x, prod(one), :)[:, span], one..., length(span))
-end
-
-function joined(parts, samples, name)
-    one = size(parts[1])[1:end-1]
-    all(part -> size(part)[1:end-1] == one, parts) ||
-        bad_input("the output '", name, "' differs in shape from batch to batch")
-    result = Array{eltype(parts[1])}(undef, one..., samples)
-    at = 1
-    for part in parts
-        copyto!(result, at, part, 1, length(part))
-        at += length(part)
-    end
-    result
-end
-
-"""
-    predict(model, x; type=:raw, head=nothing, output=nothing, batch_size=nothing)
+    predict(model, x; type=:raw, head=nothing, output=nothing, class_axis=nothing, batch_size=nothing, sample_axes=nothing, shared=())
 
 Run a model.
 
@@ -132,15 +18,30 @@ where that loses nothing but precision.
 - `:link` the scores before the softmax: the logits, or the logarithm of the probabilities where the model ends in a softmax.
 
 `head` is what the model's scores are, `"logits"`, `"log-softmax"` or `"softmax"`; by default what the file says, see
-[`head`](@ref). `output` names the output to use for every type but `:raw`, the first by default. Classes run along the last
-dimension but one. `batch_size` is how many samples to compute at once.
+[`head`](@ref). `output` names the output to use for every type but `:raw`; by default the one that the file decides on, else the
+first that can be scores of classes. Classes run along the dimension before the samples (C x N, W x H x C x N) unless the file's
+names of classes fit another one alone; `class_axis` says which dimension it is where that cannot be told. An output that cannot be
+classes, such as a mask of whole numbers, is refused.
+
+# Batches
+
+`batch_size` is how many samples to compute at once. A file that has a fixed number of samples takes any number: it is run in
+batches of that size, the last one is filled by repeating the last sample, and cut, which is told once; another `batch_size` is
+refused.
+
+Where batches have to be computed, the dimension of the samples is found, in inputs by the names and sizes that the file declares
+(an input that has another number than the samples is shared by all), in outputs by running two numbers of samples. It is proven:
+a sample gives the same numbers without the others. An output that has no such dimension must be the same for every batch. What
+is known better can be said, with dimensions in Julia's own counting: `sample_axes = (attention = 2,)`, or a `Dict` of dimensions by
+name, and `shared = ("doy",)` for inputs that all samples share.
 """
-function predict(model, x; type::Symbol=:raw, head=nothing, output=nothing, batch_size=nothing)
+function predict(
+    model, x; type::Symbol=:raw, head=nothing, output=nothing, class_axis=nothing, batch_size=nothing, sample_axes=nothing, shared=()
+)
     type in (:raw, :prob, :class, :link) || bad_input("type must be :raw, :prob, :class or :link, not :", type)
-    results = run_batches(model.graph, inputs_from_user(x, model), batch_size)
+    results, axes = computed(model, inputs_from_user(x, model), batch_size, stated_axes(model, sample_axes, shared))
     type == :raw && return length(results) == 1 ? results[1].second : Dict{String,Array}(results)
-    scores = find_output(results, output)
-    ndims(scores) >= 2 || bad_input("the output has no axis of classes")
+    scores = class_scores(model, results, output, class_axis, axes)
     type == :class && return likeliest(scores, class_names(model))
     head = something(head, PlainONNX.head(model), "")
     isempty(head) && bad_input(
@@ -148,73 +49,49 @@ function predict(model, x; type::Symbol=:raw, head=nothing, output=nothing, batc
         "\"softmax\""
     )
     head in ("logits", "log-softmax", "softmax") || bad_input("unknown head '", head, "'")
-    type == :link && return head == "softmax" ? map(log, scores) : scores
-    head == "softmax" ? scores : head == "log-softmax" ? map(exp, scores) : softmax_of_classes(scores)
+    type == :link && return head == "softmax" ? map(log, scores.values) : scores.values
+    probabilities(scores, head)
 end
 
-function find_output(results, output)
-    output === nothing && return results[1].second
-    at = findfirst(pair -> pair.first == output, results)
-    at === nothing &&
-        bad_input("the model has no output named '", output, "' but ", quoted(first.(results)))
-    results[at].second
-end
-
-function softmax_of_classes(scores)
-    along = ndims(scores) - 1
-    grown = exp.(scores .- maximum(scores; dims=along))
-    grown ./ sum(grown; dims=along)
-end
-
-function likeliest(scores, classes)
-    along = ndims(scores) - 1
-    if classes !== nothing && length(classes) != size(scores, along)
-        bad_input("the file names ", length(classes), " classes, the output has ", size(scores, along))
+# The outputs as pairs, and the sample axes as far as they are known.
+function computed(model, inputs, batch_size, stated::StatedAxes)
+    graph = model.graph
+    check_input_names(graph, inputs)
+    axes = input_axes(graph, inputs, stated, batch_size)
+    plan = plan_batches(graph, inputs, batch_size, axes)
+    compute = outputs_of(part -> run_graph(graph, part), graph)
+    if plan === nothing
+        first = compute(inputs)
+        axes = declared_output_axes(graph, axes, stated, first)
+        return run_planned(compute, graph, inputs, nothing, axes, first), axes
     end
-    before = prod(size(scores)[1:along-1])
-    columns = reshape(scores, before, size(scores, along), :)
-    result = Array{Union{Missing,classes === nothing ? Int : String}}(missing, before, size(columns, 3))
-    for sample in axes(columns, 3), place in axes(columns, 1)
-        column = @view columns[place, :, sample]
-        any(isnan, column) && continue
-        best = argmax(column)
-        result[place, sample] = classes === nothing ? best : classes[best]
-    end
-    reshape(result, size(scores)[1:along-1]..., :)
+    first = compute(part_of(inputs, axes, computed_samples(plan, batch_spans(plan)[1])))
+    axes = output_axes(compute, graph, inputs, plan, axes, stated, first)
+    tell_of_filling(model, plan)
+    run_planned(compute, graph, inputs, plan, axes, first), axes
 end
 
-# A caller's arrays as tensors of the declared types.
-function inputs_from_user(x, model)
-    infos = model.graph.inputs
-    if !(x isa AbstractDict)
-        length(infos) == 1 || bad_input(
-            "the model has ", length(infos), " inputs; give a Dict of arrays by name: ", quoted(info.name for info in infos)
-        )
-        x = Dict(infos[1].name => x)
+# Nothing has to be cut or joined: what is stated, else the axis of the samples' name.
+function declared_output_axes(graph, axes, stated, results)
+    names = [declared_axis(info, axes[info.name]) for info in graph.inputs if get(axes, info.name, nothing) !== nothing]
+    found = copy(axes)
+    for (info, x) in zip(graph.outputs, results)
+        axis = stated_axis(stated, info.name, x)
+        if axis !== missing
+            found[info.name] = axis
+        elseif info.shape !== nothing && length(info.shape) == ndims(x)
+            at = findfirst(name -> name isa String && name in names, info.shape)
+            at === nothing || at == 1 || (found[info.name] = at - 1)
+        end
     end
-    declared = Dict(info.name => info.dtype for info in infos)
-    Dict{String,Array}(
-        string(name) => tensor_from_user(value, get(declared, string(name), nothing), string(name), model.precision)
-        for (name, value) in x
-    )
+    found
 end
 
-tensor_from_user(value::Number, dtype, name, precision) = tensor_from_user(fill(value), dtype, name, precision)
-tensor_from_user(value, dtype, name, precision) =
-    bad_input("input '", name, "' is a ", typeof(value), "; give an array of numbers")
-
-function tensor_from_user(value::AbstractArray, dtype, name, precision)
-    # A name that the model does not know is refused by check_inputs().
-    dtype === nothing && return value isa Array ? value : collect(value)
-    T = dtype_types[dtype]
-    (eltype(value) <: Real && (eltype(value) <: Bool) == (T == Bool)) ||
-        bad_input("input '", name, "' is an array of ", eltype(value), "; the model takes ", dtype)
-    if T <: Integer && T != Bool && !(eltype(value) <: T)
-        all(isinteger, value) || bad_input("input '", name, "' must hold whole numbers")
-        all(number -> typemin(T) <= number <= typemax(T), value) ||
-            bad_input("input '", name, "' holds values beyond ", dtype)
-    end
-    # Under "float64" what is given as a Float64 stays one.
-    wide = precision == "float64" && T <: AbstractFloat ? Float64 : T
-    value isa Array{wide} ? value : convert(Array{wide}, value)
+function tell_of_filling(model, plan)
+    added = filled_samples(plan)
+    added == 0 && return
+    @info string(
+        basename(model.path), " takes ", plan.size, " samples at a time: the last batch is filled with ", added,
+        added == 1 ? " copy" : " copies", " of the last sample, and cut"
+    ) maxlog = 1 _id = Symbol("PlainONNX filled ", model.path)
 end

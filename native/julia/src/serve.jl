@@ -200,9 +200,19 @@ function answer(::Val{:predict}, session, request)
     batch_size = get(request, "batch_size", nothing)
     batch_size === nothing || (batch_size isa Int64 && batch_size >= 1) ||
         bad_input("batch_size must be a positive integer or null")
-    done = predict_tensors(session.engine, model, safetensors_read(inputs), batch_size)
+    done = predict_tensors(session.engine, model, safetensors_read(inputs), batch_size, sample_axes_argument(request))
     safetensors_write(done.tensors, outputs)
-    (seconds=done.seconds, cpu_seconds=done.cpu_seconds, batches=done.batches)
+    told = (seconds=done.seconds, cpu_seconds=done.cpu_seconds, batches=done.batches)
+    done.filled == 0 ? told : merge(told, (filled=done.filled,))
+end
+
+# Axes by name of input and output, counted from 0 as the file has them, or null.
+function sample_axes_argument(request)
+    given = get(request, "sample_axes", nothing)
+    given === nothing && return SampleAxes()
+    (given isa Dict && all(axis -> axis === nothing || (axis isa Int64 && axis >= 0), values(given))) ||
+        bad_input("sample_axes must be an object of axes by name, each a whole number from 0 or null")
+    SampleAxes(given)
 end
 
 function answer(::Val{:activations}, session, request)
@@ -228,8 +238,10 @@ function answer(::Val{:time}, session, request)
     (repeats isa Int64 && timing_fewest <= repeats <= timing_most) ||
         bad_input("repeats must be an integer from ", timing_fewest, " to ", timing_most)
     model = loaded_model(session)
+    axes = sample_axes_argument(request)
     tensors = safetensors_read(path_argument(request, "inputs"))
-    calls = [prepare(session.engine, model, batch_of(tensors, size)) for size in sizes]
+    check_sample_axes(model.graph, tensors, axes)
+    calls = [prepare(session.engine, model, batch_of(tensors, size, axes)) for size in sizes]
     any(isnothing, calls) && unsupported("request 'time' is not supported by ", runtime_name(session.engine))
     shortest = timing_ticks * max(clock_resolution(wall_clock), clock_resolution(cpu_clock))
     batches = [
@@ -237,7 +249,7 @@ function answer(::Val{:time}, session, request)
     ]
     # After all calls, so that they are timed in the same state as in a runtime that copies nothing.
     batches = map(batches) do batch
-        copies = prepare_copies(session.engine, model, batch_of(tensors, batch.batch_size))
+        copies = prepare_copies(session.engine, model, batch_of(tensors, batch.batch_size, axes))
         copies === nothing && return batch
         merge(batch, (copy_seconds=time_batch(copies, shortest, seconds / 4, repeats).seconds,))
     end

@@ -81,15 +81,17 @@ function time_batch(call, shortest, seconds, repeats)
     )
 end
 
-"""The first samples of tensors along axis 0, the last dimension; from the beginning again where there are too few."""
-function batch_of(tensors::AbstractDict, size::Int)
-    Dict{String,Array}(name => samples_again(value, size, name) for (name, value) in tensors)
+"""The first samples of tensors along their sample axes; from the beginning again where there are too few."""
+function batch_of(tensors::AbstractDict, size::Int, axes=SampleAxes())
+    Dict{String,Array}(name => samples_again(value, size, name, sample_axis(axes, name)) for (name, value) in tensors)
 end
 
-function samples_again(value::Array, count::Int, name)
-    (ndims(value) > 0 && size(value, ndims(value)) > 0) ||
-        bad_input("input '", name, "' has no samples along axis 0 to make batches of")
-    samples_of(value, mod1.(1:count, size(value, ndims(value))))
+samples_again(value::Array, count::Int, name, ::Nothing) = value
+
+function samples_again(value::Array, count::Int, name, axis::Int)
+    (axis < ndims(value) && size(value, ndims(value) - axis) > 0) ||
+        bad_input("input '", name, "' has no samples along axis ", axis, " to make batches of")
+    samples_of(value, mod1.(1:count, size(value, ndims(value) - axis)), axis)
 end
 
 """The most memory that this process held at once, in bytes."""

@@ -64,20 +64,6 @@ end
     @test refuses(() -> predict(crops(), crop_series; batch_size=0), :bad_input, "batch_size")
 end
 
-@testset "a file of one number of samples is computed in batches of as many" begin
-    model = read_onnx(
-        [onnx_node("Identity", "x", "y")], [onnx_value("x", "float32", [2, 3])], [onnx_value("y")]
-    )
-    values = reshape(Float32.(1:18), 3, 6)
-    @test predict(model, values; batch_size=2) == values
-    for size in (1, 3, 4)
-        @test refuses(() -> predict(model, values; batch_size=size), :bad_input, "the model takes 2 x 3")
-    end
-    # What is left over would be one sample.
-    @test refuses(() -> predict(model, values[:, 1:5]; batch_size=2), :bad_input, "the model takes 2 x 3")
-    @test refuses(() -> predict(model, values), :bad_input, "the model takes 2 x 3")
-end
-
 @testset "prob and link follow the head that the file declares" begin
     logits = Float32[1 0; 2 0; 4 0]
     soft = exp.(logits) ./ sum(exp.(logits); dims=1)

@@ -42,6 +42,43 @@ mktempdir() do folder
         @test occursin("'x' is float64; the model takes float32", refused["message"])
     end
 
+    @testset "samples along other axes are told by name, and a fixed number of them is filled" begin
+        turned = in_folder("turned.onnx")
+        write(turned, onnx_model(
+            [onnx_node("Transpose", "x", "t"; perm=[1, 0]), onnx_node("Mul", ["t", "doy"], "y"), onnx_node("Relu", "doy", "d")],
+            [onnx_value("x", "float32", ["n", 4]), onnx_value("doy", "float32", [4, 1])], [onnx_value("y"), onnx_value("d")]
+        ))
+        @test ask(request="load", path=turned)["ok"]
+        given = Dict("x" => wavy(4, 10), "doy" => wavy(1, 4))
+        safetensors_write(given, in_folder("two.safetensors"))
+        told = (doy=nothing, y=1, d=nothing)
+        @test predicting("two.safetensors"; batch_size=4, sample_axes=told)["result"]["batches"] == 3
+        found = safetensors_read(in_folder("y.safetensors"))
+        @test found["y"] == permutedims(given["x"]) .* given["doy"]
+        @test found["d"] == max.(given["doy"], 0)
+        refused(words; fields...) = occursin(words, predicting("two.safetensors"; fields...)["error"]["message"])
+        @test refused("x has 10"; batch_size=4)
+        @test refused("no axis of samples at axis 0"; batch_size=3, sample_axes=(doy=nothing, d=nothing))
+        @test refused("neither an input nor an output"; sample_axes=(z=1,))
+        @test refused("axis 2 of 'x' cannot be"; sample_axes=(x=2,))
+        @test refused("whole number from 0"; sample_axes=(x=-1,))
+        @test refused("whole number from 0"; sample_axes=[1])
+        timed = ask(
+            request="time", inputs=in_folder("two.safetensors"), batch_sizes=[12], seconds=0.02, repeats=3, sample_axes=told
+        )
+        @test timed["ok"]
+        fixed = in_folder("fixed.onnx")
+        write(fixed, onnx_model([onnx_node("Relu", "x", "y")], [onnx_value("x", "float32", [4, 4])], [onnx_value("y")]))
+        @test ask(request="load", path=fixed)["ok"]
+        safetensors_write(Dict("x" => given["x"]), in_folder("one.safetensors"))
+        filled = predicting("one.safetensors")["result"]
+        @test filled["filled"] == 2 && filled["batches"] == 3
+        @test safetensors_read(in_folder("y.safetensors"))["y"] == max.(given["x"], 0)
+        @test occursin("takes batches of 4", predicting("one.safetensors"; batch_size=5)["error"]["message"])
+        safetensors_write(Dict("x" => given["x"][:, 1:4]), in_folder("one.safetensors"))
+        @test !haskey(predicting("one.safetensors"; batch_size=4)["result"], "filled")
+    end
+
     @testset "double precision answers in float64 and takes float64" begin
         ask(request="load", path=path, precision="float64")
         @test predicting("wide.safetensors")["ok"]

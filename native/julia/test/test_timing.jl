@@ -28,6 +28,8 @@ end
     x = wavy(2, 2, 3)
     batch = P.batch_of(Dict("x" => x), 5)["x"]
     @test batch == x[:, :, [1, 2, 3, 1, 2]]
+    turned = P.batch_of(Dict("x" => x, "doy" => [1f0]), 5, P.SampleAxes("x" => ndims(x) - 1, "doy" => nothing))
+    @test turned["x"] == x[mod1.(1:5, 2), :, :] && turned["doy"] == [1]
     @test refuses(() -> P.batch_of(Dict("x" => fill(1f0)), 2), :bad_input, "no samples")
 end
 

@@ -56,8 +56,8 @@ function run_served(served, inputs, wanted)
     Any[PlainONNX.in_precision(values[slot], served.precision) for slot in wanted]
 end
 
-PlainONNX.predict_tensors(::FluxEngine, served::Served, inputs, batch_size) =
-    PlainONNX.timed_batches(part -> run_served(served, part, served.graph.output_slots), served, inputs, batch_size)
+PlainONNX.predict_tensors(::FluxEngine, served::Served, inputs, batch_size, axes=PlainONNX.SampleAxes()) =
+    PlainONNX.timed_batches(part -> run_served(served, part, served.graph.output_slots), served, inputs, batch_size, axes)
 
 function PlainONNX.activations(::FluxEngine, served::Served, inputs, names)
     inputs = PlainONNX.declared_inputs(served, inputs)

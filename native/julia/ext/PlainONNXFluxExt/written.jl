@@ -77,8 +77,8 @@ end
 
 in_order(served, inputs) = [inputs[info.name] for info in served.graph.inputs]
 
-PlainONNX.predict_tensors(::FluxEngine, served::WrittenModel, inputs, batch_size) =
-    PlainONNX.timed_batches(part -> run_written(served, part), served, inputs, batch_size)
+PlainONNX.predict_tensors(::FluxEngine, served::WrittenModel, inputs, batch_size, axes=PlainONNX.SampleAxes()) =
+    PlainONNX.timed_batches(part -> run_written(served, part), served, inputs, batch_size, axes)
 
 function PlainONNX.prepare(::FluxEngine, served::WrittenModel, inputs)
     inputs = PlainONNX.declared_inputs(served, inputs)

@@ -41,6 +41,23 @@ const example = joinpath(@__DIR__, "..", "..", "examples", "crops.onnx")
         @test Dict(batched.tensors)["logits"] ≈ found["logits"] rtol = 1e-6
     end
 
+    @testset "samples lie where it is told, and a fixed number of them is filled" begin
+        mktempdir() do folder
+            path = joinpath(folder, "turned.onnx")
+            write(path, onnx_model(
+                [onnx_node("Transpose", "x", "t"; perm=[1, 0]), onnx_node("Mul", ["t", "doy"], "y")],
+                [onnx_value("x", "float32", [4, 3]), onnx_value("doy", "float32", [3, 1])], [onnx_value("y", "float32", [3, 4])]
+            ))
+            given = Dict{String,Array}("x" => wavy(3, 10), "doy" => wavy(1, 3))
+            axes = P.SampleAxes("doy" => nothing, "y" => 1)
+            turned = P.load(engine, path, "float32")
+            found = P.predict_tensors(engine, turned, given, nothing, axes)
+            @test found.filled == 2 && found.batches == 3
+            @test Dict(found.tensors)["y"] == permutedims(given["x"]) .* given["doy"]
+            @test refuses(() -> P.predict_tensors(engine, turned, given, 5, axes), :bad_input, "takes batches of 4 samples")
+        end
+    end
+
     @testset "parameters are what a session holds, and inner values outputs of a session of their own" begin
         @test Dict(P.held_parameters(engine, served)) == parameters(onnx_read(example))
         (inner,) = P.activations(engine, served, Dict{String,Array}("x" => x), ["features"])
