@@ -14,25 +14,6 @@ from harness.workers.tensors import write_tensors
 from tests.conformance import small_models
 from tests.conformance.asking import LIMIT, assert_refused, load, onnx_runtimes, predict
 
-#: Languages whose loops do not take ``sample_axes`` yet, nor fill batches.
-AWAITED = ("julia",)
-_TODAY = {
-    "test_an_output_is_joined_along_its_sample_axis": (None,),
-    "test_an_input_of_all_samples_is_whole_in_every_batch": (None,),
-    "test_a_batch_size_that_a_file_does_not_take_is_refused": (20,),
-    "test_inputs_of_different_numbers_of_samples_are_refused": (None,),
-}
-
-
-@pytest.fixture(autouse=True)
-def awaited(request: pytest.FixtureRequest, runtime: str) -> None:
-    """Mark what the loops of a language cannot do yet, strictly."""
-    asked = request.node.callspec.params.get("batch_size")
-    today = asked in _TODAY.get(request.node.originalname, ())
-    if runtime.partition("/")[0] in AWAITED and not today:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="its loop does not take sample_axes yet"))
-
-
 def series(samples: int, *rest: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.arange(samples * int(np.prod(rest)), dtype=np.float32).reshape(samples, *rest)
 
