@@ -14,6 +14,7 @@ from harness.workers.tensors import write_tensors
 from tests.conformance import small_models
 from tests.conformance.asking import LIMIT, assert_refused, load, onnx_runtimes, predict
 
+
 def series(samples: int, *rest: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     return np.arange(samples * int(np.prod(rest)), dtype=np.float32).reshape(samples, *rest)
 
