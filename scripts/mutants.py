@@ -26,7 +26,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -136,8 +136,9 @@ class Equivalents:
 
 def sources() -> list[str]:
     """The files that are changed, those with the higher goal first."""
-    found = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "harness" / "compare").glob("*.py"))]
-    return [*STRICT, *(name for name in found if name not in STRICT and not name.endswith("__init__.py"))]
+    found = [*(ROOT / "harness" / "compare").glob("*.py"), *(ROOT / "harness" / "tasks").glob("*_metrics.py")]
+    names = sorted(str(path.relative_to(ROOT)) for path in found if path.name != "__init__.py")
+    return [*STRICT, *(name for name in names if name not in STRICT)]
 
 
 def hash_of(name: str) -> str:
@@ -151,18 +152,26 @@ def results_of(name: str) -> dict[str, int | None]:
     return json.loads(path.read_text())["exit_code_by_key"] if path.exists() else {}
 
 
-def change_functions(name: str, processes: int, again: bool) -> None:
-    """Run mutmut on one file: on all of its functions, or on the changes that no test noticed before."""
-    chosen = [f"{name.removesuffix('.py').replace('/', '.')}.*"]
+def change_functions(chosen: Sequence[str], processes: int) -> None:
+    """Run mutmut on changes, given by name or pattern."""
+    command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes), *chosen]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"mutmut failed on {', '.join(chosen)[:200]}:\n{done.stdout[-2000:]}")
+
+
+def every_change(name: str) -> list[str]:
+    """The pattern of all changes of a file."""
+    return [f"{name.removesuffix('.py').replace('/', '.')}.*"]
+
+
+def left_over(name: str) -> list[str]:
+    """The changes of a file that no test noticed before, or that were not run."""
     made = ROOT / "mutants" / name
     # mutmut makes the changes anew, under other names, where the file is newer.
-    if again and made.exists() and made.stat().st_mtime > (ROOT / name).stat().st_mtime:
-        chosen = [change for change, code in results_of(name).items() if _STATES.get(code, "killed") != "killed"]
-    if chosen:
-        command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes), *chosen]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode:
-            sys.exit(f"mutmut failed on {name}:\n{done.stdout[-2000:]}")
+    if not made.exists() or made.stat().st_mtime <= (ROOT / name).stat().st_mtime:
+        return every_change(name)
+    return [change for change, code in results_of(name).items() if _STATES.get(code, "killed") != "killed"]
 
 
 def found_in_functions(name: str) -> tuple[Counter[str], list[tuple[str, str, str]]]:
@@ -199,17 +208,26 @@ def move_gates() -> tuple[Counter[str], list[tuple[str, str, str]]]:
     return states, unnoticed
 
 
-def find(name: str, processes: int, again: bool) -> None:
-    """Try the changes of one file and keep what was found."""
+def find(name: str, processes: int) -> None:
+    """Try all changes of one file and keep what was found."""
     before, code = _processor_time(), hash_of(name)
     if name != GATES:
-        change_functions(name, processes, again)
+        change_functions(every_change(name), processes)
     states, unnoticed = move_gates() if name == GATES else found_in_functions(name)
-    seconds = _processor_time() - before
-    earlier = Found.read(name) if again else None
-    if earlier is not None:
-        seconds += earlier.seconds
-    Found(code, seconds, dict(states), unnoticed).keep(name)
+    Found(code, _processor_time() - before, dict(states), unnoticed).keep(name)
+
+
+def find_again(files: Sequence[str], processes: int) -> None:
+    """Try what is left over of all files together and keep what was found; the time stays that of the first run."""
+    codes = {name: hash_of(name) for name in files}
+    names = [name for name in files if name != GATES]
+    if chosen := [change for name in names for change in left_over(name)]:
+        change_functions(chosen, processes)
+    for name in names:
+        earlier, (states, unnoticed) = Found.read(name), found_in_functions(name)
+        Found(codes[name], earlier.seconds if earlier else 0.0, dict(states), unnoticed).keep(name)
+    if GATES in files and ((moved := Found.read(GATES)) is None or moved.unnoticed):
+        find(GATES, processes)
 
 
 def _processor_time() -> float:
@@ -275,11 +293,14 @@ def main() -> int:
     known = Equivalents.read()
     interrupted = False
     if not arguments.report:
-        print(HEADING, flush=True)
         try:
-            for name in files:
-                find(name, arguments.processes, arguments.again)
-                print(score_of(name, known).row(name), flush=True)
+            if arguments.again:
+                find_again(files, arguments.processes)
+            else:
+                print(HEADING, flush=True)
+                for name in files:
+                    find(name, arguments.processes)
+                    print(score_of(name, known).row(name), flush=True)
         except KeyboardInterrupt:
             interrupted = True
         print()

@@ -40,6 +40,11 @@ def test_one_tensor_that_is_used_twice_has_no_copies() -> None:
     assert (len(once), once[0].notes, once[0].copies, left_out) == (1, ["turned", "used by 2 nodes"], 1, [])
 
 
+def test_two_copies_are_told() -> None:
+    once, left_out = unrolled([operation(stored("a", 1)), operation(stored("b", 1))])
+    assert (once[0].notes, once[0].copies, left_out) == (["used by 2 nodes in 2 copies"], 2, ["b"])
+
+
 def test_operations_that_differ_in_anything_are_kept() -> None:
     linears = [
         operation(stored("a", 1), stored("b", 1)),
@@ -259,8 +264,19 @@ def test_of_a_frame_that_comes_from_a_loop_the_state_is_not_known() -> None:
 def test_weights_that_are_not_reported_and_dense_layers_are_in_no_cell() -> None:
     some = {name: value for name, value in weights().items() if name != "vf"}
     assert unchanged(cell(), some, unknown=["vf"])
+    both = {f"p{gate}": [("MatMul", f"x u{gate}", f"p{gate}")] for gate in GATES}
+    both |= {f"q{gate}": [("MatMul", f"h v{gate}", f"q{gate}")] for gate in GATES}
+    matrices = {f"u{gate}": floats(3, 2) for gate in GATES} | {f"v{gate}": floats(2, 2) for gate in GATES}
+    assert unchanged(cell(**both), matrices)
     dense = {f"q{gate}": [("MatMul", f"h{{m}} v{gate}", f"q{gate}{{m}}")] for gate in GATES}
     assert unchanged(cell(**dense), weights() | {f"v{gate}": floats(2, 2) for gate in GATES})
+
+
+def test_three_gates_are_no_cell_and_do_not_hide_one() -> None:
+    three = cell(order="ifg", y=[("Relu", "t{m}", "y{m}")])
+    assert unchanged(three)
+    found = joined([*three, *cell("2", frame="y")], weights() | weights("2", 1000))
+    assert [len(one.weight.names) for one in found] == [1] * 6 + [8]
 
 
 def test_gates_of_two_states_are_two_cells() -> None:

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 
 from harness.compare.outputs import relative_rms
 from harness.compare.port import (
+    SAME_FUNCTION,
     LayerGap,
     PortComparison,
     Tried,
     first_different_layer,
+    is_same,
     taken_from_divisor,
     weight_of_new,
 )
@@ -95,3 +97,14 @@ def test_what_closes_the_gap_and_where_it_opens_are_told() -> None:
     assert port.parts_at is not None
     assert port.parts_at.layer == "norm1"
     assert [tried.settings for tried in port.closing] == [("epsilon",)]
+
+
+def test_a_gap_of_just_the_limit_is_rounding() -> None:
+    assert is_same(SAME_FUNCTION)
+    assert not is_same(np.nextafter(SAME_FUNCTION, 1))
+
+
+def test_the_weight_of_a_batch_is_taken_in_double_precision() -> None:
+    """A difference that float32 does not show: three quarters and a billionth."""
+    one, zero = np.float32([0.75]), np.float32([2.0**-30])
+    assert weight_of_new(zero, one) == 0.25 + 2.0**-30
