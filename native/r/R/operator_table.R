@@ -58,6 +58,8 @@ operator_table <- function() {
 }
 
 build_operator_table <- function() {
+  recurrent_attributes <- list(direction = "forward", hidden_size = none("number"), activations = none("texts"),
+    activation_alpha = none("numbers"), activation_beta = none("numbers"), clip = none("number"), layout = 0)
   list(
     # Windows
     Conv = operator(any_order(op_conv), c(1, 11, 22), c(2, 3), list(group = 1, pads = none("numbers"),
@@ -247,6 +249,14 @@ build_operator_table <- function() {
     Softmax = operator(along_axis(softmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
     LogSoftmax = operator(along_axis(log_softmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
     Hardmax = operator(along_axis(hardmax_columns), c(1, 11, 13), 1, list(axis = none("number"))),
+
+    # Recurrent
+    LSTM = operator(op_recurrent, c(7, 14, 22), c(3, 8), c(recurrent_attributes, list(input_forget = 0)),
+      refuse = refuse_recurrent),
+    GRU = operator(op_recurrent, c(7, 14, 22), c(3, 6), c(recurrent_attributes, list(linear_before_reset = 0)),
+      refuse = refuse_recurrent),
+    RNN = operator(op_recurrent, c(7, 14, 22), c(3, 6), recurrent_attributes, refuse = refuse_recurrent),
+    ReverseSequence = operator(op_reverse_sequence, c(10, 28), 2, list(batch_axis = 1, time_axis = 0)),
 
     # Graphs inside of nodes
     Loop = operator(on_plain_arrays(loop_over), c(1, 11, 13, 16, 19, 21, 23, 24, 25), c(0, Inf),

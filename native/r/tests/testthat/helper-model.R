@@ -37,6 +37,8 @@ onnx_attribute <- function(name, value) {
     c(wire_bytes(6, unclass(value)), wire_number(20, 5))
   } else if (is.raw(value)) {
     c(wire_bytes(5, value), wire_number(20, 4))
+  } else if (is.character(value) && (length(value) > 1 || !is.null(attr(value, "list")))) {
+    c(do.call(c, lapply(value, function(v) wire_text(9, v))), wire_number(20, 8))
   } else if (is.character(value)) {
     c(wire_text(4, value), wire_number(20, 3))
   } else if (is.integer(value) && length(value) == 1 && is.null(attr(value, "list"))) {
@@ -118,7 +120,7 @@ run_operator <- function(operator, inputs, ..., opset = 17, outputs = "y", dtype
     t
   }, inputs[given], dtypes[given], scalar[given])
   names(tensors) <- names[given]
-  results <- lapply(plainonnx:::run_batches(model$graph, tensors), plainonnx:::to_r)
+  results <- lapply(plainonnx:::run_batches(model$graph, tensors)$results, plainonnx:::to_r)
   if (length(results) == 1) results[[1]] else results
 }
 

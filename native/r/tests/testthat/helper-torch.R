@@ -23,3 +23,7 @@ trainable_model <- function() {
     )
   ))
 }
+
+as_torch_input <- function(x, double = FALSE) {
+  torch::torch_tensor(x, dtype = if (double) torch::torch_double() else torch::torch_float())
+}
