@@ -27,6 +27,8 @@ def test_all_have_the_operator_table_of_plain_r(
     if runtime.startswith("julia/"):
         alone = plain.keys() ^ other.keys()
         assert alone <= AWAITED
-        assert {name: plain.get(name) for name in other.keys() - alone} == {name: other[name] for name in other.keys() - alone}
+        assert {name: plain.get(name) for name in other.keys() - alone} == {
+            name: other[name] for name in other.keys() - alone
+        }
     else:
         assert other == plain
