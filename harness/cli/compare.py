@@ -41,7 +41,16 @@ def compare(
             help=f"With --from: what runs the weights: {', '.join(importing_frameworks())}.",
         ),
     ] = "pytorch",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Samples per call.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Samples per call; 64, or as many as the file takes.")
+    ] = None,
+    sample_axis: Annotated[
+        list[str] | None,
+        typer.Option("--sample-axis", help="NAME=K: axis K, counted from 0, of that input or output is the sample."),
+    ] = None,
+    shared: Annotated[
+        list[str] | None, typer.Option("--shared", help="NAME of an input or output that belongs to all samples.")
+    ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
     time: Annotated[bool, typer.Option("--time", help="Time every runtime, at batch 1 and at --batch-size.")] = False,
     expect: Annotated[str, typer.Option("--expect", help="The worst verdict that exits with 0.")] = "equivalent",
@@ -56,7 +65,7 @@ def compare(
     from harness.compare.verdict import exit_code
     from harness.errors import ScenarioError
     from harness.models.spec import Head
-    from harness.pipeline.given_plan import Given
+    from harness.pipeline.given_plan import BATCH_SIZE, Given
     from harness.results.given_run import compare_given
     from harness.scenario.sections import TimingSection
 
@@ -80,8 +89,10 @@ def compare(
         head=cast("Head | None", head),
         framework=framework,
         batch_size=batch_size,
+        sample_axes=_sample_axes(sample_axis or []),
+        shared=tuple(dict.fromkeys(shared or [])),
         threads=threads,
-        timing=TimingSection(batch_sizes=sorted({1, batch_size})) if time else None,
+        timing=TimingSection(batch_sizes=sorted({1, batch_size or BATCH_SIZE})) if time else None,
     )
     with listener(quiet=as_json) as listening:
         result = compare_given(given, output=output, store=store, listener=listening, pdf=pdf)
@@ -94,5 +105,22 @@ def compare(
         code=code,
         as_json=as_json,
         accidents=result.accidents,
+        samples=result.samples_said,
     )
     raise typer.Exit(code)
+
+
+def _sample_axes(given: list[str]) -> dict[str, int]:
+    """The axes of ``--sample-axis NAME=K`` by name. Raises ScenarioError on anything else."""
+    from harness.errors import ScenarioError
+
+    axes: dict[str, int] = {}
+    for text in given:
+        name, _, axis = text.rpartition("=")
+        if not name or not axis.isdigit():
+            raise ScenarioError(
+                f"'{text}' names no axis", where="--sample-axis", hint="write NAME=K, axes counted from 0"
+            )
+        if axes.setdefault(name, int(axis)) != int(axis):
+            raise ScenarioError(f"'{name}' is named twice", where="--sample-axis", hint="give it one axis")
+    return axes

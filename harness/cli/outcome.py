@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +25,28 @@ def print_outcome(
     as_json: bool,
     port: PortComparison | None = None,
     accidents: Mapping[str, str],
+    samples: Sequence[str] = (),
 ) -> None:
-    """Print the cells of a run, what was lost by accident, and where the report is; ``fresh``: something was run."""
+    """Print the cells of a run, what was lost by accident, and where the report is.
+
+    ``fresh``: something was run. ``samples``: what is told of the sample axes of a given file.
+    """
     if as_json:
         rows = [cell.model_dump(mode="json") for cell in cells]
         lost = {"accidents": dict(accidents)} if accidents else {}
+        told = {"samples": list(samples)} if samples else {}
         ported = {} if port is None else {"port": port.model_dump(mode="json")}
         print_json(
-            {"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows, **ported, **lost}
+            {
+                "title": title,
+                "folder": str(folder),
+                "fresh": fresh,
+                "exit_code": code,
+                "cells": rows,
+                **told,
+                **ported,
+                **lost,
+            }
         )
         return
     _print_cells(title, cells)
@@ -40,6 +54,8 @@ def print_outcome(
         from harness.report.tables.port_tables import answer
 
         typer.echo(answer(port))
+    for sentence in samples:
+        typer.echo(f"Samples: {sentence}.")
     for step, how in accidents.items():
         typer.echo(f"Lost by accident: {step}: {how}; the same command tries it again")
     if not fresh:
@@ -61,3 +77,22 @@ def _print_cells(title: str, cells: list[CellResult]) -> None:
         source = [cell.source] if several else []
         shown_table.add_row(*source, cell.target, cell.route_label, cell.verdict.value, shown, cell.sentence)
     print_table(shown_table)
+    _print_outputs(cells, several=several)
+
+
+def _print_outputs(cells: list[CellResult], *, several: bool) -> None:
+    """Each output of the targets that have more than one."""
+    from harness.compare.records import in_floors
+
+    if not any(len(cell.outputs) > 1 for cell in cells):
+        return
+    columns = ("target", "route", "output", "shape", "verdict", "runtime error / floor")
+    shown = table(*(["source"] if several else []), *columns)
+    for cell in cells:
+        for output in cell.outputs:
+            error = "" if output.rms_ratio is None else in_floors(output.rms_ratio)
+            if output.differing is not None:
+                error = f"{output.differing} values differ"
+            row = [cell.target, cell.route_label, output.name, output.shape_text, output.verdict.value, error]
+            shown.add_row(*([cell.source] if several else []), *row)
+    print_table(shown)

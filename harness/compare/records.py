@@ -84,6 +84,8 @@ class ErrorStatistics(Record):
     one_minus_cosine: float | None
     reference_min: float | None
     reference_max: float | None
+    #: Values that are not equal, where whole numbers, truth values or texts are compared.
+    differing: int | None = None
 
 
 class ParameterRow(Record):
@@ -154,6 +156,37 @@ class RuntimeComparison(ComparisonRecord):
     rms_limit: float
     max_limit: float
     bit_equal_to_source: bool
+
+
+class OutputResult(Record):
+    """What became of one of a target's outputs. ``shape`` as the file has it; ``sample_axis`` None: it belongs to no sample.
+
+    ``decided``: decisions are made on it. ``differing``: values that are not equal, of an output of whole numbers or texts.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    sample_axis: int | None = 0
+    decided: bool = False
+    verdict: Verdict
+    rms_ratio: float | None = None
+    max_ratio: float | None = None
+    end_to_end_ratio: float | None = None
+    route_error: float | None = None
+    differing: int | None = None
+
+    @property
+    def shape_text(self) -> str:
+        """The shape in words; of a single number nothing has a size."""
+        return " x ".join(str(size) for size in self.shape) or "one number"
+
+    def with_axis(self, axis: int | None) -> OutputResult:
+        """The same with the sample, which is axis 0 of ``shape``, where the file has it."""
+        shape = list(self.shape)
+        if axis is not None and axis < len(shape):
+            shape.insert(axis, shape.pop(0))
+        return self.model_copy(update={"sample_axis": axis, "shape": tuple(shape)})
 
 
 class Flip(Record):
@@ -279,6 +312,8 @@ class CellResult(Record):
     route_comparison: RouteComparison | None = None
     runtime_comparison: RuntimeComparison | None = None
     end_to_end: RuntimeComparison | None = None
+    #: One row for each of the target's outputs, the one that decisions are made on first.
+    outputs: list[OutputResult] = []
     decisions: DecisionComparison | None = None
     layers: LayersComparison | None = None
     head: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,7 @@ def combine(
     decisions: DecisionComparison | None = None,
     structure: Iterable[Finding] = (),
     origin: Origin = "source",
+    undecided: Sequence[str] = (),
 ) -> Judgement:
     """The verdict of a cell: the worst of its comparisons, which are never merged.
 
@@ -54,6 +55,8 @@ def combine(
     - ``drifted``: a gate of route or runtime fails and no decision changed that counts.
     - ``divergent``: a gate fails and a decision changed that counts (or decisions were not compared), or a value is
       not finite, shapes differ, or parameters are unmatched or unequal, or the structure contradicts the source.
+
+    ``undecided``: outputs beside the decided one that are so far off that whoever reads them would decide otherwise.
     """
     findings = sorted(
         [
@@ -71,6 +74,9 @@ def combine(
         if decisions is None:
             verdict = Verdict.DIVERGENT
             findings.append(_decision_finding("a gate failed and decisions were not compared"))
+        elif undecided:
+            verdict = Verdict.DIVERGENT
+            findings.append(_decision_finding(f"output {undecided[0]}, on which no decision is made, is far off"))
         elif decisions.counted_count:
             verdict = Verdict.DIVERGENT
             findings.append(_decision_finding(_changed(decisions)))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.sample_axes import InputSamples, ToldAxes, check_told, find_input_axes
 from harness.errors import DataError
 
 #: Name under which a probe of one array is given, whatever the model calls its only input.
@@ -32,13 +33,20 @@ def read_array(path: Path) -> NDArray[Any]:
     return array
 
 
-def read_probe(files: Mapping[str, Path], inputs: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+def read_probe(
+    files: Mapping[str, Path],
+    inputs: Sequence[Mapping[str, Any]],
+    outputs: Sequence[Mapping[str, Any]] = (),
+    told: ToldAxes | None = None,
+) -> tuple[dict[str, NDArray[Any]], InputSamples]:
     """Arrays by input name, checked against the model's inputs (``name``, ``dtype``, ``shape`` of the worker contract).
 
-    ``files``: by input name, or one file under :data:`ONLY` for a model with one input. Axis 0 is the sample. Raises
-    DataError, naming file and input, on a missing or unknown input, another dtype or shape, and values that are not
-    finite.
+    ``files``: by input name, or one file under :data:`ONLY` for a model with one input. ``told``: what the user says of sample
+    axes; else they are found by :func:`harness.data.sample_axes.find_input_axes`. A file of a fixed number of samples takes any
+    number of them. Raises DataError, naming file and input, on a missing or unknown input, another dtype or shape, different
+    numbers of samples, and values that are not finite.
     """
+    told = told or ToldAxes()
     names = [str(entry["name"]) for entry in inputs]
     if set(files) == {ONLY}:
         if len(names) != 1:
@@ -56,44 +64,49 @@ def read_probe(files: Mapping[str, Path], inputs: Sequence[Mapping[str, Any]]) -
     missing = [name for name in names if name not in files]
     if missing:
         raise DataError(f"the probe lacks the input '{missing[0]}'", where="--probe", hint=f"add {missing[0]}=FILE.npy")
-    arrays = {
-        name: np.ascontiguousarray(_fitting(files[name], entry)) for name, entry in zip(names, inputs, strict=True)
-    }
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        raise DataError(
-            f"the arrays differ in their number of samples: {lengths}", where="--probe", hint="make them equal"
-        )
-    return arrays
+    check_told(told, inputs, outputs)
+    arrays = {name: _typed(files[name], entry) for name, entry in zip(names, inputs, strict=True)}
+    samples = find_input_axes(inputs, outputs, {name: array.shape for name, array in arrays.items()}, told)
+    for name, entry in zip(names, inputs, strict=True):
+        _check_sizes(files[name], arrays[name], entry, samples.axes[name])
+        if name in samples.repeated:
+            axis = samples.axes[name]
+            arrays[name] = np.repeat(arrays[name], samples.samples, axis=axis)
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, samples
 
 
-def _fitting(path: Path, entry: Mapping[str, Any]) -> NDArray[Any]:
+def _typed(path: Path, entry: Mapping[str, Any]) -> NDArray[Any]:
+    """An array of the dtype and the number of axes of an input, its values finite."""
     array = read_array(path)
-    name, wanted, shape = entry["name"], str(entry["dtype"]), list(entry["shape"])
+    name, wanted = entry["name"], str(entry["dtype"])
     if array.dtype.name != wanted:
         raise DataError(
             f"holds {array.dtype.name}, the input '{name}' takes {wanted}",
             where=str(path),
             hint=f"save it as {wanted}, if that is what it means",
         )
-    # A file that takes one number of samples alone is asked again and again.
-    fits = array.ndim == len(shape) and all(
-        not isinstance(size, int) or size == found or (axis == 0 and size > 0 and found % size == 0)
-        for axis, (size, found) in enumerate(zip(shape, array.shape, strict=True))
-    )
-    if not fits:
-        text = " x ".join("?" if size is None else str(size) for size in shape)
-        found = " x ".join(str(size) for size in array.shape)
-        raise DataError(
-            f"has the shape {found}, the input '{name}' takes {text}",
-            where=str(path),
-            hint="mind the order of the axes",
-        )
-    if array.ndim == 0 or len(array) == 0:
-        raise DataError("holds no sample", where=str(path), hint="axis 0 is the sample")
+    if entry["shape"] is not None and array.ndim != len(entry["shape"]):
+        raise _other_shape(path, array, entry)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         first = np.argwhere(~np.isfinite(array))[0]
         raise DataError(
             f"holds a value that is not finite at {first.tolist()}", where=str(path), hint="leave such samples out"
         )
     return array
+
+
+def _check_sizes(path: Path, array: NDArray[Any], entry: Mapping[str, Any], sample_axis: int | None) -> None:
+    """Fixed sizes, all but the number of samples."""
+    for axis, size in enumerate(entry["shape"] or ()):
+        if axis != sample_axis and isinstance(size, int) and array.shape[axis] != size:
+            raise _other_shape(path, array, entry)
+
+
+def _other_shape(path: Path, array: NDArray[Any], entry: Mapping[str, Any]) -> DataError:
+    text = " x ".join("?" if size is None else str(size) for size in entry["shape"])
+    found = " x ".join(str(size) for size in array.shape)
+    return DataError(
+        f"has the shape {found}, the input '{entry['name']}' takes {text}",
+        where=str(path),
+        hint="mind the order of the axes",
+    )

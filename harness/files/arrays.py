@@ -20,6 +20,13 @@ def load_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
+def texts_of(stored: Array) -> Array:
+    """Texts that are stored as uint8 with one axis more, the bytes of UTF-8 filled with zeros, as an array of them."""
+    shape, width = stored.shape[:-1], stored.shape[-1]
+    rows = np.ascontiguousarray(stored).reshape(-1, max(width, 1)) if width else [b""] * int(np.prod(shape))
+    return np.array([bytes(row).rstrip(b"\0").decode() for row in rows], dtype=np.str_).reshape(shape)
+
+
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write named arrays, row-major: the library writes the memory of an array whatever its order of axes."""
     path.write_bytes(stored_arrays(arrays))

@@ -20,6 +20,7 @@ from harness.pipeline.steps.layers import LayersStep
 from harness.pipeline.steps.oracle import OracleStep
 from harness.pipeline.steps.probe import ProbeStep
 from harness.pipeline.steps.reference import ReferenceStep
+from harness.pipeline.steps.samples import SamplesStep
 from harness.pipeline.steps.source import SourceStep
 from harness.pipeline.steps.structure import StructureStep
 from harness.pipeline.steps.target import TargetStep
@@ -31,6 +32,12 @@ from harness.version_names import split
 #: What a file's route is called: nothing was converted here.
 ROUTE = "as-given"
 
+#: Samples per call where neither user nor file names a number.
+BATCH_SIZE = 64
+
+#: The steps that whoever runs the file needs.
+FILE = ("given", "probe", "samples")
+
 
 @dataclass(frozen=True)
 class Given:
@@ -40,6 +47,8 @@ class Given:
     the classes, ``ids`` (sample,) int64 name the samples. ``layers``: samples of the probe that are followed node by node.
     ``weights``: what the file was made from; ``architecture`` names their model and ``head`` its head, where neither a
     ``model.json`` beside them nor the file's metadata holds the specification; they are run in ``framework``.
+    ``batch_size``: samples per call, :data:`BATCH_SIZE` where the user names none.
+    ``sample_axes``, ``shared``: what the user says of the axes of inputs and outputs, by name.
     """
 
     model: Path
@@ -51,7 +60,9 @@ class Given:
     architecture: str | None = None
     head: Head | None = None
     framework: str = "pytorch"
-    batch_size: int = 64
+    batch_size: int | None = None
+    sample_axes: Mapping[str, int] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
     threads: int = 1
     layers: int = LayersSection().samples
     timing: TimingSection | None = None
@@ -77,14 +88,15 @@ def given_plan(given: Given) -> Plan:
     steps: list[Step] = [
         _given_step(given.model),
         StructureStep(id="structure", runtime=runtime(REFERENCE), needs=("given",)),
-        _probe_step(given.probe),
+        _probe_step(given),
+        _samples_step(given),
         *_baseline_steps(given),
     ]
-    batch_size, threads = given.batch_size, given.threads
+    batch_size, threads = given.batch_size or BATCH_SIZE, given.threads
     oracles = []
     for name in oracle_runtimes("onnx"):
         oracles.append(f"oracle {name}")
-        needs = ("given", "probe")
+        needs = FILE
         steps.append(
             OracleStep(id=oracles[-1], runtime=runtime(name), needs=needs, batch_size=batch_size, threads=threads)
         )
@@ -95,7 +107,7 @@ def given_plan(given: Given) -> Plan:
             readers = ", ".join(name for name, other in RUNTIMES.items() if "onnx" in other.reads)
             raise ScenarioError(f"{target} does not read .onnx files", where="--to", hint=f"choose among {readers}")
         step = f"target {target}"
-        needs = ("given", "probe")
+        needs = FILE
         steps.append(TargetStep(id=step, runtime=row, needs=needs, batch_size=batch_size, threads=threads))
         layers = None
         if given.layers:
@@ -125,7 +137,7 @@ def given_plan(given: Given) -> Plan:
         for target in given.targets:
             # The first one named is the reference that the others are set against.
             step = f"timing {target}"
-            steps.append(timing_step(step, runtime(target), given.timing, threads, ("given", "probe")))
+            steps.append(timing_step(step, runtime(target), given.timing, threads, FILE))
             timed.append(Timed(target, target, ROUTE, step))
     return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)), tuple(timed))
 
@@ -140,8 +152,22 @@ def _given_step(model: Path) -> GivenStep:
     )
 
 
-def _probe_step(probe: Mapping[str, Path]) -> ProbeStep:
+def _samples_step(given: Given) -> SamplesStep:
+    """Which axes are the sample."""
+    return SamplesStep(
+        id="samples",
+        runtime=runtime(REFERENCE),
+        needs=("given", "probe", "structure"),
+        runtimes=tuple(dict.fromkeys((REFERENCE, *oracle_runtimes("onnx")))),
+        axes=dict(given.sample_axes),
+        shared=given.shared,
+        batch_size=given.batch_size,
+    )
+
+
+def _probe_step(given: Given) -> ProbeStep:
     """The user's arrays. Raises DataError where a file does not exist."""
+    probe = given.probe
     for path in probe.values():
         if not path.is_file():
             raise DataError("no such file", where=str(path), hint="name a .npy file for the probe")
@@ -150,12 +176,14 @@ def _probe_step(probe: Mapping[str, Path]) -> ProbeStep:
         needs=("structure",),
         paths={name: str(path.resolve()) for name, path in probe.items()},
         sha256={name: file_hash(path) for name, path in probe.items()},
+        axes=dict(given.sample_axes),
+        shared=given.shared,
     )
 
 
 def _baseline_steps(given: Given) -> list[Step]:
     """What targets are compared with beside the graph in float64: the reference's float32, or the source itself."""
-    batch_size, threads = given.batch_size, given.threads
+    batch_size, threads = given.batch_size or BATCH_SIZE, given.threads
     if given.weights is None:
         if given.architecture is not None or given.head is not None:
             raise ScenarioError(
@@ -163,7 +191,7 @@ def _baseline_steps(given: Given) -> list[Step]:
             )
         if given.framework != Given.framework:
             raise ScenarioError("a framework runs weights", where="--framework", hint="name the weights by --from")
-        needs: tuple[str, ...] = ("given", "probe")
+        needs: tuple[str, ...] = FILE
         row = runtime(REFERENCE)
         return [ReferenceStep(id="reference", runtime=row, needs=needs, batch_size=batch_size, threads=threads)]
     if split(given.framework)[0] not in (importing := importing_frameworks()):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from harness.compare.layers import compare_layers, layer_row
 from harness.compare.records import LayerRow, LayersComparison
 from harness.errors import AccidentError, BadInputError, UnsupportedError, WorkerError
+from harness.models.sampling import Sampling
 
 Array = NDArray[Any]
 #: ``ask(request, **arguments)``: the result of a worker's answer. Raises WorkerError.
@@ -44,16 +45,17 @@ def walk_layers(
     note: str = "",
     tensors: int = TENSORS,
     max_bytes: int = MAX_BYTES,
+    sampling: Sampling | None = None,
 ) -> LayersComparison:
     """Local and accumulated errors of a target on every node of ``model``, over the first ``samples`` of ``probe``.
 
-    ``scratch`` is an empty folder and is empty again afterwards. ``note``: what the target's row says of its inner tensors.
-    A node that the target refuses is a row without a local error, and so is one at which it breaks; WorkerError is raised
-    where it breaks more than ``BREAKS`` times.
+    ``sampling`` says where they lie, along axis 0 if it is not given. ``scratch`` is an empty folder and is empty again afterwards.
+    ``note``: what the target's row says of its inner tensors. A node that the target refuses is a row without a local error, and so
+    is one at which it breaks; WorkerError is raised where it breaks more than ``BREAKS`` times.
     """
     loaded = target("load", path=str(model), precision="float32")
     inputs = scratch / "inputs.safetensors"
-    samples = _save_samples(inputs, probe, loaded["inputs"], samples)
+    samples = _save_samples(inputs, probe, loaded, samples, sampling or Sampling())
     rows: list[LayerRow] = []
     skipped: list[str] = []
     patience = _Patience(target)
@@ -180,15 +182,20 @@ class _Flow:
             path.unlink(missing_ok=True)
 
 
-def _save_samples(path: Path, probe: Mapping[str, Array], declared: list[dict[str, Any]], samples: int) -> int:
-    """The first samples of the probe; as many as a model takes whose batch is fixed. Returns their number."""
+def _save_samples(
+    path: Path, probe: Mapping[str, Array], loaded: Mapping[str, Any], samples: int, sampling: Sampling
+) -> int:
+    """The first samples of the probe; as many as a model takes whose batch is fixed. Returns their number.
+
+    A probe with fewer than that begins again.
+    """
     from safetensors.numpy import save_file
 
-    sizes = [info["shape"][0] for info in declared if info["shape"]]
-    fixed = next((size for size in sizes if isinstance(size, int)), None)
-    count = samples if fixed is None else fixed
-    save_file({name: np.ascontiguousarray(array[:count]) for name, array in probe.items()}, path)
-    return min(count, min(len(array) for array in probe.values()))
+    fixed = sampling.fixed(loaded)
+    held = sampling.count(probe)
+    chosen = np.arange(min(samples, held) if fixed is None else fixed) % held
+    save_file(sampling.taken(probe, chosen), path)
+    return min(len(chosen), held)
 
 
 def _examine(

@@ -124,7 +124,7 @@ def _route_steps(
         if row.environment is not None and name not in (*scenario.targets, trainer.name):
             continue
         identity = f"oracle {route.label} {name}"
-        needs: tuple[str, ...] = ("data", export)
+        needs: tuple[str, ...] = _each("data", export, weights)
         steps.append(OracleStep(id=identity, runtime=row, needs=needs, batch_size=batch_size, threads=threads))
         oracles.append(identity)
     cells = []
@@ -133,12 +133,12 @@ def _route_steps(
         if route.writes not in row.reads:
             continue
         identity = f"target {route.label} {target}"
-        needs = ("data", "inputs", export)
+        needs = _each("data", "inputs", export, weights)
         steps.append(TargetStep(id=identity, runtime=row, needs=needs, batch_size=batch_size, threads=threads))
         layers = None
         if route.writes == "onnx" and scenario.layers.samples:
             layers = f"layers {route.label} {target}"
-            needs = ("data", export, f"oracle {route.label} {REFERENCE}", identity)
+            needs = _each("data", export, weights, f"oracle {route.label} {REFERENCE}", identity)
             steps.append(
                 LayersStep(id=layers, runtime=row, needs=needs, samples=scenario.layers.samples, threads=threads)
             )
@@ -146,6 +146,11 @@ def _route_steps(
         label = f"{target} via {route.label}"
         cells.append(Cell(name, label, route.tool, route.label, target, export, tuple(oracles), identity, layers))
     return steps, cells
+
+
+def _each(*steps: str) -> tuple[str, ...]:
+    """The steps in order, each once: the weights themselves may be what is opened. Their specification names the axes."""
+    return tuple(dict.fromkeys(steps))
 
 
 def _weights_step(scenario: Scenario, trainer: Runtime) -> Step:
@@ -213,6 +218,6 @@ def _timings(
             continue
         identity = f"timing {cell.route_label} {cell.target}"
         row = registry.runtime(cell.target)
-        steps.append(timing_step(identity, row, section, scenario.threads, ("data", cell.export)))
+        steps.append(timing_step(identity, row, section, scenario.threads, _each("data", cell.export, weights)))
         timed.append(Timed(cell.label, cell.target, cell.route_label, identity))
     return steps, tuple(timed)

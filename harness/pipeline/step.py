@@ -116,9 +116,17 @@ class Context:
         """The folder of the one needed step whose id begins with one of ``kinds``."""
         return next(path for name, path in self.needs.items() if name.partition(" ")[0] in kinds)
 
-    def predict(self, inputs: Path, outputs: str, batch_size: int | None) -> dict[str, Any]:
-        """Have the loaded model predict a file of inputs into a file of the step's folder."""
-        return self.ask("predict", inputs=str(inputs), outputs=str(self.folder / outputs), batch_size=batch_size)
+    def predict(
+        self, inputs: Path, outputs: str, batch_size: int | None, sample_axes: Mapping[str, int | None]
+    ) -> dict[str, Any]:
+        """Have the loaded model predict a file of inputs into a file of the step's folder.
+
+        ``sample_axes``: those that are not 0, by name; see the worker contract.
+        """
+        # A worker of another version, which does not know them, answers where they are not needed.
+        axes = {"sample_axes": dict(sample_axes)} if sample_axes else {}
+        outputs = str(self.folder / outputs)
+        return self.ask("predict", inputs=str(inputs), outputs=outputs, batch_size=batch_size, **axes)
 
     def tell(self, text: str) -> None:
         """Tell the listener what is being done, where how much of it there is is not known."""

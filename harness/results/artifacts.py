@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.records import Verdict
-from harness.files.arrays import Array, load_arrays
+from harness.files.arrays import Array, load_arrays, texts_of
+from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
 from harness.pipeline.execution import Failure
 from harness.pipeline.plan import Cell
+from harness.pipeline.steps.weights import read_sampling
 from harness.results.evaluate import Exported, SourceModel
 from harness.results.evaluate import Target as RunTarget
 from harness.tasks import task
@@ -72,18 +74,28 @@ class SourceArtifacts:
 
     @property
     def output(self) -> str:
-        """Name of the model's first output, on which runtimes are compared."""
-        return self.spec.outputs[0].name
+        """Name of the output that decisions are made on."""
+        return self.spec.decided_output.name
 
     @cached_property
-    def probe32(self) -> Array:
-        """The source's own float32 outputs on the probe, axis 0 the sample."""
-        return load_arrays(self.predictions / "probe.float32.safetensors")[self.output]
+    def float32(self) -> dict[str, Array]:
+        """The source's own float32 outputs on the probe, axis 0 the sample; the one that decisions are made on is the first."""
+        return self._outputs("probe.float32.safetensors")
 
     @cached_property
+    def float64(self) -> dict[str, Array]:
+        """The source oracle: the same model's float64 outputs on the probe."""
+        return self._outputs("probe.float64.safetensors")
+
+    def _outputs(self, name: str) -> dict[str, Array]:
+        found = read_outputs(self.predictions / name, Sampling.of_spec(self.spec))
+        names = [tensor.name for tensor in self.spec.outputs]
+        return {name: found[name] for name in sorted(names, key=lambda name: name != self.output)}
+
+    @property
     def probe64(self) -> Array:
-        """The source oracle: the same model's float64 outputs on the probe, axis 0 the sample."""
-        return load_arrays(self.predictions / "probe.float64.safetensors")[self.output]
+        """The source oracle of the output that decisions are made on."""
+        return self.float64[self.output]
 
     @cached_property
     def model(self) -> SourceModel:
@@ -91,8 +103,8 @@ class SourceArtifacts:
         return SourceModel(
             spec=self.spec,
             parameters=load_arrays(self.weights / "weights.safetensors"),
-            float32={self.output: self.probe32},
-            float64={self.output: self.probe64},
+            float32=self.float32,
+            float64=self.float64,
             metadata=self.metadata,
             decision=self.probe.decision(self.spec),
             file_spec=self.file_spec,
@@ -102,10 +114,15 @@ class SourceArtifacts:
 def read_exported(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str, Failure]) -> Exported:
     """What was exported for a cell, by the oracles that could compute it. Raises IndexError where none could."""
     oracles = [name for name in cell.oracles if name in folders]
-    structure = folders[oracles[0]] / "structure.json"
+    path = folders[oracles[0]] / "structure.json"
+    structure = json.loads(path.read_text()) if path.exists() else None
+    sampling, declared = read_sampling(folders), [] if structure is None else structure["outputs"]
     return Exported(
-        structure=json.loads(structure.read_text()) if structure.exists() else None,
-        oracles={_runtime(name): load_arrays(folders[name] / "probe.float64.safetensors") for name in oracles},
+        structure=structure,
+        oracles={
+            _runtime(name): read_outputs(folders[name] / "probe.float64.safetensors", sampling, declared)
+            for name in oracles
+        },
         passed_over={
             _runtime(name): failures[name].error
             for name in cell.oracles
@@ -115,13 +132,21 @@ def read_exported(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str
     )
 
 
-def read_target(folder: Path) -> tuple[RunTarget, dict[str, str]]:
+def read_outputs(path: Path, sampling: Sampling, declared: Sequence[Mapping[str, Any]] = ()) -> dict[str, Array]:
+    """A file of outputs by name, each with the sample as axis 0; those that are ``declared`` to be texts as such."""
+    arrays = load_arrays(path)
+    texts = [str(entry["name"]) for entry in declared if entry.get("dtype") == "string"]
+    arrays |= {name: texts_of(arrays[name]) for name in texts if name in arrays}
+    return sampling.samples_first(arrays)
+
+
+def read_target(folder: Path, sampling: Sampling) -> tuple[RunTarget, dict[str, str]]:
     """What a target holds and answers, and the versions of its software."""
     record = json.loads((folder / "target.json").read_text())
     target = RunTarget(
         metadata=record["load"].get("metadata", {}),
         parameters=load_arrays(folder / "parameters.safetensors"),
-        outputs=load_arrays(folder / "probe.float32.safetensors"),
+        outputs=read_outputs(folder / "probe.float32.safetensors", sampling, record["load"].get("outputs", [])),
     )
     return target, record["describe"].get("versions", {})
 
@@ -136,10 +161,11 @@ def export_record(folder: Path) -> dict[str, Any] | None:
     return record
 
 
-def only_output(path: Path, name: str) -> Array:
-    """The output of that name in a file of outputs; where the file names its only output otherwise, that one."""
+def only_output(path: Path, name: str, sampling: Sampling | None = None) -> Array:
+    """The output of that name in a file of outputs, axis 0 the sample; where the file names its only output otherwise, that one."""
     arrays = load_arrays(path)
-    return arrays.get(name, next(iter(arrays.values())))
+    found = name if name in arrays else next(iter(arrays))
+    return arrays[found] if sampling is None else sampling.sample_first(found, arrays[found])
 
 
 def _runtime(step: str) -> str:

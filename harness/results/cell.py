@@ -14,6 +14,7 @@ from harness.compare.verdict import describe_failure
 from harness.pipeline.execution import Failure
 from harness.pipeline.layers import read_layers
 from harness.pipeline.plan import Cell
+from harness.pipeline.steps.weights import read_sampling
 from harness.results.artifacts import SourceArtifacts, read_exported, read_target
 from harness.results.evaluate import Source, judge
 
@@ -59,7 +60,8 @@ def evaluate(
             log_tail=[*broken.log_tail],
         )
     exported = read_exported(cell, folders, failures)
-    target, versions = read_target(folders[cell.step])
+    sampling = read_sampling(folders)
+    target, versions = read_target(folders[cell.step], sampling)
     judged = judge(source, exported, target)
     layers = layers_of(cell, folders, failures)
     return CellResult(
@@ -72,6 +74,7 @@ def evaluate(
         floor=judged.floor,
         route_comparison=judged.route,
         runtime_comparison=judged.runtime,
+        outputs=[row.with_axis(sampling.axes.get(row.name, 0)) for row in judged.outputs],
         end_to_end=judged.end_to_end,
         decisions=judged.decisions,
         layers=layers,

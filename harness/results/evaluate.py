@@ -6,12 +6,14 @@ Everything here works on arrays; `harness.results.artifacts` reads them from the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from harness.compare import gates
 from harness.compare.decisions import compare_decisions
+from harness.compare.exact_outputs import compare_exact_route, compare_exact_runtime, is_exact, no_floor
 from harness.compare.file_parameters import compare_file_parameters
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
@@ -19,9 +21,12 @@ from harness.compare.records import (
     DecisionComparison,
     Finding,
     Floor,
+    OutputResult,
     ParameterComparison,
     RouteComparison,
     RuntimeComparison,
+    Verdict,
+    worst,
 )
 from harness.compare.structure import compare_structure
 from harness.compare.verdict import Judgement, Origin, combine
@@ -110,9 +115,14 @@ class SourceModel:
     converted: bool = True
 
     def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
-        """The output of that name; else the graph's first; else the only one. That it has another name is a finding."""
-        first = "" if structure is None else str(structure["outputs"][0]["name"])
-        return outputs.get(name, outputs.get(first, next(iter(outputs.values()))))
+        """The output of that name; else the only one or the graph's at its place; else an empty one. Another name is a finding."""
+        if name in outputs:
+            return outputs[name]
+        if len(outputs) == 1:
+            return next(iter(outputs.values()))
+        place = next((place for place, tensor in enumerate(self.spec.outputs) if tensor.name == name), 0)
+        there = [*outputs] if structure is None else [str(entry["name"]) for entry in structure["outputs"]]
+        return outputs.get(there[place] if place < len(there) else "", np.empty((0,), np.float32))
 
     def compare_parameters(self, structure: Structure | None, parameters: Mapping[str, Array]) -> ParameterComparison:
         """Canonical parameters, paired with the target's by the part they play in the graph."""
@@ -159,12 +169,14 @@ class Judged:
     end_to_end: RuntimeComparison | None
     decisions: DecisionComparison | None
     judgement: Judgement
+    outputs: list[OutputResult] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class _Output:
     """One output of a target, compared."""
 
+    shown: OutputResult
     floor: Floor
     route: RouteComparison
     runtime: RuntimeComparison
@@ -204,7 +216,9 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
             decisions=decisions,
             structure=source.compare_structure(exported.structure, target),
             origin=source.origin,
+            undecided=[output.shown.name for output in outputs[1:] if _is_spoiled(output)],
         ),
+        outputs=[output.shown for output in outputs],
     )
 
 
@@ -216,14 +230,18 @@ def _compare_output(
     (oracle, route64), *others = (
         (runtime, source.output(name, outputs, exported.structure)) for runtime, outputs in exported.oracles.items()
     )
-    floor = noise_floor(source32, source64)
-    route = compare_route(route64, source64, folded, dict(others), oracle=oracle, passed_over=exported.passed_over)
-    runtime = compare_runtime(target32, route64, floor, source32=source32)
-    end_to_end = (
-        compare_runtime(target32, source64, floor, source32=source32, comparison="end-to-end")
-        if source.converted
-        else None
-    )
+    named: dict[str, Any] = {"oracle": oracle, "passed_over": exported.passed_over}
+    if is_exact(source64) or is_exact(target32):
+        floor = no_floor(source64)
+        route = compare_exact_route(route64, source64, folded, dict(others), **named)
+        runtime = compare_exact_runtime(target32, route64, source=source32)
+        ends = compare_exact_runtime(target32, source64, source=source32, comparison="end-to-end")
+    else:
+        floor = noise_floor(source32, source64)
+        route = compare_route(route64, source64, folded, dict(others), **named)
+        runtime = compare_runtime(target32, route64, floor, source32=source32)
+        ends = compare_runtime(target32, source64, floor, source32=source32, comparison="end-to-end")
+    end_to_end = ends if source.converted else None
     rule = source.decision if decided and target32.shape == source64.shape else None
     decisions = (
         compare_decisions(
@@ -239,7 +257,33 @@ def _compare_output(
         if rule is not None
         else None
     )
-    return _Output(floor, route, runtime, end_to_end, decisions)
+    compared = [route, runtime] if end_to_end is None else [route, runtime, end_to_end]
+    failing = worst([finding.verdict for one in compared for finding in one.findings])
+    shown = OutputResult(
+        name=name,
+        shape=target32.shape,
+        dtype=target32.dtype.name if target32.dtype.kind in "biuf" else "string",
+        decided=decided,
+        verdict=failing if failing.rank > Verdict.EQUIVALENT.rank else runtime.verdict,
+        rms_ratio=runtime.rms_ratio,
+        max_ratio=runtime.max_ratio,
+        end_to_end_ratio=None if end_to_end is None else end_to_end.rms_ratio,
+        route_error=route.errors.relative_rms,
+        differing=runtime.errors.differing,
+    )
+    return _Output(shown, floor, route, runtime, end_to_end, decisions)
+
+
+def _is_spoiled(output: _Output) -> bool:
+    """Whether an output on which no decision is made is so far off that whoever reads it would decide otherwise."""
+    compared = [output.runtime] if output.end_to_end is None else [output.runtime, output.end_to_end]
+    far = [
+        (one.rms_ratio or 0.0) > gates.SPOILED_RATIO and (one.errors.relative_rms or 0.0) > gates.SPOILED_RELATIVE
+        for one in compared
+    ]
+    return output.shown.verdict is Verdict.DRIFTED and (
+        any(far) or (output.shown.route_error or 0.0) > gates.SPOILED_RELATIVE
+    )
 
 
 def _badness(comparison: RuntimeComparison) -> tuple[int, float]:
@@ -258,4 +302,4 @@ def _with_name(name: str, output: _Output) -> _Output:
         return comparison.model_copy(update={"findings": findings})
 
     end_to_end = None if output.end_to_end is None else named(output.end_to_end)
-    return _Output(output.floor, named(output.route), named(output.runtime), end_to_end, output.decisions)
+    return replace(output, route=named(output.route), runtime=named(output.runtime), end_to_end=end_to_end)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -20,12 +20,14 @@ from harness.compare.records import CellResult
 from harness.compare.structure import head_of
 from harness.errors import DataError
 from harness.files.arrays import Array, load_arrays
+from harness.models.sampling import Sampling
 from harness.models.spec import Head
 from harness.pipeline.execution import Finished
 from harness.pipeline.given_plan import Given
 from harness.pipeline.plan import Cell
 from harness.pipeline.steps.source import input_orders
-from harness.results.artifacts import Probe, SourceArtifacts
+from harness.pipeline.steps.weights import read_sampling
+from harness.results.artifacts import Probe, SourceArtifacts, read_outputs
 from harness.results.cell import Labels, evaluate
 from harness.results.evaluate import DecisionRule, Source, SourceFile
 
@@ -44,11 +46,14 @@ class Reference:
     ids: NDArray[np.int64]
     #: The weights that the file was made from, where they were given.
     source: SourceArtifacts | None = None
+    #: Which axes of the file are the sample, and what is told of them.
+    sampling: Sampling = field(default_factory=Sampling)
+    samples_said: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
-        """Name of the output that decisions are made on: the graph's first."""
-        return str(self.structure["outputs"][0]["name"])
+        """Name of the output that decisions are made on: the model's own where its weights are known, else the graph's first."""
+        return str(self.structure["outputs"][0]["name"]) if self.source is None else next(iter(self.float64))
 
     @property
     def head(self) -> Head:
@@ -90,7 +95,7 @@ def read_reference(given: Given, finished: Finished) -> Reference:
     """From the artifacts. Raises the failure of the first step without which nothing can be compared."""
     folders = finished.folders
     oracles = [name for name in finished.folders if name.startswith("oracle ")]
-    for step in ("structure", "reference", "import", "source"):
+    for step in ("structure", "samples", "reference", "import", "source"):
         if step in finished.failures:
             raise finished.failures[step].of_the_run()
     if not oracles:
@@ -101,8 +106,11 @@ def read_reference(given: Given, finished: Finished) -> Reference:
     if given.ids is not None:
         ids = read_column(given.ids, probe["samples"])
     structure = json.loads((folders["structure"] / "structure.json").read_text())
-    float32 = load_arrays(folders["source" if given.weights else "reference"] / "probe.float32.safetensors")
-    float64 = load_arrays(folders[oracles[0]] / "probe.float64.safetensors")
+    sampling = read_sampling(folders)
+    float32: dict[str, Array] = {}
+    if given.weights is None:
+        float32 = read_outputs(folders["reference"] / "probe.float32.safetensors", sampling, structure["outputs"])
+    float64 = read_outputs(folders[oracles[0]] / "probe.float64.safetensors", sampling, structure["outputs"])
     reference = Reference(
         structure=structure,
         metadata=load.get("metadata", {}),
@@ -112,6 +120,8 @@ def read_reference(given: Given, finished: Finished) -> Reference:
         float32=float32,
         float64=float64,
         ids=ids,
+        sampling=sampling,
+        samples_said=tuple(json.loads((folders["samples"] / "samples.json").read_text())["said"]),
     )
     return reference if given.weights is None else _with_source(reference, load["inputs"], folders)
 
@@ -126,12 +136,14 @@ def _with_source(reference: Reference, inputs: list[dict[str, Any]], folders: Ma
     turned = tuple(tensor.arranged(order) for tensor, order in zip(source.spec.inputs, orders, strict=True))
     if turned != source.spec.inputs:
         source = replace(source, file_spec=source.spec.model_copy(update={"inputs": turned}))
-    output = reference.output
+    # The file's outputs in its order are the model's in its own, the one that decisions are made on first.
+    names = [tensor.name for tensor in source.spec.outputs]
+    named = {name: str(entry["name"]) for name, entry in zip(names, reference.structure["outputs"], strict=False)}
     return replace(
         reference,
         metadata={**source.metadata, **reference.metadata},
-        float32={output: source.probe32},
-        float64={output: source.probe64},
+        float32={named.get(name, name): array for name, array in source.float32.items()},
+        float64={named.get(name, name): array for name, array in source.float64.items()},
         source=source,
     )
 

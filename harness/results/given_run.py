@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.compare.records import CellResult
 from harness.errors import DataError
-from harness.files.arrays import Array, load_arrays
+from harness.files.arrays import Array
 from harness.files.digests import content_hash, file_hash
 from harness.files.locks import exclusive
 from harness.files.store import Store
@@ -19,6 +19,7 @@ from harness.pipeline.execution import Execution, Finished, Listener, availabili
 from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import package_hash
+from harness.results.artifacts import read_outputs
 from harness.results.given import Reference, evaluate_given, read_column, read_reference
 from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
 from harness.results.tables import Rows, prediction_rows, probe_rows
@@ -35,6 +36,8 @@ class GivenResult:
     cells: list[CellResult]
     fresh: bool
     accidents: Mapping[str, str] = field(default_factory=dict)
+    #: What is told of the samples in the file's inputs and outputs.
+    samples_said: tuple[str, ...] = ()
 
 
 def compare_given(given: Given, *, output: Path, store: Path, listener: Listener, pdf: bool = False) -> GivenResult:
@@ -49,7 +52,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
     columns = {name: file_hash(path) for name, path in (("labels", given.labels), ("ids", given.ids)) if path}
     identity = content_hash({"keys": keys, "columns": columns, "code": package_hash(), "pdf": pdf})
     if (cells := finished_run(folder, identity, listener.noticed)) is not None:
-        return GivenResult(folder, cells, fresh=False)
+        return GivenResult(folder, cells, fresh=False, samples_said=samples_there(folder))
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
         finished = execution.all_steps()
@@ -83,16 +86,23 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
                 timings=timings_record(plan, finished, baseline),
                 pdf=pdf,
             )
-    return GivenResult(folder, cells, fresh=True, accidents=finished.accidents)
+    return GivenResult(
+        folder, cells, fresh=True, accidents=finished.accidents, samples_said=tuple(manifest["samples_said"])
+    )
+
+
+def samples_there(folder: Path) -> tuple[str, ...]:
+    """What the manifest of finished results tells of the samples."""
+    return tuple(json.loads((folder / "manifest.json").read_text())["samples_said"])
 
 
 def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:
     exact = reference.float64[reference.output]
     for cell in plan.cells:
         if cell.step in finished.folders and reference.class_names:
-            outputs = load_arrays(finished.folders[cell.step] / "probe.float32.safetensors")
+            outputs = read_outputs(finished.folders[cell.step] / "probe.float32.safetensors", reference.sampling)
             oracle = next(name for name in cell.oracles if name in finished.folders)
-            route = load_arrays(finished.folders[oracle] / "probe.float64.safetensors")
+            route = read_outputs(finished.folders[oracle] / "probe.float64.safetensors", reference.sampling)
             if reference.output in outputs:
                 yield cell.id, outputs[reference.output], route[reference.output], exact
 
@@ -111,7 +121,7 @@ def _predictions(given: Given, plan: Plan, reference: Reference, finished: Finis
     outputs = [("source", reference.float32[reference.output])]
     for cell in plan.cells:
         if cell.step in finished.folders:
-            found = load_arrays(finished.folders[cell.step] / "probe.float32.safetensors")
+            found = read_outputs(finished.folders[cell.step] / "probe.float32.safetensors", reference.sampling)
             outputs += [(cell.label, found[reference.output])] if reference.output in found else []
     return prediction_rows(
         ["probe"] * reference.samples,
@@ -153,11 +163,13 @@ def _about(given: Given, reference: Reference) -> dict[str, Any]:
             "notes": [
                 f"The probe was given as NumPy files: {', '.join(path.name for path in given.probe.values())}.",
                 *few,
+                *(f"Samples: {sentence}." for sentence in reference.samples_said),
                 *_source_notes(reference),
             ],
         },
         "probe": {"samples": reference.samples, "sha256": reference.probe_sha256},
         "labelled": given.labels is not None,
+        "samples_said": reference.samples_said,
         "probe_given": True,
         **_origin(reference),
     }

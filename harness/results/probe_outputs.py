@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.files.arrays import Array
+from harness.models.sampling import Sampling
 from harness.pipeline.plan import Cell
 from harness.results.artifacts import SourceArtifacts, only_output
 
@@ -14,9 +15,10 @@ def probe_outputs(
     folders: Mapping[str, Path], source: SourceArtifacts, cells: list[Cell]
 ) -> Iterator[tuple[str, Array, Array, Array]]:
     """Per cell with an oracle: its id, and the outputs of target, route oracle and source oracle, each (sample, class)."""
+    sampling = Sampling.of_spec(source.spec)
     for cell in cells:
         oracle = next((name for name in cell.oracles if name in folders), None)
         if oracle is not None:
-            target = only_output(folders[cell.step] / "probe.float32.safetensors", source.output)
-            route = only_output(folders[oracle] / "probe.float64.safetensors", source.output)
+            target = only_output(folders[cell.step] / "probe.float32.safetensors", source.output, sampling)
+            route = only_output(folders[oracle] / "probe.float64.safetensors", source.output, sampling)
             yield cell.id, target, route, source.probe64

@@ -13,6 +13,7 @@ from harness.compare.records import CellResult
 from harness.compare.verdict import describe_failure
 from harness.errors import WorkerError
 from harness.files.arrays import load_arrays
+from harness.models.sampling import Sampling
 from harness.pipeline.steps.port import read_port
 from harness.pipeline.steps.weights import WEIGHTS
 from harness.results.answers import TEST_OUTPUTS, evaluated_samples, read_answers
@@ -90,7 +91,8 @@ def _port(outcome: Outcome, source: SourceArtifacts, samples: Samples) -> PortCo
             error=describe_failure(failure.verdict, failure.error, failure.hint),
         )
     answers = [
-        only_output(folder / TEST_OUTPUTS, source.output) for folder in (source.predictions, outcome.folders["port"])
+        only_output(folder / TEST_OUTPUTS, source.output, Sampling.of_spec(source.spec))
+        for folder in (source.predictions, outcome.folders["port"])
     ]
     scores = task(source.spec.task).port_scores(source.spec.problem(source.probe.record), samples, *answers)
     return read_port(outcome.folders["port"]).model_copy(

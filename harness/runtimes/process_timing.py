@@ -12,6 +12,7 @@ from typing import Any
 from harness.files.cache import cache_folder
 from harness.files.disk_errors import explained
 from harness.files.owner import temporary_folder
+from harness.models.sampling import Sampling
 from harness.runtimes.process import Worker
 from harness.runtimes.row import Runtime
 
@@ -57,6 +58,7 @@ def measure(
     seconds: float,
     processes: int,
     threads: int,
+    sampling: Sampling,
     timeout: float,
     tell: Tell = lambda text: None,
 ) -> dict[str, Any]:
@@ -75,8 +77,16 @@ def measure(
             with Worker.start(row, log, threads=threads) as worker:
                 worker.request("describe", timeout=min(timeout, 300.0))
                 loaded = worker.request("load", path=str(model), precision="float32", timeout=timeout)
+                # A file of one batch size is timed at that.
+                fixed = sampling.fixed(loaded)
+                axes: dict[str, Any] = {"sample_axes": found_axes} if (found_axes := sampling.of(loaded)) else {}
                 timed = worker.request(
-                    "time", inputs=str(inputs), batch_sizes=batch_sizes, seconds=seconds, timeout=timeout + asked
+                    "time",
+                    inputs=str(inputs),
+                    batch_sizes=batch_sizes if fixed is None else [fixed],
+                    seconds=seconds,
+                    timeout=timeout + asked,
+                    **axes,
                 )
                 found.append(
                     {

@@ -14,7 +14,7 @@ from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.layers import walk_layers
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
-from harness.pipeline.steps.weights import model_of, probe_of
+from harness.pipeline.steps.weights import model_of, probe_of, sampling_of
 from harness.runtimes.registry import REFERENCE, runtime
 
 
@@ -48,6 +48,7 @@ class LayersStep(Step):
                 model=model_of(context),
                 probe=load_file(probe_of(context)),
                 samples=self.samples,
+                sampling=sampling_of(context),
                 structure=json.loads((context.needed("oracle") / "structure.json").read_text()),
                 scratch=Path(scratch),
             )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
-from harness.pipeline.steps.weights import model_of, probe_of, samples_per_call
+from harness.pipeline.steps.weights import model_of, probe_of, sampling_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class OracleStep(Step):
         """Load the file in float64 and predict the probe."""
         model = model_of(context)
         loaded = context.ask("load", path=str(model), precision="float64")
-        context.predict(probe_of(context), "probe.float64.safetensors", samples_per_call(self.batch_size, loaded))
+        sampling = sampling_of(context)
+        batch_size = sampling.per_call(self.batch_size, loaded)
+        context.predict(probe_of(context), "probe.float64.safetensors", batch_size, sampling.of(loaded))
         if model.suffix == ".onnx":
             context.ask("structure", path=str(model), outputs=str(context.folder / "structure.json"))

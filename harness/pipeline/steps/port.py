@@ -19,13 +19,14 @@ from harness.files.arrays import load_arrays
 from harness.files.atomic import to_json, write_atomically
 from harness.models import build_for
 from harness.models.hypotheses import Hypothesis, applied
+from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.port_search import Arrays, Ask, PortSearch, write_model
 from harness.pipeline.port_training import Conventions
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
-from harness.pipeline.steps.weights import WEIGHTS
+from harness.pipeline.steps.weights import WEIGHTS, sampling_of
 from harness.runtimes.row import Runtime
 from harness.scenario.sections import PortSection
 
@@ -67,13 +68,13 @@ class PortStep(Step):
         described = context.ask("describe")
         write_model(folder, spec, arrays)
         self._predict(context)
-        output = spec.outputs[0].name
-        answered = load_arrays(folder / "probe.float64.safetensors")[output]
-        oracle = load_arrays(context.needed("source") / "probe.float64.safetensors")[output]
-        probe = {
-            name: array[: self.port.samples]
-            for name, array in load_arrays(context.needed("data") / "probe.safetensors").items()
-        }
+        sampling, output = Sampling.of_spec(spec), spec.decided_output.name
+        answered, oracle = (
+            sampling.sample_first(output, load_arrays(path / "probe.float64.safetensors")[output])
+            for path in (folder, context.needed("source"))
+        )
+        probe = load_arrays(context.needed("data") / "probe.safetensors")
+        probe = sampling.taken(probe, range(min(self.port.samples, sampling.count(probe))))
         with tempfile.TemporaryDirectory(prefix="port-", dir=folder) as name:
             scratch = Path(name)
             search = PortSearch(source, context, source_spec, weights / "weights.safetensors", probe, scratch)
@@ -125,12 +126,12 @@ class PortStep(Step):
     def _predict(self, context: Context) -> None:
         """The port's outputs with the source's weights: on the test samples in float32, on the probe in float64."""
         model = context.folder / "weights.safetensors"
-        context.ask("load", path=str(model), precision="float32")
+        axes = sampling_of(context).of(context.ask("load", path=str(model), precision="float32"))
         test = context.needed("inputs") / "test.safetensors"
-        context.predict(test, "test.float32.safetensors", self.batch_size)
+        context.predict(test, "test.float32.safetensors", self.batch_size, axes)
         context.ask("load", path=str(model), precision="float64")
         probe = context.needed("data") / "probe.safetensors"
-        context.predict(probe, "probe.float64.safetensors", self.batch_size)
+        context.predict(probe, "probe.float64.safetensors", self.batch_size, axes)
 
     def _conventions(
         self,

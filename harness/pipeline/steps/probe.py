@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from harness.data.sample_axes import ToldAxes
 from harness.files.atomic import to_json, write_atomically
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import PLACE, Context, Step
@@ -15,12 +16,17 @@ from harness.pipeline.step import PLACE, Context, Step
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeStep(Step):
-    """``paths`` and ``sha256`` of ``.npy`` files by input name, or of one under "" for a model with one input."""
+    """``paths`` and ``sha256`` of ``.npy`` files by input name, or of one under "" for a model with one input.
+
+    ``axes``, ``shared``: what the user says of sample axes, by name.
+    """
 
     kind: ClassVar[str] = "probe"
 
     paths: Mapping[str, str] = field(metadata=PLACE)
     sha256: Mapping[str, str]
+    axes: Mapping[str, int] = field(default_factory=dict)
+    shared: tuple[str, ...] = ()
 
     def outside(self) -> dict[str, Any]:
         """What reads and checks them."""
@@ -33,8 +39,9 @@ class ProbeStep(Step):
         from harness.data.prepared import probe_hash
         from harness.data.probe import read_probe
 
-        inputs = json.loads((context.needed("structure") / "load.json").read_text())["inputs"]
-        arrays = read_probe({name: Path(path) for name, path in self.paths.items()}, inputs)
+        loaded = json.loads((context.needed("structure") / "load.json").read_text())
+        files = {name: Path(path) for name, path in self.paths.items()}
+        arrays, samples = read_probe(files, loaded["inputs"], loaded["outputs"], ToldAxes(self.axes, self.shared))
         save_file(arrays, context.folder / "probe.safetensors")
-        samples = len(next(iter(arrays.values())))
-        write_atomically(context.folder / "probe.json", to_json({"sha256": probe_hash(arrays), "samples": samples}))
+        about = {"sha256": probe_hash(arrays), "samples": samples.samples, "inputs": asdict(samples)}
+        write_atomically(context.folder / "probe.json", to_json(about))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
-from harness.pipeline.steps.weights import model_of, probe_of, samples_per_call
+from harness.pipeline.steps.weights import model_of, probe_of, sampling_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,4 +27,6 @@ class ReferenceStep(Step):
     def carry_out(self, context: Context) -> None:
         """Load the file in float32 and predict the probe."""
         loaded = context.ask("load", path=str(model_of(context)), precision="float32")
-        context.predict(probe_of(context), "probe.float32.safetensors", samples_per_call(self.batch_size, loaded))
+        sampling = sampling_of(context)
+        batch_size = sampling.per_call(self.batch_size, loaded)
+        context.predict(probe_of(context), "probe.float32.safetensors", batch_size, sampling.of(loaded))

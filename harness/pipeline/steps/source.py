@@ -12,7 +12,7 @@ from harness.models.spec import ModelSpec
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
-from harness.pipeline.steps.weights import WEIGHTS
+from harness.pipeline.steps.weights import WEIGHTS, sampling_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +35,13 @@ class SourceStep(Step):
         probe = context.needed("data", "probe") / "probe.safetensors"
         if "data" not in context.needs:
             probe = _in_source_order(context, probe)
-        context.ask("load", path=str(weights), precision="float32")
-        context.predict(probe, "probe.float32.safetensors", self.batch_size)
+        axes = sampling_of(context).of(context.ask("load", path=str(weights), precision="float32"))
+        context.predict(probe, "probe.float32.safetensors", self.batch_size, axes)
         if "inputs" in context.needs:
             test = context.needed("inputs") / "test.safetensors"
-            context.predict(test, "test.float32.safetensors", self.batch_size)
+            context.predict(test, "test.float32.safetensors", self.batch_size, axes)
         context.ask("load", path=str(weights), precision="float64")
-        context.predict(probe, "probe.float64.safetensors", self.batch_size)
+        context.predict(probe, "probe.float64.safetensors", self.batch_size, axes)
 
 
 def _in_source_order(context: Context, probe: Path) -> Path:

@@ -9,7 +9,7 @@ from harness.files.atomic import to_json, write_atomically
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
-from harness.pipeline.steps.weights import model_of, probe_of, samples_per_call
+from harness.pipeline.steps.weights import model_of, probe_of, sampling_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +30,12 @@ class TargetStep(Step):
         described = context.ask("describe")
         described.pop("operators", None)
         loaded = context.ask("load", path=str(model_of(context)), precision="float32")
-        batch_size = samples_per_call(self.batch_size, loaded)
+        sampling = sampling_of(context)
+        batch_size, axes = sampling.per_call(self.batch_size, loaded), sampling.of(loaded)
         context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
         record = {"describe": described, "load": loaded}
-        record["probe"] = context.predict(probe_of(context), "probe.float32.safetensors", batch_size)
+        record["probe"] = context.predict(probe_of(context), "probe.float32.safetensors", batch_size, axes)
         if "inputs" in context.needs:
             test = context.needed("inputs") / "test.safetensors"
-            record["test"] = context.predict(test, "test.float32.safetensors", batch_size)
+            record["test"] = context.predict(test, "test.float32.safetensors", batch_size, axes)
         write_atomically(context.folder / "target.json", to_json(record))

@@ -11,7 +11,7 @@ from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.provenance import hardware
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
-from harness.pipeline.steps.weights import model_of, probe_of
+from harness.pipeline.steps.weights import model_of, probe_of, sampling_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,7 @@ class TimingStep(Step):
             seconds=self.seconds,
             processes=self.processes,
             threads=self.threads,
+            sampling=sampling_of(context),
             timeout=context.limits.request_seconds,
             tell=context.tell,
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.files.atomic import to_json, write_atomically
+from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
 from harness.pipeline.step import Context
 from harness.scenario.sections import ModelSection
@@ -72,7 +74,17 @@ def probe_of(context: Context) -> Path:
     return context.needed("data", "probe", "source") / "probe.safetensors"
 
 
-def samples_per_call(asked: int, loaded: dict[str, Any]) -> int:
-    """As many samples as the run asks for, or as a loaded file takes, where it takes one number of them alone."""
-    sizes = [info["shape"][0] for info in loaded["inputs"] if info["shape"]]
-    return next((size for size in sizes if isinstance(size, int)), asked)
+def sampling_of(context: Context) -> Sampling:
+    """What was found of a given file, else what the specification of the weights says."""
+    return read_sampling(context.needs)
+
+
+def read_sampling(folders: Mapping[str, Path]) -> Sampling:
+    """The same from the folders of steps by id; axis 0 throughout where nothing says otherwise."""
+    if "samples" in folders:
+        found = json.loads((folders["samples"] / "samples.json").read_text())
+        return Sampling(found["axes"], found["whole"])
+    weights = next((folders[name] for name in WEIGHTS if name in folders), None)
+    if weights is None:
+        return Sampling()
+    return Sampling.of_spec(ModelSpec.from_json((weights / "model.json").read_text()))

@@ -129,6 +129,8 @@ class Manifest(_Part):
     source: str = "trained"
     #: ``import.json`` of weights that were given.
     imported: dict[str, Any] = {}
+    #: What was found of the sample axes of a given file, one sentence each.
+    samples_said: tuple[str, ...] = ()
     #: Whether the probe is arrays of the user's own, and no part of a data set.
     probe_given: bool = False
     #: By step, how its worker was lost (killed, out of memory, past its time); the next run tries it again.

@@ -53,7 +53,7 @@ def test_every_cell_is_timed_and_the_source_first_and_once() -> None:
     assert list(plan.steps[-len(steps) :]) == steps
     assert steps[0].worker.name == "python/pytorch"
     assert steps[0].needs == ("data", "train")
-    assert steps[1].needs == ("data", "export torch-dynamo-opset18-unfolded")
+    assert steps[1].needs == ("data", "export torch-dynamo-opset18-unfolded", "train")
     assert steps[1].settings() == {"batch_sizes": [1, 64], "processes": 3, "seconds": 1.0, "threads": 1}
 
 
