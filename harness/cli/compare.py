@@ -19,7 +19,25 @@ def compare(
     probe: Annotated[
         list[str], typer.Option("--probe", help="X.npy, axis 0 the sample; NAME=X.npy for each of several inputs.")
     ],
-    labels: Annotated[Path | None, typer.Option("--labels", help="y.npy: classes of the samples, from 0.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="y.npy: classes from 0 (sample,), 0 and 1 (sample, label), or classes of pixels (sample, row, column), "
+            "negative where none is known.",
+        ),
+    ] = None,
+    decision: Annotated[
+        str | None,
+        typer.Option(
+            "--decision",
+            help="What is decided on the outputs where the file does not tell: argmax, argmax-axis=1, threshold=0.5 (or one "
+            "per label with commas), classes or none.",
+        ),
+    ] = None,
+    decision_output: Annotated[
+        str | None, typer.Option("--decision-output", help="The output that is decided on; the first if left out.")
+    ] = None,
     ids: Annotated[Path | None, typer.Option("--ids", help="ids.npy: whole numbers that name the samples.")] = None,
     weights: Annotated[
         Path | None,
@@ -61,6 +79,7 @@ def compare(
 ) -> None:
     """Compare a model you have: open one file in several runtimes, on your own probe. No scenario is needed."""
     from harness.cli.progress import listener
+    from harness.compare.asked_decision import read_decision
     from harness.compare.records import Verdict
     from harness.compare.verdict import exit_code
     from harness.errors import ScenarioError
@@ -84,6 +103,8 @@ def compare(
         probe={name: Path(path) for name, _, path in named},
         labels=labels,
         ids=ids,
+        decision=None if decision is None else read_decision(decision),
+        decision_output=decision_output,
         weights=weights,
         architecture=architecture,
         head=cast("Head | None", head),
@@ -106,6 +127,7 @@ def compare(
         as_json=as_json,
         accidents=result.accidents,
         samples=result.samples_said,
+        decision=result.decision,
     )
     raise typer.Exit(code)
 

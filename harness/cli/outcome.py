@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -26,30 +26,25 @@ def print_outcome(
     port: PortComparison | None = None,
     accidents: Mapping[str, str],
     samples: Sequence[str] = (),
+    decision: Mapping[str, Any] | None = None,
 ) -> None:
     """Print the cells of a run, what was lost by accident, and where the report is.
 
-    ``fresh``: something was run. ``samples``: what is told of the sample axes of a given file.
+    ``fresh``: something was run. ``samples``: what is told of the sample axes of a given file. ``decision``: what is decided on
+    its outputs, and why.
     """
     if as_json:
         rows = [cell.model_dump(mode="json") for cell in cells]
         lost = {"accidents": dict(accidents)} if accidents else {}
         told = {"samples": list(samples)} if samples else {}
         ported = {} if port is None else {"port": port.model_dump(mode="json")}
-        print_json(
-            {
-                "title": title,
-                "folder": str(folder),
-                "fresh": fresh,
-                "exit_code": code,
-                "cells": rows,
-                **told,
-                **ported,
-                **lost,
-            }
-        )
+        decided = {"decision": dict(decision)} if decision else {}
+        more = {**told, **decided, **ported, **lost}
+        print_json({"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows, **more})
         return
     _print_cells(title, cells)
+    if decision:
+        typer.echo(f"Decision: {decision['sentence']}.")
     if port is not None:
         from harness.report.tables.port_tables import answer
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare import gates
-from harness.compare.records import DecisionComparison, Flip, Floor
+from harness.compare.records import DecisionComparison, DecisionUnit, Flip, Floor
 from harness.errors import DataError
 from harness.models.spec import Decision
 
@@ -19,8 +19,8 @@ Array = NDArray[Any]
 #: At most this many flips are listed; all are counted.
 LISTED_FLIPS = 1000
 
-#: The decision where the values to decide on are not finite.
-NOT_FINITE = -1
+#: The decision where the values to decide on are not finite: no number that a class could have.
+NOT_FINITE = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,16 @@ def decide_exceedance(outputs: Array, thresholds: float | Sequence[float]) -> De
     return decide_threshold(np.broadcast_to(outputs[..., None], (*outputs.shape, limits.size)), limits.tolist())
 
 
+def decide_classes(outputs: Array) -> Decisions:
+    """Numbers that are classes already, rounded to whole ones; no margin is known, it is 0."""
+    values = np.asarray(outputs)
+    if values.dtype.kind != "f":
+        return Decisions(values.astype(np.int64), np.zeros(values.shape))
+    broken = ~np.isfinite(values)
+    whole = np.clip(np.rint(np.where(broken, 0.0, values)), -(2.0**62), 2.0**62).astype(np.int64)
+    return Decisions(np.where(broken, NOT_FINITE, whole), np.zeros(values.shape))
+
+
 def compare_decisions(
     rule: Decision,
     target: Array,
@@ -93,16 +103,17 @@ def compare_decisions(
     ids: Sequence[int] | NDArray[np.int64] | None = None,
     thresholds: float | Sequence[float] | None = None,
     mask: NDArray[np.bool_] | None = None,
-    class_axis: int = 1,
+    class_axis: int | None = None,
 ) -> DecisionComparison:
     """Decisions of the target's outputs against those of the source oracle's; axis 0 is the sample.
 
-    - ``argmax``: over the last axis; ``names`` are the class names.
-    - ``threshold``: per label along the last axis; ``thresholds`` one number or one per label, ``names`` the
-      labels.
+    - ``argmax``: over ``class_axis``, the last one where it is None; ``names`` are the class names.
+    - ``threshold``: per label along ``class_axis``; where it is None, the last one of outputs (sample, label), and else no
+      axis is one of labels; ``thresholds`` one number or one per label, ``names`` the labels.
     - ``exceedance``: of physical values, given as ``thresholds``, in the outputs' unit: one, or several that all apply to
       every output, ``names`` being theirs (``2 mm/h``); ``mask``, of the shape of the outputs, is True where one counts.
-    - ``argmax-per-pixel``: over ``class_axis``; ``mask`` (sample, *pixel) is True where a pixel counts.
+    - ``argmax-per-pixel``: over ``class_axis``, 1 where it is None; ``mask`` (sample, *pixel) is True where a pixel counts.
+    - ``classes``: whole numbers that are classes already; ``names`` are the class names. Every flip counts.
 
     A flip is within the floor where its margin, the source oracle's distance between the two decisions, is
     under twice ``floor.rms``. A target value that is not finite is a flip that counts; where the source
@@ -113,10 +124,21 @@ def compare_decisions(
         raise DataError(f"decisions need outputs of one shape, not {target.shape} and {source_oracle.shape}")
     if target.ndim == 0:
         raise DataError("decisions need outputs with a sample axis")
+    axis = class_axis if class_axis is not None else 1 if rule == "argmax-per-pixel" else -1
+    labelled = rule == "threshold" and (target.ndim == 2 or (target.ndim > 2 and class_axis is not None))
+    if labelled:
+        source_oracle, target = np.moveaxis(source_oracle, axis, -1), np.moveaxis(target, axis, -1)
     if rule in ("argmax", "argmax-per-pixel"):
-        axis = -1 if rule == "argmax" else class_axis
         source, other = decide_argmax(source_oracle, axis), decide_argmax(target, axis)
         labels: Sequence[str] = names
+    elif rule == "classes":
+        labels = names
+        if source_oracle.dtype.kind not in "biuf" or target.dtype.kind not in "biuf":
+            # Texts are their own names.
+            texts, places = np.unique(np.stack([source_oracle, target]).astype(str), return_inverse=True)
+            source_oracle, target = places.reshape(2, *target.shape)
+            labels = texts.tolist()
+        source, other = decide_classes(source_oracle), decide_classes(target)
     else:
         if thresholds is None:
             raise DataError(f"the decision rule '{rule}' needs thresholds")
@@ -133,7 +155,8 @@ def compare_decisions(
     margin = source.margin.copy()
     if rule in ("argmax", "argmax-per-pixel"):
         margin = _distance_between(np.moveaxis(source_oracle, axis, -1), source.choice, other.choice, margin)
-    within = flipped & (other.choice != NOT_FINITE) & (margin < gates.FLIP_MARGIN_FLOORS * floor.rms)
+    known_margin = rule != "classes"
+    within = flipped & known_margin & (other.choice != NOT_FINITE) & (margin < gates.FLIP_MARGIN_FLOORS * floor.rms)
     places = np.argwhere(flipped)
     order = np.argsort(-margin[flipped], kind="stable")[:LISTED_FLIPS]
     known = None if ids is None else np.asarray(ids)
@@ -146,7 +169,7 @@ def compare_decisions(
                 id=int(known[at[0]]) if known is not None else at[0],
                 source=_name(int(source.choice[at]), labels, rule, names, at),
                 target=_name(int(other.choice[at]), labels, rule, names, at),
-                margin=float(margin[at]),
+                margin=float(margin[at]) if known_margin else None,
                 within_floor=bool(within[at]),
                 where=at[1:],
             )
@@ -155,6 +178,7 @@ def compare_decisions(
     count = int(flipped.sum())
     return DecisionComparison(
         rule=rule,
+        unit=_unit(rule, source.choice.shape, labelled),
         samples=int(target.shape[0]),
         decisions=total,
         agreement=1.0 - count / total if total else 1.0,
@@ -162,6 +186,21 @@ def compare_decisions(
         counted_count=count - int(within.sum()),
         flips=flips,
     )
+
+
+def _unit(rule: Decision, shape: Sequence[int], labelled: bool) -> DecisionUnit:
+    """What each decision is made for; ``shape``: that of the decisions, whose last axis is ``labelled`` or not.
+
+    One label alone is decided for the sample or the pixel itself.
+    """
+    if rule == "exceedance":
+        return "decision"
+    if labelled and shape[-1] > 1:
+        return "label"
+    axes = shape[1 : len(shape) - labelled]
+    # Graphs that decide themselves may keep the axis that they decided over.
+    places = sum(size != 1 for size in axes) if rule == "classes" else len(axes)
+    return "sample" if places == 0 else "pixel" if places == 2 else "value"
 
 
 def _distance_between(
@@ -182,7 +221,7 @@ def _distance_between(
 def _name(choice: int, labels: Sequence[str], rule: str, names: Sequence[str], at: tuple[int, ...]) -> str:
     if choice == NOT_FINITE:
         return "not finite"
-    text = labels[choice] if choice < len(labels) else str(choice)
+    text = labels[choice] if 0 <= choice < len(labels) else str(choice)
     if rule == "threshold" and len(at) > 1 and at[-1] < len(names):
         return f"{names[at[-1]]}: {text}"
     if rule == "exceedance" and names:

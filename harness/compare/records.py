@@ -41,6 +41,9 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+#: What a decision is made for: a sample, a label of a sample, a pixel, another place of an output, or none of these alone.
+DecisionUnit = Literal["sample", "label", "pixel", "value", "decision"]
+
 Comparison = Literal["structure", "parameters", "route", "runtime", "end-to-end", "decisions"]
 
 
@@ -193,14 +196,14 @@ class Flip(Record):
     """One decision of the probe that changed. ``margin``: the source oracle's distance between the two.
 
     ``where`` is the place within the sample: empty for one decision per sample, (label,) for a threshold per
-    label, the pixel's indices for maps.
+    label, the pixel's indices for maps. Classes that a model puts out itself have no margin: None.
     """
 
     sample: int
     id: int
     source: str
     target: str
-    margin: float
+    margin: float | None
     within_floor: bool
     where: tuple[int, ...] = ()
 
@@ -208,12 +211,13 @@ class Flip(Record):
 class DecisionComparison(Record):
     """Decisions of the target against those of the source oracle over the probe.
 
-    ``decisions``: how many there were (samples, or samples times labels, or unmasked pixels). ``flip_count``
-    of them changed, ``counted_count`` of these by a margin that is not under twice the floor. ``flips`` lists
+    ``decisions``: how many there were (samples, or samples times labels, or unmasked pixels), each one of a ``unit``.
+    ``flip_count`` of them changed, ``counted_count`` of these by a margin that is not under twice the floor. ``flips`` lists
     those of the widest margin, at most a thousand of them.
     """
 
     rule: str
+    unit: DecisionUnit = "decision"
     samples: int
     decisions: int
     agreement: float

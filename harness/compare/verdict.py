@@ -106,19 +106,18 @@ def _sentence(
         if runtime.rms_ratio is not None:
             how += f" and its runtime error is {in_floors(runtime.rms_ratio)} times the noise floor"
         if decisions is not None:
+            how += f"; {decision_changes(decisions)}"
             if decisions.flip_count:
-                how += f"; {_plural(decisions.flip_count, 'decision')} flipped within that noise"
-            else:
-                how += f"; none of {_plural(decisions.decisions, 'decision')} changed"
+                how += " within that noise"
         return f"Equivalent: {how}."
     cause = findings[0].message
     more = f" ({_plural(len(findings) - 1, 'further finding')})" if len(findings) > 1 else ""
     if decisions is None:
         changed = ""
     elif verdict is Verdict.DRIFTED:
-        changed = f"; none of {_plural(decisions.decisions, 'decision')} changed"
+        changed = f"; {decision_changes(decisions)}"
         if decisions.flip_count:
-            changed = f"; {_plural(decisions.flip_count, 'decision')} flipped, all within the noise floor"
+            changed += ", all within the noise floor"
     else:
         changed = f"; {_changed(decisions)}" if decisions.counted_count else ""
     return f"{verdict.value.capitalize()}: {cause}{changed}{more}."
@@ -185,8 +184,20 @@ def _decision_finding(message: str) -> Finding:
     return Finding(comparison="decisions", verdict=Verdict.DIVERGENT, message=message)
 
 
+def decision_changes(decisions: DecisionComparison, count: int | None = None) -> str:
+    """How many decisions changed, in words of the task: ``0 of 4,455 pixels change class``, ``3 of 258 labels change``.
+
+    ``count``: of which flips; of all of them where it is None.
+    """
+    number = decisions.flip_count if count is None else count
+    unit = decisions.unit if decisions.decisions == 1 else f"{decisions.unit}s"
+    verb = "changes" if number == 1 or decisions.decisions == 1 else "change"
+    what = f"{verb} class" if decisions.unit in ("sample", "pixel") else verb
+    return f"{number:,} of {decisions.decisions:,} {unit} {what}"
+
+
 def _changed(decisions: DecisionComparison) -> str:
-    text = f"{decisions.counted_count} of {_plural(decisions.decisions, 'decision')} changed"
+    text = decision_changes(decisions, decisions.counted_count)
     if decisions.counted:
         flip = decisions.counted[0]
         text += f", for instance sample {flip.sample} from {flip.source} to {flip.target}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.compare.asked_decision import AskedDecision
 from harness.errors import DataError, ModelError, ScenarioError
 from harness.files.digests import file_hash
 from harness.files.onnx_external_data import external_files
@@ -44,7 +45,9 @@ class Given:
     """A model file, the runtimes to open it in, and the probe to compare them on.
 
     ``probe``: ``.npy`` files by input name, or one under "" for a model with one input. ``labels`` (sample,) int64 index
-    the classes, ``ids`` (sample,) int64 name the samples. ``layers``: samples of the probe that are followed node by node.
+    the classes, or are 0 and 1 (sample, label), or classes of pixels (sample, row, column), negative where none is known;
+    ``ids`` (sample,) int64 name the samples. ``decision``: what is decided on the output ``decision_output``, which is the file's
+    first where none is named; None: as the file tells. ``layers``: samples of the probe that are followed node by node.
     ``weights``: what the file was made from; ``architecture`` names their model and ``head`` its head, where neither a
     ``model.json`` beside them nor the file's metadata holds the specification; they are run in ``framework``.
     ``batch_size``: samples per call, :data:`BATCH_SIZE` where the user names none.
@@ -56,6 +59,8 @@ class Given:
     probe: Mapping[str, Path]
     labels: Path | None = None
     ids: Path | None = None
+    decision: AskedDecision | None = None
+    decision_output: str | None = None
     weights: Path | None = None
     architecture: str | None = None
     head: Head | None = None

@@ -49,6 +49,8 @@ class Column:
         """A value as pages show it; words stay words in columns of numbers."""
         if value is None or value == "":
             return formatting.MISSING
+        if isinstance(value, tuple):
+            return ", ".join(str(part) for part in value) or formatting.MISSING
         if isinstance(value, Verdict):
             return value.value
         if isinstance(value, bool):

@@ -142,7 +142,9 @@ def read_results(folder: Path) -> Results:
         predictions=_predictions(folder / "predictions.csv.gz", manifest, cells)
         if compared and manifest.labelled and not frames
         else None,
-        probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", cells) if compared and not frames else None,
+        probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", manifest, cells)
+        if compared and not frames
+        else None,
         forecasts=_forecasts(folder, cells) if frames else None,
         port=read_port_result(folder),
         frames=read_frames(folder / "frames.safetensors") if frames else None,
@@ -297,10 +299,13 @@ def _predictions(path: Path, manifest: Manifest, cells: list[CellResult]) -> pd.
     return frame
 
 
-def _probe_outputs(path: Path, cells: list[CellResult]) -> pd.DataFrame:
+def _probe_outputs(path: Path, manifest: Manifest, cells: list[CellResult]) -> pd.DataFrame:
     frame = _table(path, {"cell", "id", "class"})
     _require(path, frame, ["cell", "sample", "id", "class", "target", "route_oracle", "source_oracle"])
     comparable = {cell.cell for cell in cells if cell.decisions is not None and cell.route_comparison is not None}
+    if manifest.decision is not None and not manifest.decision.per_class:
+        # Outputs that are not one number per class, as maps, are told as a whole alone.
+        comparable = set()
     missing = sorted(comparable - set(frame["cell"]))
     if missing:
         raise DataError(f"holds no outputs of cell '{missing[0]}'", where=str(path), hint=_AGAIN)

@@ -253,6 +253,7 @@ def _compare_output(
             ids=rule.ids,
             thresholds=rule.thresholds,
             mask=rule.mask,
+            class_axis=rule.axis,
         )
         if rule is not None
         else None

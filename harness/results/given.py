@@ -16,6 +16,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compare.decision_choice import ChosenDecision, GivenOutput, choose_decision
 from harness.compare.records import CellResult
 from harness.compare.structure import head_of
 from harness.errors import DataError
@@ -49,11 +50,13 @@ class Reference:
     #: Which axes of the file are the sample, and what is told of them.
     sampling: Sampling = field(default_factory=Sampling)
     samples_said: tuple[str, ...] = ()
+    #: What is decided, and on which output.
+    decision: ChosenDecision = field(default_factory=lambda: ChosenDecision("", "none", "it was not asked for"))
 
     @property
     def output(self) -> str:
-        """Name of the output that decisions are made on: the model's own where its weights are known, else the graph's first."""
-        return str(self.structure["outputs"][0]["name"]) if self.source is None else next(iter(self.float64))
+        """Name of the output that decisions are made on."""
+        return self.decision.output
 
     @property
     def head(self) -> Head:
@@ -65,30 +68,43 @@ class Reference:
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes where the file has them, else their numbers; empty where there are no classes."""
-        first = self.float64[self.output]
-        if first.ndim != 2 or first.shape[1] < 2:
-            return []
-        try:
-            named = json.loads(self.metadata.get("harness.classes", "[]"))
-        except ValueError:
-            named = []
-        if isinstance(named, list) and len(named) == first.shape[1]:
-            return [str(name) for name in named]
-        return [str(index) for index in range(first.shape[1])]
+        """Names of the classes or labels where the file has them, else their numbers; empty where there are none."""
+        return list(self.decision.names)
+
+    @property
+    def per_class(self) -> bool:
+        """Whether the output that is decided on is (sample, class): one number per class or label."""
+        return self.float64[self.output].ndim == 2 and self.float64[self.output].shape[1] == len(self.class_names)
 
     @cached_property
     def compared(self) -> Source:
         """The source of the comparisons: the weights, or else the file itself."""
         if self.source is not None:
-            return self.source.model
-        names = self.class_names
+            model = self.source.model
+            # The same outputs in the same order, by the file's names and by the model's own.
+            ordered = sorted(zip(self.float64, model.float64, strict=True), key=lambda pair: pair[0] != self.output)
+            exact = {name: model.float64[name] for _, name in ordered}
+            return replace(model, float64=exact, decision=self._rule)
+        # Decisions are made on the first.
+        names = sorted(
+            (str(entry["name"]) for entry in self.structure["outputs"]), key=lambda name: name != self.output
+        )
         return SourceFile(
             parameters=self.parameters,
             float32=self.float32,
-            float64={str(entry["name"]): self.float64[str(entry["name"])] for entry in self.structure["outputs"]},
-            decision=DecisionRule("argmax", names, self.ids) if names else None,
+            float64={name: self.float64[name] for name in names},
+            decision=self._rule,
         )
+
+    @property
+    def _rule(self) -> DecisionRule | None:
+        chosen = self.decision
+        if chosen.rule == "none":
+            return None
+        thresholds: float | tuple[float, ...] | None = chosen.thresholds or None
+        if len(chosen.thresholds) == 1:
+            (thresholds,) = chosen.thresholds
+        return DecisionRule(chosen.rule, chosen.names, self.ids, thresholds, axis=chosen.axis)
 
 
 def read_reference(given: Given, finished: Finished) -> Reference:
@@ -123,13 +139,44 @@ def read_reference(given: Given, finished: Finished) -> Reference:
         sampling=sampling,
         samples_said=tuple(json.loads((folders["samples"] / "samples.json").read_text())["said"]),
     )
-    return reference if given.weights is None else _with_source(reference, load["inputs"], folders)
+    if given.weights is not None:
+        reference = _with_source(reference, load["inputs"], folders)
+    return replace(reference, decision=_decision(given, reference))
+
+
+def _decision(given: Given, reference: Reference) -> ChosenDecision:
+    """What is decided, and on which output. Raises DataError where it cannot be made, or there is no such output."""
+    entries = {
+        str(entry["name"]): entry for entry in reference.structure["outputs"] if str(entry["name"]) in reference.float64
+    }
+    if given.decision_output is not None and given.decision_output not in entries:
+        raise DataError(
+            f"the model has no output '{given.decision_output}'",
+            where="--decision-output",
+            hint=f"it has {', '.join(entries)}",
+        )
+    # Those of a source begin with the one that its model names; a file's are as its graph has them.
+    names = [name for name in reference.float64 if name in entries] if reference.source else [*entries]
+    of_samples = [name for name in names if reference.sampling.axes.get(name, 0) is not None]
+    name = given.decision_output or next(iter(of_samples or names or entries))
+    metadata = reference.metadata
+    if reference.source is not None:
+        spec = reference.source.spec
+        metadata = {**metadata, "harness.task": spec.task, "harness.head": spec.head}
+    output = GivenOutput(
+        name,
+        reference.float64[name],
+        str(entries[name].get("dtype")),
+        reference.structure,
+        metadata,
+        reference.sampling.axes.get(name, 0),
+    )
+    return choose_decision(output, given.decision)
 
 
 def _with_source(reference: Reference, inputs: list[dict[str, Any]], folders: Mapping[str, Path]) -> Reference:
     """The reference where a file's weights are known: the source's own answers, under the name of the file's output."""
-    record = {"class_names": reference.class_names} if reference.class_names else {}
-    probe = Probe(reference.probe_sha256, reference.samples, reference.ids, record)
+    probe = Probe(reference.probe_sha256, reference.samples, reference.ids)
     source = SourceArtifacts(folders["import"], folders["source"], probe)
     arrays = load_arrays(folders["probe"] / "probe.safetensors")
     orders = input_orders(source.spec, [arrays[str(entry["name"])].shape for entry in inputs])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class GivenResult:
     accidents: Mapping[str, str] = field(default_factory=dict)
     #: What is told of the samples in the file's inputs and outputs.
     samples_said: tuple[str, ...] = ()
+    #: What is decided on the outputs and why, as in ``manifest.json``.
+    decision: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compare_given(given: Given, *, output: Path, store: Path, listener: Listener, pdf: bool = False) -> GivenResult:
@@ -50,9 +52,24 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
     keys = step_keys(plan)
     folder = output / given.name
     columns = {name: file_hash(path) for name, path in (("labels", given.labels), ("ids", given.ids)) if path}
-    identity = content_hash({"keys": keys, "columns": columns, "code": package_hash(), "pdf": pdf})
+    identity = content_hash(
+        {
+            "keys": keys,
+            "columns": columns,
+            "code": package_hash(),
+            "pdf": pdf,
+            "decision": repr((given.decision, given.decision_output)),
+        }
+    )
     if (cells := finished_run(folder, identity, listener.noticed)) is not None:
-        return GivenResult(folder, cells, fresh=False, samples_said=samples_there(folder))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        return GivenResult(
+            folder,
+            cells,
+            fresh=False,
+            samples_said=tuple(manifest["samples_said"]),
+            decision=manifest["decision"],
+        )
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
         finished = execution.all_steps()
@@ -87,19 +104,19 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
                 pdf=pdf,
             )
     return GivenResult(
-        folder, cells, fresh=True, accidents=finished.accidents, samples_said=tuple(manifest["samples_said"])
+        folder,
+        cells,
+        fresh=True,
+        accidents=finished.accidents,
+        samples_said=tuple(manifest["samples_said"]),
+        decision=manifest["decision"],
     )
-
-
-def samples_there(folder: Path) -> tuple[str, ...]:
-    """What the manifest of finished results tells of the samples."""
-    return tuple(json.loads((folder / "manifest.json").read_text())["samples_said"])
 
 
 def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:
     exact = reference.float64[reference.output]
     for cell in plan.cells:
-        if cell.step in finished.folders and reference.class_names:
+        if cell.step in finished.folders and reference.per_class:
             outputs = read_outputs(finished.folders[cell.step] / "probe.float32.safetensors", reference.sampling)
             oracle = next(name for name in cell.oracles if name in finished.folders)
             route = read_outputs(finished.folders[oracle] / "probe.float64.safetensors", reference.sampling)
@@ -170,6 +187,11 @@ def _about(given: Given, reference: Reference) -> dict[str, Any]:
         "probe": {"samples": reference.samples, "sha256": reference.probe_sha256},
         "labelled": given.labels is not None,
         "samples_said": reference.samples_said,
+        "decision": {
+            **asdict(reference.decision),
+            "sentence": reference.decision.sentence(),
+            "per_class": reference.per_class,
+        },
         "probe_given": True,
         **_origin(reference),
     }

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "none"]
+Decision = Literal["argmax", "threshold", "exceedance", "argmax-per-pixel", "classes", "none"]
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,7 @@ class DecisionRule:
     rule: Decision
     names: Sequence[str]
     ids: NDArray[np.int64]
-    thresholds: Sequence[float] | None = None
+    thresholds: float | Sequence[float] | None = None
     mask: NDArray[np.bool_] | None = None
+    #: The axis of the classes or labels, where the rule alone does not tell it.
+    axis: int | None = None

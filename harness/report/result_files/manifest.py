@@ -104,6 +104,24 @@ class ProbePart(_Part):
     sha256: str | None = None
 
 
+class DecisionPart(_Part):
+    """What is decided on an output of a given file, and why; see ``harness.compare.decision_choice``.
+
+    ``per_class``: whether the output is (sample, class), so that its errors can be told by class or label.
+    """
+
+    output: str
+    rule: str
+    why: str
+    sentence: str
+    axis: int | None = None
+    thresholds: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    asked: bool = False
+    assumed: bool = False
+    per_class: bool = True
+
+
 class Manifest(_Part):
     """The manifest of one run; see ``docs/artifacts.md``."""
 
@@ -131,6 +149,8 @@ class Manifest(_Part):
     imported: dict[str, Any] = {}
     #: What was found of the sample axes of a given file, one sentence each.
     samples_said: tuple[str, ...] = ()
+    #: What is decided of a given file; None in a scenario, whose model says it.
+    decision: DecisionPart | None = None
     #: Whether the probe is arrays of the user's own, and no part of a data set.
     probe_given: bool = False
     #: By step, how its worker was lost (killed, out of memory, past its time); the next run tries it again.

@@ -50,16 +50,19 @@ def classes_table(results: Results) -> Table:
         {"index": index, "class": name, **{part: data.counts[part].get(name, 0) for part in parts}}
         for index, name in enumerate(data.class_names)
     ]
-    total = {"index": None, "class": "all", **{part: sum(data.counts[part].values()) for part in parts}}
+    total = (
+        [{"index": None, "class": "all", **{part: sum(data.counts[part].values()) for part in parts}}] if parts else []
+    )
     return Table(
         "classes",
-        "Classes in the order of the model's output, and samples per part.",
+        "Classes in the order of the model's output" + (", and samples per part." if parts else "."),
         (
             Column("class", "Class"),
             Column("index", "Index", "integer"),
             *(Column(part, _PARTS.get(part, part), "integer") for part in parts),
         ),
-        (*rows, total),
+        (*rows, *total),
+        empty="No classes are known.",
     )
 
 

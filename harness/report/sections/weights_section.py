@@ -56,10 +56,12 @@ def _outputs(results: Results) -> Section:
 
 
 def _decisions(results: Results, tables: dict[str, Table]) -> Section:
+    given = results.manifest.decision
+    said = (Paragraph(f"{given.sentence[:1].upper()}{given.sentence[1:]}."),) if given is not None else ()
     return Section(
         "decisions",
         "Decisions",
-        (TableBlock(outcome_tables.decisions_table(results)), TableBlock(tables["flips"], tall=True)),
+        (*said, TableBlock(outcome_tables.decisions_table(results)), TableBlock(tables["flips"], tall=True)),
     )
 
 
@@ -81,7 +83,7 @@ def _task(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
         return forecast_section(results)
     found = task_tables.task_results(results)
     if found is None:
-        return (Section("task", "Task metrics", (Paragraph("No runtime predicted the test samples."),)),)
+        return (Section("task", "Task metrics", (Paragraph(task_tables.nothing_scored(results)),)),)
     note = Paragraph(
         "How well the model does its task, by runtime. Intervals tell how much of a figure is owed to the draw of test samples; "
         "they do not tell runtimes apart, which saw the same samples. "

@@ -7,9 +7,10 @@ from typing import Any
 
 from harness.compare.decisions import LISTED_FLIPS
 from harness.compare.records import CellResult, RuntimeComparison, Verdict
+from harness.compare.verdict import decision_changes
 from harness.report.document import Column, Table
 from harness.report.formatting import significant
-from harness.report.read import Results, cell_label
+from harness.report.read import Results, cell_label, was_compared
 
 
 def cells_table(results: Results) -> Table:
@@ -249,6 +250,7 @@ def routes_table(results: Results) -> Table:
 def decisions_table(results: Results) -> Table:
     """Decisions of each target against those of the source oracle over the probe."""
     rows = []
+    compared = [cell.decisions for cell in results.cells if cell.decisions is not None]
     for cell in results.cells:
         if (decisions := cell.decisions) is None:
             continue
@@ -257,7 +259,7 @@ def decisions_table(results: Results) -> Table:
                 "cell": cell_label(cell),
                 "rule": decisions.rule,
                 "samples": decisions.samples,
-                "decisions": decisions.decisions,
+                "changed": decision_changes(decisions),
                 "agreement": decisions.agreement,
                 "counted": decisions.counted_count,
                 "within": decisions.flip_count - decisions.counted_count,
@@ -269,8 +271,14 @@ def decisions_table(results: Results) -> Table:
         Column("cell", "Target and route"),
         Column("rule", "Decision"),
         Column("samples", "Probe samples", "integer"),
-        Column("decisions", "Decisions", "integer"),
-        Column("agreement", "Agreement" if results.forecasts is not None else "Top-1 agreement", "percentage"),
+        Column("changed", "Changed"),
+        Column(
+            "agreement",
+            "Top-1 agreement"
+            if results.forecasts is None and all(one.unit == "sample" for one in compared)
+            else "Agreement",
+            "percentage",
+        ),
         Column("counted", "Flips that count", "integer"),
         Column("within", "Flips within the floor", "integer"),
         Column("head", "Head"),
@@ -281,8 +289,30 @@ def decisions_table(results: Results) -> Table:
         "Decisions of each target against those of the source oracle over the probe.",
         columns,
         tuple(rows),
-        empty="No target could be run, so there are no decisions to compare.",
+        empty=nothing_decided(results),
     )
+
+
+def nothing_decided(results: Results) -> str:
+    """Why no decision was compared: no target was run, none is made on such an output, or outputs have another shape."""
+    if not any(was_compared(cell) for cell in results.cells):
+        return "No target could be run, so there are no decisions to compare."
+    given, model = results.manifest.decision, results.manifest.model
+    if given is not None and given.rule == "none":
+        return "No decision is made on the outputs, so there are none to compare."
+    if given is None and model is not None and model.decision == "none":
+        return f"No decision is made on the outputs of {model.model}, so there are none to compare."
+    return "No target gave outputs of the source's shape, so there are no decisions to compare."
+
+
+def _nothing_changed(results: Results) -> str:
+    """That no decision changed, in numbers, where any was compared."""
+    compared = [cell.decisions for cell in results.cells if cell.decisions is not None]
+    if not compared:
+        return nothing_decided(results)
+    whole = all(cell.decisions is not None for cell in results.cells if was_compared(cell))
+    where = "" if whole else " where decisions could be compared"
+    return f"No decision changed on the probe{where}: {'; '.join(sorted({decision_changes(one) for one in compared}))}."
 
 
 _FLIP_NOTES = (
@@ -292,7 +322,7 @@ _FLIP_NOTES = (
 
 
 def flips_table(results: Results) -> Table:
-    """Every sample of the probe whose decision changed, with its margin."""
+    """Every decision on the probe that changed, with its margin."""
     rows = [
         {
             "cell": cell_label(cell),
@@ -312,7 +342,7 @@ def flips_table(results: Results) -> Table:
         Column("cell", "Target and route"),
         Column("sample", "Probe sample", "integer"),
         Column("id", "Id", "code"),
-        Column("where", None),
+        Column("where", "Place in the sample" if any(row["where"] for row in rows) else None),
         Column("from", "Source decides"),
         Column("to", "Target decides"),
         Column("margin", "Margin", "number"),
@@ -320,11 +350,11 @@ def flips_table(results: Results) -> Table:
     )
     return Table(
         "flips",
-        "Samples of the probe whose decision changed, with the margin by which the source oracle decided.",
+        "Decisions on the probe that changed, with the margin by which the source oracle decided.",
         columns,
         tuple(rows),
         notes=_FLIP_NOTES if rows else (),
-        empty="No decision changed on the probe.",
+        empty=_nothing_changed(results),
     )
 
 
@@ -368,8 +398,17 @@ def outputs_per_class_table(results: Results) -> Table:
         "Errors over the probe by the class whose output carries them.",
         columns,
         tuple(rows),
-        empty="No target could be run.",
+        empty=_no_classes(results),
     )
+
+
+def _no_classes(results: Results) -> str:
+    """Why errors are not told by class."""
+    if not any(was_compared(cell) for cell in results.cells):
+        return "No target could be run, so there are no outputs to compare."
+    if results.manifest.decision is not None and not results.manifest.decision.per_class:
+        return "The output is not one number per sample and class, so its errors are not told by class."
+    return "No target gave outputs of the source's shape, so their errors are not told by class."
 
 
 def verdict_counts(cells: Iterable[CellResult]) -> dict[Verdict, int]:

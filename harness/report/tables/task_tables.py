@@ -91,6 +91,13 @@ def task_results(results: Results) -> TaskResults | None:
     return TaskResults(results.class_names, truth, runners, groups)
 
 
+def nothing_scored(results: Results) -> str:
+    """Why there are no scores, in one sentence."""
+    if not results.manifest.labelled:
+        return "No labels were given, so nothing is scored."
+    return "No runtime predicted the test samples."
+
+
 def _letter(index: int) -> str:
     return chr(ord("A") + index) if index < 26 else f"A{index - 25}"
 
@@ -142,7 +149,7 @@ def metrics_table(results: Results, task: TaskResults | None) -> Table:
         (*columns, *shown),
         tuple(rows),
         notes=tuple(notes),
-        empty="No runtime predicted the test samples.",
+        empty=nothing_scored(results),
     )
 
 
@@ -339,7 +346,7 @@ def disagreement_tables(results: Results, task: TaskResults | None) -> tuple[Tab
                 Column("both_wrong", "Both are wrong", "integer"),
             ),
             tuple(summary),
-            empty="No runtime predicted the test samples.",
+            empty=nothing_scored(results),
         ),
         Table(
             "disagreement",

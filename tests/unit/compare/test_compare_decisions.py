@@ -288,3 +288,60 @@ def test_classes_before_pixels_and_places_without_any() -> None:
     # The margin is to the class that it flipped to, not to the second of the source.
     assert (flip.source, flip.target, flip.where, flip.margin) == ("b", "c", (1,), 1.0)
     assert decide_argmax(np.zeros((2, 0, 3))).choice.shape == (2, 0)
+
+
+def test_classes_are_compared_as_they_are_and_every_flip_counts() -> None:
+    source = np.array([[[0, 1], [-1, 300]]])
+    target = np.array([[[0, 2], [1, 300]]])
+    found = compare_decisions("classes", target, source, FLOOR, names=["land", "water"])
+    assert (found.unit, found.decisions, found.flip_count, found.counted_count) == ("pixel", 4, 2, 2)
+    assert [(flip.source, flip.target, flip.margin, flip.where) for flip in found.flips] == [
+        ("water", "2", None, (0, 1)),
+        ("-1", "water", None, (1, 0)),
+    ]
+    broken = compare_decisions("classes", np.array([1.0, np.nan]), np.array([1.0, 2.0]), FLOOR)
+    assert (broken.unit, broken.counted_count, broken.flips[0].target) == ("sample", 1, "not finite")
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape", "axis", "unit", "count"),
+    [
+        ("argmax", (4, 3), None, "sample", 4),
+        ("argmax-per-pixel", (4, 3, 5, 6), None, "pixel", 120),
+        ("argmax-per-pixel", (4, 5, 6, 3), 3, "pixel", 120),
+        ("argmax-per-pixel", (4, 3, 5), 1, "value", 20),
+        ("threshold", (4, 3), None, "label", 12),
+        ("threshold", (4, 1), None, "sample", 4),
+        ("threshold", (4,), None, "sample", 4),
+        ("threshold", (4, 3, 5, 6), 1, "label", 360),
+        ("threshold", (4, 1, 5, 6), 1, "pixel", 120),
+        ("threshold", (4, 5, 6), None, "pixel", 120),
+        ("classes", (4,), None, "sample", 4),
+        ("classes", (4, 1), None, "sample", 4),
+        ("classes", (4, 1, 5, 6), None, "pixel", 120),
+        ("classes", (4, 7), None, "value", 28),
+        ("exceedance", (4, 5, 6), None, "decision", 120),
+    ],
+)
+def test_a_decision_is_made_for_a_sample_a_label_or_a_pixel(
+    rule: Any, shape: tuple[int, ...], axis: int | None, unit: str, count: int
+) -> None:
+    values = np.zeros(shape)
+    found = compare_decisions(rule, values, values, FLOOR, thresholds=0.5, class_axis=axis)
+    assert (found.unit, found.decisions) == (unit, count)
+
+
+def test_thresholds_follow_the_axis_of_the_labels() -> None:
+    source = np.zeros((1, 2, 1, 3))
+    target = source.copy()
+    target[0, 1, 0, 2] = 0.6
+    found = compare_decisions(
+        "threshold", target, source, FLOOR, thresholds=[0.9, 0.5], names=["oak", "pine"], class_axis=1
+    )
+    (flip,) = found.flips
+    assert (flip.source, flip.target, flip.where) == ("pine: below", "pine: at or above", (0, 2, 1))
+
+
+def test_texts_are_compared_by_what_they_say() -> None:
+    found = compare_decisions("classes", np.array(["maize", "rye"]), np.array(["maize", "wheat"]), FLOOR)
+    assert [(flip.sample, flip.source, flip.target) for flip in found.flips] == [(1, "wheat", "rye")]

@@ -22,6 +22,7 @@ from harness.compare.records import (
 from harness.compare.verdict import (
     Judgement,
     combine,
+    decision_changes,
     describe_failure,
     exit_code,
     expectation_met,
@@ -83,6 +84,7 @@ def decisions(flips: int = 0, counted: int = 0, of: int = 64) -> DecisionCompari
     ]
     return DecisionComparison(
         rule="argmax",
+        unit="sample",
         samples=of,
         decisions=of,
         agreement=1 - flips / of,
@@ -108,24 +110,24 @@ def judgement(**changes: Any) -> Judgement:
     [
         (
             {},
-            "its parameters are the source's and its runtime error is 1.25 times the noise floor; none of 64 decisions changed",
+            "its parameters are the source's and its runtime error is 1.25 times the noise floor; 0 of 64 samples change class",
         ),
         ({"decisions": None}, "its parameters are the source's and its runtime error is 1.25 times the noise floor"),
         ({"decisions": None, "runtime": outputs(ratio=None)}, "its parameters are the source's"),
         (
             {"parameters": parameters(folded=True), "decisions": decisions(of=1)},
             "its parameters are the source's with batch normalisation folded in and its runtime error is 1.25 times the noise "
-            "floor; none of 1 decision changed",
+            "floor; 0 of 1 sample changes class",
         ),
         (
             {"decisions": decisions(1)},
             "its parameters are the source's and its runtime error is 1.25 times the noise floor; "
-            "1 decision flipped within that noise",
+            "1 of 64 samples changes class within that noise",
         ),
         (
             {"decisions": decisions(2, 2)},
             "its parameters are the source's and its runtime error is 1.25 times the noise floor; "
-            "2 decisions flipped within that noise",
+            "2 of 64 samples change class within that noise",
         ),
         (
             {"origin": "file", "end_to_end": None, "decisions": None, "runtime": outputs(ratio=0.17012)},
@@ -166,17 +168,19 @@ EACH: list[tuple[str, Comparison, Any]] = [
 def test_a_failed_gate_without_a_changed_decision_is_drifted(argument: str, comparison: Comparison, make: Any) -> None:
     found = judgement(**{argument: make(finding(comparison))})
     assert found.verdict is Verdict.DRIFTED
-    assert found.sentence == f"Drifted: {comparison} objects; none of 64 decisions changed."
+    assert found.sentence == f"Drifted: {comparison} objects; 0 of 64 samples change class."
     within = judgement(**{argument: make(finding(comparison)), "decisions": decisions(1)})
     assert within.verdict is Verdict.DRIFTED
-    assert within.sentence == f"Drifted: {comparison} objects; 1 decision flipped, all within the noise floor."
+    assert (
+        within.sentence == f"Drifted: {comparison} objects; 1 of 64 samples changes class, all within the noise floor."
+    )
 
 
 @pytest.mark.parametrize(("argument", "comparison", "make"), EACH)
 def test_a_failed_gate_with_a_changed_decision_is_divergent(argument: str, comparison: Comparison, make: Any) -> None:
     found = judgement(**{argument: make(finding(comparison)), "decisions": decisions(3, 1)})
     assert found.verdict is Verdict.DIVERGENT
-    said = "1 of 64 decisions changed, for instance sample 9 from a to b"
+    said = "1 of 64 samples changes class, for instance sample 9 from a to b"
     assert found.findings == [finding(comparison), finding("decisions", Verdict.DIVERGENT, said)]
     assert found.sentence == f"Divergent: {comparison} objects; {said} (1 further finding)."
 
@@ -198,14 +202,14 @@ def test_a_finding_that_calls_for_divergent_decides_alone(argument: str, compari
     changed = judgement(**{argument: make(worse), "decisions": decisions(2, 2, of=2)})
     assert changed.findings == [worse]
     assert changed.sentence == (
-        f"Divergent: {comparison} objects; 2 of 2 decisions changed, for instance sample 10 from a to b."
+        f"Divergent: {comparison} objects; 2 of 2 samples change class, for instance sample 10 from a to b."
     )
 
 
 def test_changed_decisions_that_are_counted_but_not_listed_are_told_by_their_number() -> None:
     many = decisions(2, 2).model_copy(update={"flips": []})
     found = judgement(runtime=outputs(finding("runtime")), decisions=many)
-    assert found.findings[-1].message == "2 of 64 decisions changed"
+    assert found.findings[-1].message == "2 of 64 samples change class"
 
 
 def test_findings_stand_in_the_order_of_causes_and_the_worst_of_each_first() -> None:
@@ -339,3 +343,18 @@ def test_expectations_by_cell() -> None:
 )
 def test_failures_are_one_sentence(verdict: Verdict, error: str, hint: str | None, sentence: str) -> None:
     assert describe_failure(verdict, error, hint) == sentence
+
+
+@pytest.mark.parametrize(
+    ("unit", "of", "flips", "said"),
+    [
+        ("pixel", 4455, 0, "0 of 4,455 pixels change class"),
+        ("pixel", 4455, 1, "1 of 4,455 pixels changes class"),
+        ("label", 258, 2, "2 of 258 labels change"),
+        ("sample", 1, 0, "0 of 1 sample changes class"),
+        ("value", 12, 0, "0 of 12 values change"),
+        ("decision", 12, 3, "3 of 12 decisions change"),
+    ],
+)
+def test_changes_are_told_in_the_words_of_the_task(unit: Any, of: int, flips: int, said: str) -> None:
+    assert decision_changes(decisions(flips, of=of).model_copy(update={"unit": unit})) == said

@@ -156,6 +156,7 @@ def _parameters(*, folded: bool = False, unequal: str | None = None) -> Paramete
 def _decisions(flips: list[Flip]) -> DecisionComparison:
     return DecisionComparison(
         rule="argmax",
+        unit="sample",
         samples=PROBE_SAMPLES,
         decisions=PROBE_SAMPLES,
         agreement=1 - len(flips) / PROBE_SAMPLES,
@@ -208,7 +209,7 @@ def cells() -> list[CellResult]:
                 "python/onnxruntime",
                 Verdict.EQUIVALENT,
                 "Equivalent: its parameters are the source's with batch normalisation folded in and its runtime error is 1.37 "
-                "times the noise floor; none of 64 decisions changed.",
+                "times the noise floor; 0 of 64 samples change class.",
                 parameters=_parameters(folded=True),
                 floor=FLOOR,
                 route_comparison=_route(FOLDED, 2.1e-7, 1e-6, Verdict.EQUIVALENT),
@@ -222,7 +223,7 @@ def cells() -> list[CellResult]:
                 "r/base",
                 Verdict.EQUIVALENT,
                 "Equivalent: its parameters are the source's with batch normalisation folded in and its runtime error is "
-                "0.031 times the noise floor; none of 64 decisions changed.",
+                "0.031 times the noise floor; 0 of 64 samples change class.",
                 parameters=_parameters(folded=True),
                 floor=FLOOR,
                 route_comparison=_route(FOLDED, 2.1e-7, 1e-6, Verdict.EQUIVALENT),
@@ -243,7 +244,7 @@ def cells() -> list[CellResult]:
                 SCRIPT,
                 "python/onnx-reference",
                 Verdict.DRIFTED,
-                "Drifted: the runtime error is 7.8 times the noise floor, the limit is 4; none of 64 decisions changed.",
+                "Drifted: the runtime error is 7.8 times the noise floor, the limit is 4; 0 of 64 samples change class.",
                 findings=[
                     Finding(
                         comparison="runtime",
@@ -302,7 +303,7 @@ def cells() -> list[CellResult]:
                 UNFOLDED,
                 "python/onnxruntime",
                 Verdict.DIVERGENT,
-                "Divergent: parameter conv2.weight differs in 1 of 114,688 values; 1 of 64 decisions changed, for instance "
+                "Divergent: parameter conv2.weight differs in 1 of 114,688 values; 1 of 64 samples changes class, for instance "
                 f"sample 11 from {CLASSES[3]} to {CLASSES[4]} (2 further findings).",
                 findings=[
                     Finding(

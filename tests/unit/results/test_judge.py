@@ -84,7 +84,7 @@ def test_where_nothing_is_wrong_nobody_objects() -> None:
     assert (found.decisions.decisions, found.decisions.flip_count) == (64, 0)
     assert found.judgement.sentence == (
         "Equivalent: its parameters are the source's and its runtime error is 1.5 times the noise floor; "
-        "none of 64 decisions changed."
+        "0 of 64 samples change class."
     )
 
 
@@ -108,7 +108,7 @@ def test_the_runtime_counts_alone() -> None:
     assert (found.judgement.verdict, objecting(found)) == (Verdict.DRIFTED, ["runtime"])
     assert found.runtime.rms_ratio == pytest.approx(5)
     assert found.judgement.sentence == (
-        "Drifted: the runtime error is 5 times the noise floor, the limit is 4; none of 64 decisions changed."
+        "Drifted: the runtime error is 5 times the noise floor, the limit is 4; 0 of 64 samples change class."
     )
     assert (found.route.limit, found.route.folded) == (1e-6, True)
 
@@ -271,7 +271,7 @@ def test_a_file_alone_is_compared_by_its_own_tensors_and_graph() -> None:
     assert found.route.verdict is Verdict.IDENTICAL
     assert found.judgement.sentence == (
         "Equivalent: its parameters are the file's and its runtime error is 2 times the noise floor; "
-        "none of 64 decisions changed."
+        "0 of 64 samples change class."
     )
     assert of_file(EXACT + 5 * NOISE).judgement.verdict is Verdict.DRIFTED
     other = of_file(EXACT, held={"w": TENSORS["w"] + np.float32(1)})

@@ -1,0 +1,176 @@
+"""A model one already has is judged by the decisions that its outputs ask for: labels, pixels, classes, or none."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import ROOT
+
+#: Small graphs: labels by sigmoids, a map of scores, a mask of classes, single numbers.
+MAKE = """
+import numpy as np, onnx
+from onnx import TensorProto as T, helper, numpy_helper
+
+random = np.random.default_rng(0)
+
+def drawn(*shape):
+    return random.normal(size=shape).astype(np.float32)
+
+def save(name, nodes, takes, gives, weights, kind=T.FLOAT, metadata=None):
+    graph = helper.make_graph(
+        [helper.make_node(*node[:3], **node[3]) for node in nodes], "graph",
+        [helper.make_tensor_value_info("x", T.FLOAT, ["n", *takes])],
+        [helper.make_tensor_value_info("y", kind, ["n", *gives])],
+        [numpy_helper.from_array(value, key) for key, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    helper.set_model_props(model, metadata or {})
+    onnx.save(model, name)
+
+dense = {"w": drawn(7, 43), "b": drawn(43)}
+save("labels.onnx", [("Gemm", ["x", "w", "b"], ["h"], {}), ("Sigmoid", ["h"], ["y"], {})], [7], [43], dense)
+# onnxruntime sums squares one by one in float32. A sum that all scores of a sample share changes no class.
+maps = {"w": drawn(3, 4, 3, 3)}
+shared = [("ReduceSumSquare", ["x"], ["s"], {"axes": [1, 2, 3]}), ("Add", ["h", "s"], ["y"], {})]
+weights = {"w": 1000 * drawn(4, 3, 1, 1)}
+save("scores.onnx", [("Conv", ["x", "w"], ["h"], {"strides": [8, 8]}), *shared], [3, 64, 64], [4, 8, 8], weights)
+largest = [("ArgMax", ["h"], ["c"], {"axis": 1, "keepdims": 0}), ("Cast", ["c"], ["y"], {"to": T.UINT8})]
+save("mask.onnx", [("Conv", ["x", "w"], ["h"], {}), *largest], [4, 8, 9], [6, 7], {"w": maps["w"]}, T.UINT8)
+save("value.onnx", [("Gemm", ["x", "w"], ["y"], {})], [7], [2], {"w": drawn(7, 2)}, metadata={"harness.task": "regression"})
+save("odd.onnx", [("Gemm", ["x", "w"], ["y"], {})], [7], [2], {"w": drawn(7, 2)}, metadata={"harness.task": "segmentation"})
+np.save("rows.npy", drawn(6, 7))
+np.save("maps.npy", drawn(5, 3, 64, 64))
+np.save("tiles.npy", drawn(5, 4, 8, 9))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("decisions")
+    subprocess.run([sys.executable, "-c", MAKE], check=True, capture_output=True, cwd=folder)
+    return folder
+
+
+def compare(folder: Path, model: str, probe: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "harness", "compare", model, "--to", "python/onnxruntime", "--probe", probe),
+            *arguments,
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The only cell of an answer, and what it says was decided."""
+    found = json.loads(done.stdout)
+    (cell,) = found["cells"]
+    return cell, found["decision"]
+
+
+def test_every_label_of_sigmoids_is_a_decision(folder: Path) -> None:
+    done = compare(folder, "labels.onnx", "rows.npy", "--json")
+    assert done.returncode == 0, done.stderr
+    cell, decision = answer(done)
+    assert (cell["decisions"]["decisions"], cell["decisions"]["unit"]) == (258, "label")
+    assert "0 of 258 labels change" in cell["sentence"]
+    assert (decision["rule"], decision["thresholds"], decision["asked"]) == ("threshold", [0.5], False)
+    page = (folder / "results" / "compare_labels" / "report.md").read_text()
+    assert "Each of 43 labels of the output 'y' is decided at 0.5: it ends in a sigmoid." in page
+    assert "No decision changed on the probe: 0 of 258 labels change." in page
+
+
+def test_a_target_past_its_gate_that_changes_no_pixels_class_has_drifted(folder: Path) -> None:
+    done = compare(folder, "scores.onnx", "maps.npy")
+    assert done.returncode == 1, done.stderr
+    told = " ".join(done.stdout.split())
+    assert "drifted" in told
+    assert "0 of 320 pixels change class" in told
+    assert (
+        "Decision: the class of a pixel is the largest of 4 along axis 1 of the output 'y': the file does not say"
+        in told
+    )
+    page = (folder / "results" / "compare_scores" / "report.md").read_text()
+    assert "No decision changed on the probe: 0 of 320 pixels change class." in page
+    assert "No target could be run" not in page
+    assert "its errors are not told by class" in page
+
+
+def test_a_mask_of_classes_is_compared_class_by_class(folder: Path) -> None:
+    done = compare(folder, "mask.onnx", "tiles.npy", "--json")
+    assert done.returncode == 0, done.stderr
+    cell, decision = answer(done)
+    assert "0 of 210 pixels change class" in cell["sentence"] or cell["verdict"] == "identical"
+    assert cell["decisions"]["decisions"] == 210
+    assert (decision["rule"], decision["why"]) == ("classes", "the graph ends in ArgMax")
+
+
+def test_where_nothing_is_decided_the_report_says_so_and_no_more(folder: Path) -> None:
+    done = compare(folder, "value.onnx", "rows.npy", "--json")
+    assert done.returncode == 0, done.stderr
+    cell, decision = answer(done)
+    assert cell["decisions"] is None
+    assert decision["rule"] == "none"
+    page = (folder / "results" / "compare_value" / "report.md").read_text()
+    assert "No decision is made on the output 'y': the file names the task regression." in page
+    assert page.count("No decision is made on the outputs, so there are none to compare.") == 2
+    for untrue in ("No target could be run", "No decision changed", "No runtime predicted"):
+        assert untrue not in page
+
+
+@pytest.mark.slow
+def test_another_decision_is_made_where_it_is_asked_for_and_kept_apart(folder: Path) -> None:
+    decided = compare(folder, "value.onnx", "rows.npy", "--json", "--decision", "argmax")
+    cell, decision = answer(decided)
+    assert (cell["decisions"]["rule"], decision["asked"]) == ("argmax", True)
+    again = json.loads(compare(folder, "value.onnx", "rows.npy", "--json", "--decision", "argmax").stdout)
+    assert (again["fresh"], again["decision"]) == (False, decision)
+    assert json.loads(compare(folder, "value.onnx", "rows.npy", "--json").stdout)["decision"]["rule"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("model", "probe", "arguments", "expected"),
+    [
+        (
+            "labels.onnx",
+            "rows.npy",
+            ("--decision", "argmin"),
+            "--decision: there is no decision 'argmin'; say one of argmax",
+        ),
+        (
+            "labels.onnx",
+            "rows.npy",
+            ("--decision", "threshold=0.5,0.6"),
+            "2 thresholds for 43 labels of the output 'y'",
+        ),
+        ("labels.onnx", "rows.npy", ("--decision", "argmax-axis=0"), "axis 0 of the output 'y' is the sample"),
+        ("labels.onnx", "rows.npy", ("--decision-output", "z"), "the model has no output 'z'; it has y"),
+        (
+            "odd.onnx",
+            "rows.npy",
+            (),
+            "the file names the task segmentation, and its output 'y' of shape 6 x 2 is none of it",
+        ),
+    ],
+)
+def test_what_cannot_be_decided_gets_one_line_and_leaves_nothing(
+    folder: Path, model: str, probe: str, arguments: tuple[str, ...], expected: str
+) -> None:
+    done = compare(folder, model, probe, *arguments, "--output", "refused")
+    assert done.returncode == 2, done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("harness: ")
+    assert expected in line
+    assert "Traceback" not in done.stderr
+    assert not list((folder / "refused").rglob("*.json"))
