@@ -258,6 +258,43 @@ build_operator_table <- function() {
     RNN = operator(op_recurrent, c(7, 14, 22), c(3, 6), recurrent_attributes, refuse = refuse_recurrent),
     ReverseSequence = operator(op_reverse_sequence, c(10, 28), 2, list(batch_axis = 1, time_axis = 0)),
 
+    # Attention
+    Attention = operator(composed(build_attention), c(23, 24, 25), c(3, 7), list(is_causal = 0,
+      kv_num_heads = none("number"), q_num_heads = none("number"), qk_matmul_output_mode = 0,
+      scale = none("number"), softcap = 0, softmax_precision = none("number"), left_window_size = -1,
+      right_window_size = -1), refuse = refuse_attention),
+    RotaryEmbedding = operator(composed(build_rotary_embedding), 23, c(3, 4), list(interleaved = 0,
+      num_heads = none("number"), rotary_embedding_dim = 0)),
+    SwiGLU = operator(composed(build_swiglu), 28, 2, list(alpha = 1)),
+    Einsum = operator(composed(build_einsum), c(12, 28), c(1, Inf), list(equation = needed("text"))),
+
+    # Order and equality
+    TopK = operator(composed(build_top_k), c(1, 10, 11, 24), c(1, 2), list(axis = -1, k = none("number"),
+      largest = 1, sorted = 1), refuse = refuse_top_k),
+    Unique = operator(op_unique, c(11, 28), 1, list(axis = none("number"), sorted = 1)),
+    Compress = operator(composed(build_compress), c(9, 11, 28), 2, list(axis = none("number"))),
+    CenterCropPad = operator(composed(build_center_crop_pad), 18, 2, list(axes = none("numbers"))),
+    NonMaxSuppression = operator(op_non_max_suppression, c(10, 11), c(2, 5), list(center_point_box = 0)),
+
+    # Bits
+    BitShift = operator(op_bit_shift, c(11, 28), 2, list(direction = needed("text")), refuse = refuse_bit_shift),
+    BitwiseAnd = operator(bitwise(bitwAnd), 18, 2),
+    BitwiseOr = operator(bitwise(bitwOr), 18, 2),
+    BitwiseXor = operator(bitwise(bitwXor), 18, 2),
+    BitwiseNot = operator(op_bitwise_not, 18, 1),
+
+    # Places in images
+    GridSample = operator(composed(build_grid_sample), c(16, 20, 22), 2, list(align_corners = 0,
+      mode = "linear", padding_mode = "zeros"), refuse = refuse_grid_sample),
+    Col2Im = operator(composed(build_col_to_im), 18, 3, list(dilations = none("numbers"), pads = none("numbers"),
+      strides = none("numbers"))),
+
+    # Losses
+    NegativeLogLikelihoodLoss = operator(composed(build_likelihood_loss), c(12, 13, 22), c(2, 3),
+      list(ignore_index = none("number"), reduction = "mean"), refuse = refuse_loss),
+    SoftmaxCrossEntropyLoss = operator(composed(build_cross_entropy_loss), c(12, 13), c(2, 3),
+      list(ignore_index = none("number"), reduction = "mean"), refuse = refuse_loss),
+
     # Graphs inside of nodes
     Loop = operator(on_plain_arrays(loop_over), c(1, 11, 13, 16, 19, 21, 23, 24, 25), c(0, Inf),
       list(body = needed("graph")), refuse = check_loop),

@@ -6,7 +6,9 @@ torch_number_inputs <- list(
   Reshape = 2, Expand = 2, Tile = 2, Slice = 2:5, Squeeze = 2, Unsqueeze = 2, Split = 2, Pad = 2:4, Clip = 2:3,
   Dropout = 2:3, ConstantOfShape = 1, Range = 1:3, OneHot = 2:3, CumSum = 2, CumProd = 2, Trilu = 2, Resize = 2:4,
   Upsample = 2, ReduceSum = 2, ReduceMean = 2, ReduceMax = 2, ReduceMin = 2, ReduceProd = 2, ReduceL1 = 2, ReduceL2 = 2,
-  ReduceLogSum = 2, ReduceLogSumExp = 2, ReduceSumSquare = 2, LSTM = 5, GRU = 5, RNN = 5, ReverseSequence = 2
+  ReduceLogSum = 2, ReduceLogSumExp = 2, ReduceSumSquare = 2, LSTM = 5, GRU = 5, RNN = 5, ReverseSequence = 2,
+  Attention = 7, NegativeLogLikelihoodLoss = 2, SoftmaxCrossEntropyLoss = 2, TopK = 2, Compress = 2, CenterCropPad = 2,
+  Col2Im = 2:3
 )
 
 # Inputs that stay as they are, tensors of torch or plain ones.
@@ -18,7 +20,8 @@ torch_operator_table <- function() {
     require_torch()
     runs <- c(
       torch_window_table(), torch_layer_table(), torch_elementwise_table(), torch_shape_table(), torch_index_table(),
-      torch_resize_table(), torch_recurrent_table(), torch_control_table()
+      torch_resize_table(), torch_recurrent_table(), torch_composed_table(),
+      torch_control_table()
     )
     table_cache$torch <- Map(function(row, run, name) {
       row$plain <- row$run
