@@ -4,17 +4,21 @@ PYTHON ?= python3
 SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
 VENV := .venv/bin
 
-.PHONY: run test test-slow lint mutants setup clean
+.PHONY: run test test-slow test-long lint mutants setup clean
 
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
 
 # The node cases run all runtimes side by side themselves.
 NODE_CASES := tests/conformance/test_node_cases.py
-OTHERS := -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks tests/conformance --ignore $(NODE_CASES)
+# The oracles against each other, which say at the end how many cases of every operator they agreed on.
+DIFFERENTIAL := tests/conformance/differential
+OTHERS := -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks tests/conformance --ignore $(NODE_CASES) \
+	--ignore $(DIFFERENTIAL)
 
 test: setup lint
 	$(VENV)/python -m pytest -m "not slow" $(NODE_CASES)
+	$(VENV)/python -m pytest $(DIFFERENTIAL)
 	$(VENV)/python -m pytest -m "not slow" $(OTHERS)
 	bash scripts/test_r.sh
 	bash scripts/test_julia.sh
@@ -24,6 +28,10 @@ test-slow: setup
 	$(VENV)/python -m pytest -m slow $(OTHERS)
 	bash scripts/test_julia.sh flux
 	bash scripts/test_julia.sh onnxruntime
+
+# All cases of every operator and opset, in every oracle: up to half an hour, most of it Julia's compiler.
+test-long: setup
+	HARNESS_ALL_CASES=1 $(VENV)/python -m pytest $(DIFFERENTIAL)
 
 # Changes the code of the verdict and counts the changes that its tests notice: up to an hour on two cores.
 mutants: setup

@@ -65,7 +65,7 @@ plan_resize <- function(shape, inputs, node) {
       sizes <- floor(scales * shape[axes + 1] + 0.5)
     }
   } else {
-    sizes <- floor(shape[axes + 1] * scales)
+    sizes <- scaled_sizes(shape[axes + 1], scales)
   }
   element_count(replace(shape, axes + 1, sizes), "the resized tensor")
   transformation <- attributes$coordinate_transformation_mode
@@ -83,6 +83,9 @@ plan_resize <- function(shape, inputs, node) {
   }
   list(steps = steps, attributes = attributes, outside = outside)
 }
+
+# The product is one of float32 numbers, as exporters and runtimes take it: 17 times 1.9411764 is 33.
+scaled_sizes <- function(sizes, scales) floor(round_to_dtype(sizes * round_to_dtype(scales, "float32"), "float32"))
 
 # The place in the input that every place of the output stands for.
 original_coordinate <- function(mode, size, length, scale, crop) {
@@ -189,10 +192,11 @@ plan_upsample <- function(shape, inputs, node) {
   if (length(scales) != length(shape)) stop_bad_input("scales does not fit a tensor of rank ", length(shape))
   if (any(!(scales > 0))) stop_bad_input("a scale is not positive")
   mode <- if (node$attributes$mode == "nearest") "nearest" else "linear"
-  element_count(floor(shape * scales), "the resized tensor")
+  sizes <- scaled_sizes(shape, scales)
+  element_count(sizes, "the resized tensor")
   steps <- lapply(which(scales != 1) - 1, function(axis) {
     scale <- scales[axis + 1]
-    list(axis = axis, at = (seq_len(floor(shape[axis + 1] * scale)) - 1) / scale, scale = scale)
+    list(axis = axis, at = (seq_len(sizes[axis + 1]) - 1) / scale, scale = scale)
   })
   list(steps = steps, attributes = list(mode = mode, nearest_mode = "floor", exclude_outside = 0, antialias = 0))
 }

@@ -75,7 +75,7 @@ def distance(found: list[Array], wanted: list[Array]) -> float:
             or not np.isfinite(ours).all()
         ):
             return float("inf")
-        worst = max(worst, float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-300)))
+        worst = max(worst, float(np.abs(ours - theirs).max(initial=0) / max(np.abs(theirs).max(initial=0), 1e-300)))
     return worst
 
 
@@ -213,6 +213,17 @@ CASES = [
     Case("Erf", 13, [X1], torch.erf),
     Case("Gelu", 20, [X1], F.gelu),
     Case("Gelu", 20, [X1], lambda x: F.gelu(x, approximate="tanh"), {"approximate": "tanh"}),
+    Case("Softsign", 22, [np.array(-0.7)], F.softsign),
+    Case(
+        "GatherElements",
+        13,
+        [X1, np.array([[[-1, 0]] * 4] * 3)],
+        lambda x, _: torch.stack([x[..., -1], x[..., 0]], -1),
+        {"axis": -1},
+    ),
+    Case("Pad", 13, [X1, np.array([0, 1, -2, -1, 0, 3])], lambda x, _: F.pad(x, (-2, 3, 1, 0, 0, -1))),
+    Case("Flatten", 13, [drawn(0, 3, 2)], lambda x: x.reshape(0, 6)),
+    Case("GlobalMaxPool", 22, [X1], lambda x: x.amax(2, keepdim=True)),
     Case("HardSwish", 14, [4 * X1], F.hardswish),
     Case("Softmax", 11, [X2], flattened(lambda x: x.softmax(-1), 1)),
     Case("Softmax", 12, [X2], flattened(lambda x: x.softmax(-1), 2), {"axis": 2}),

@@ -32,3 +32,8 @@ def gelu(node: Node, x: Array) -> Array:
 def hard_swish(_: Node, x: Array) -> Array:
     """``x max(0, min(1, x / 6 + 1 / 2))``: onnx.reference takes 1 / 6 as float32."""
     return np.asarray(x * np.clip(x / 6 + 0.5, 0, 1), x.dtype)
+
+
+def softsign(_: Node, x: Array) -> Array:
+    """``x / (1 + |x|)``: onnx.reference breaks on a tensor without axes."""
+    return np.asarray(x / (1 + np.abs(x)), x.dtype)

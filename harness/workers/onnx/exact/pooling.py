@@ -56,6 +56,11 @@ def lp_pool(node: Node, x: Array) -> Array:
     return np.asarray((np.abs(taps(x, _windows(node, x), 0)) ** p).sum(-1) ** (1.0 / p), x.dtype)
 
 
+def global_max_pool(_: Node, x: Array) -> Array:
+    """The largest value of each channel; onnx.reference takes channels for an image's axis unless there are two spatial axes."""
+    return np.asarray(x.max(tuple(range(2, x.ndim)), keepdims=True))
+
+
 def global_lp_pool(node: Node, x: Array) -> Array:
     """The p-norm of each channel; onnx.reference does not have it."""
     p = node["p"]

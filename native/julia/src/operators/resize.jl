@@ -74,7 +74,8 @@ function resized(scales, sizes, lengths, policy)
     if sizes === nothing
         all(scale -> scale > 0, scales) || bad_input("a scale is not positive")
         factors = Float64.(scales)
-        resulting = floor.(lengths .* factors)
+        # The product is one of Float32 numbers, as exporters and runtimes take it: 17 times 1.9411764 is 33.
+        resulting = floor.(Float32.(lengths) .* Float32.(factors))
         element_count(resulting, "the resized tensor")
         return factors, Int.(resulting)
     end

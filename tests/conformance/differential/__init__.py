@@ -1,0 +1,1 @@
+"""Oracles against each other, operator by operator, on inputs drawn from a seed."""
