@@ -48,6 +48,10 @@ class PreparedArrays(Prepared):
         held = named(self.part("test"), INPUT)
         return {name: np.ascontiguousarray(array[places]) for name, array in held.items()}
 
+    def test_target(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """See Prepared."""
+        return {name: array[places] for name, array in named(self.part("test"), TARGET).items()}
+
     def part(self, part: Part) -> dict[str, NDArray[Any]]:
         """The arrays of a part as its file names them. Raises DataError where it is missing or truncated."""
         return read_tensors(self.part_path(part))

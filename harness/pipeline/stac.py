@@ -23,8 +23,9 @@ from harness.data.prepared import Prepared, PreparedData
 from harness.files.atomic import to_json, write_atomically
 from harness.files.digests import file_hash
 from harness.models import model
-from harness.models.spec import Decision, ModelSpec, TensorSpec
+from harness.models.spec import ModelSpec, TensorSpec
 from harness.runtimes.table import frameworks
+from harness.tasks import task
 
 ITEM_FILE = "item.json"
 STAC_VERSION = "1.1.0"
@@ -38,13 +39,6 @@ START, END = "1900-01-01T00:00:00Z", "9999-12-31T23:59:59Z"
 
 #: The harness's axes in MLM's words; an axis that is not here keeps its name. MLM asks for ``bands`` by that very name.
 _DIMENSIONS = {"sample": "batch", "band": "bands"}
-
-_TASKS: dict[Decision, str] = {
-    "argmax": "classification",
-    "threshold": "classification",
-    "exceedance": "regression",
-    "argmax-per-pixel": "semantic-segmentation",
-}
 
 #: What ``training.json`` says that is the same in every equal run.
 _TRAINING = ("batch_size", "epochs", "learning_rate", "loss", "optimiser", "seed", "weight_decay")
@@ -108,7 +102,7 @@ def _weights_item(
         "license": "other",
         "mlm:name": _mlm_name(f"{title} on {info.name}"),
         "mlm:architecture": title,
-        "mlm:tasks": [_TASKS[spec.decision]],
+        "mlm:tasks": [task(spec.task).stac_name],
         "mlm:framework": name,
         **({"mlm:framework_version": version} if version else {}),
         "mlm:total_parameters": sum(_size(parameter.shape) for parameter in spec.parameters),
@@ -295,7 +289,7 @@ def _output(tensor: TensorSpec, spec: ModelSpec, info: DatasetInfo) -> dict[str,
     described: dict[str, Any] = {
         "name": tensor.name,
         "description": f"Head: {spec.head}; decision: {spec.decision}",
-        "tasks": [_TASKS[spec.decision]],
+        "tasks": [task(spec.task).stac_name],
         "result": _structure(tensor),
         "post_processing_function": None,
     }

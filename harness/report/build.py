@@ -14,9 +14,7 @@ from harness.report.document import Table
 from harness.report.methods import methods
 from harness.report.read import Results, read_results
 from harness.report.tables import (
-    forecast_tables,
     layer_tables,
-    mcnemar_table,
     outcome_tables,
     parameter_tables,
     port_tables,
@@ -28,6 +26,8 @@ from harness.report.tables import (
     training_tables,
     version_tables,
 )
+from harness.report.task_reports import tables_of_task
+from harness.tasks import all_tables
 
 #: Called with what is done, the total, and what comes next.
 Progress = Callable[[int, int, str], None]
@@ -84,7 +84,7 @@ def make_tables(results: Results, found: task_tables.TaskResults | None) -> dict
         parameter_tables.parameters_table(results),
         structure_table.structure_table(results),
         layer_tables.layers_table(results),
-        *(_of_frames(results) if results.forecasts is not None else _of_classes(results, found)),
+        *tables_of_task(results, found),
         training_tables.training_table(results),
         training_tables.training_seconds_table(results),
         training_tables.seconds_table(results),
@@ -95,22 +95,6 @@ def make_tables(results: Results, found: task_tables.TaskResults | None) -> dict
         *version_tables.versions_tables(results),
     )
     return {table.name: table for table in tables}
-
-
-def _of_classes(results: Results, found: task_tables.TaskResults | None) -> tuple[Table, ...]:
-    return (
-        outcome_tables.outputs_per_class_table(results),
-        task_tables.metrics_table(results, found),
-        task_tables.metrics_per_class_table(results, found),
-        task_tables.confusion_table(found),
-        *task_tables.disagreement_tables(results, found),
-        mcnemar_table.mcnemar_table(results, found),
-        task_tables.confidence_table(found),
-    )
-
-
-def _of_frames(results: Results) -> tuple[Table, ...]:
-    return forecast_tables.forecast_table(results), forecast_tables.exceedance_table(results)
 
 
 def _of_port(results: Results) -> tuple[Table, ...]:
@@ -128,7 +112,7 @@ def _write_tables(folder: Path, tables: dict[str, Table]) -> tuple[Path, ...]:
         path = folder / f"{name}.csv"
         write_atomically(path, table.to_csv())
         paths.append(path)
-    for name in {*timing_tables.NAMES, *version_tables.NAMES} - set(tables):
+    for name in {*timing_tables.NAMES, *version_tables.NAMES, *all_tables()} - set(tables):
         # A table of an earlier report would show other numbers.
         (folder / f"{name}.csv").unlink(missing_ok=True)
     return tuple(paths)

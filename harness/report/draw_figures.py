@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import tasks
 from harness.files.atomic import write_atomically
 from harness.report import caption_facts
 from harness.report.contents import Contents
@@ -35,7 +36,7 @@ def draw_figures(folder: Path, contents: Contents, pdf: bool) -> DrawnFigures:
     with style.report_style():
         for name, figure in all_figures().items():
             files: dict[str, bytes] = {}
-            drawing = figure.draw(contents)
+            drawing = figure.draw(contents) if _is_asked_for(name, contents) else None
             if drawing is not None:
                 caption = _caption(figure, contents)
                 block = FigureBlock(name, figure.title, caption, drawing.alternative)
@@ -43,10 +44,19 @@ def draw_figures(folder: Path, contents: Contents, pdf: bool) -> DrawnFigures:
                 for suffix in ("png", "svg", "pdf") if pdf else ("png", "svg"):
                     files[suffix] = style.render(drawing, suffix, figure.title, caption)
                 svgs[name] = files["svg"]
-            if figure.animation is not None and (moving := figure.animation(contents)) is not None:
+            if (
+                drawing is not None
+                and figure.animation is not None
+                and (moving := figure.animation(contents)) is not None
+            ):
                 files["gif"] = moving
             paths += _write(folder, name, files)
     return DrawnFigures(by_section, svgs, tuple(paths))
+
+
+def _is_asked_for(name: str, contents: Contents) -> bool:
+    """Whether a figure is one of every report, or one that the task names."""
+    return name in contents.results.task.figures or name not in tasks.all_figures()
 
 
 def _caption(figure: ReportFigure, contents: Contents) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.compare.paired import FEW_PAIRS
 from harness.report import bibliography, caption_facts
 from harness.report.bibliography import Reference
 from harness.report.formatting import counted, listed, significant
 from harness.report.latex import escape
 from harness.report.read import Results, was_compared
-from harness.report.tables.task_tables import task_results
-from harness.tasks.class_metrics import FEW_SAMPLES
+from harness.report.task_reports import report_of
 
 Part = str | Reference
 
@@ -98,23 +96,12 @@ def _data(results: Results) -> list[tuple[Part, ...]]:
         (
             f"The data set is {data.title or data.name}",
             *_cited(reference),
-            f", {kind}: {total}{of}{_of_what(results)}{', ' + listed(parts) if parts else ''}.",
+            f", {kind}: {total}{of}{report_of(results).samples(results)}{', ' + listed(parts) if parts else ''}.",
         )
     ]
     if data.normalisation.kind != "none":
         found.append((f"Values were normalised by band (kind “{data.normalisation.kind}”).",))
     return found
-
-
-def _of_what(results: Results) -> str:
-    """What samples are samples of: classes, or frames to forecast."""
-    known = results.manifest.data.forecast
-    if known is None:
-        return f" in {_classes(results)}"
-    return (
-        f", each of {known.history} frames of {known.rows} x {known.columns} pixels and the {known.horizon} after them, "
-        f"{known.interval / 60:g} minutes apart"
-    )
 
 
 def _classes(results: Results) -> str:
@@ -284,34 +271,7 @@ def _comparisons(results: Results) -> list[tuple[Part, ...]]:
 def _statistics(results: Results) -> list[tuple[Part, ...]]:
     if not results.evaluated:
         return []
-    if results.forecasts is not None:
-        return [
-            (
-                f"Errors of forecasts are of {counted(results.evaluated, 'test sample')}, by step and pooled over all pixels "
-                "with data; skill is 1 − MSE / MSE of persistence.",
-            )
-        ]
-    return [
-        (
-            f"Task metrics are of {counted(results.evaluated, 'test sample')}, with 95 % percentile bootstrap intervals of "
-            "1,000 resamples",
-            bibliography.BOOTSTRAP,
-            f"; classes of fewer than {FEW_SAMPLES} samples are marked.",
-        ),
-        _paired(results),
-    ]
-
-
-def _paired(results: Results) -> tuple[Part, ...]:
-    found = task_results(results)
-    if found is None or len(found.groups) < 2:
-        return ("All runtimes predicted the same class for each of them, so that there was no difference to test.",)
-    return (
-        "Where a runtime predicted other classes than the source, accuracies were compared by McNemar's test",
-        bibliography.MCNEMAR,
-        f", exact under {FEW_PAIRS} discordant pairs and continuity-corrected otherwise, with p-values adjusted by Holm's "
-        "method.",
-    )
+    return report_of(results).statistics(results)
 
 
 def _software(results: Results) -> list[tuple[Part, ...]]:

@@ -21,12 +21,19 @@ from harness.report.result_files.manifest import Manifest
 from harness.report.result_files.structures import Structure
 from harness.report.result_files.timings import Timings
 from harness.report.result_files.workers import WorkerPart
+from harness.tasks import DEFAULT, task
 from harness.tasks.base import SOURCE as SOURCE
+from harness.tasks.base import Task
 from harness.tasks.example_frames import ExampleFrames
 from harness.tasks.frame_rows import PERSISTENCE as PERSISTENCE
+from harness.tasks.scores import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Result files of tasks that this file reads, under the names by which tasks write them.
+PREDICTIONS, FORECAST, FRAMES = "predictions.csv.gz", "forecast.csv", "frames.safetensors"
+SCORES, VALUES = "scores.csv", "values.csv.gz"
 
 _AGAIN = "run the scenario again"
 
@@ -74,6 +81,9 @@ class Results:
     timings: Timings | None = None
     #: Errors and exceedance by step of every forecast; None where the data are no frames.
     forecasts: Forecasts | None = None
+    #: Scores of every runtime, and the values of variables; None where the task has none.
+    scores: pd.DataFrame | None = None
+    values: pd.DataFrame | None = None
     #: One sequence frame by frame; None where the data are no frames.
     frames: ExampleFrames | None = None
     #: A second implementation that was compared with the source; None where the scenario has none.
@@ -82,6 +92,12 @@ class Results:
     structures: dict[str, Structure] = field(default_factory=dict)
     #: What the workers of this run did, by runtime; those that were not started are not there.
     workers: dict[str, WorkerPart] = field(default_factory=dict)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task of the model."""
+        model = self.manifest.model
+        return task(self.manifest.task or (model.task if model is not None else DEFAULT))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -107,9 +123,10 @@ class Results:
     @property
     def evaluated(self) -> int:
         """Number of test samples that every runtime predicted."""
-        if self.forecasts is not None:
-            return int(self.forecasts.errors["samples"].max())
-        return 0 if self.predictions is None else len(self.predictions)
+        counts = [0 if self.predictions is None else len(self.predictions)]
+        tables = (self.scores, None if self.forecasts is None else self.forecasts.errors)
+        counts += [int(table["samples"].max()) for table in tables if table is not None and len(table)]
+        return max(counts)
 
 
 def read_results(folder: Path) -> Results:
@@ -132,22 +149,23 @@ def read_results(folder: Path) -> Results:
             hint=_AGAIN,
         )
     compared = any(was_compared(cell) for cell in cells)
-    frames = manifest.data.forecast is not None
+    known = task(manifest.task or (manifest.model.task if manifest.model is not None else DEFAULT))
+    scored = known.result_files if compared and manifest.labelled else ()
     return Results(
         folder=folder,
         manifest=manifest,
         cells=tuple(sorted(cells, key=lambda cell: cell.cell)),
         training=_training(folder / "training.csv", manifest, ["epoch", "loss"]) if manifest.training else None,
         training_seconds=_training(folder / "training_seconds.csv", manifest, ["epoch"]) if manifest.training else None,
-        predictions=_predictions(folder / "predictions.csv.gz", manifest, cells)
-        if compared and manifest.labelled and not frames
-        else None,
+        predictions=_predictions(path, manifest, cells) if (path := folder / PREDICTIONS).name in scored else None,
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", manifest, cells)
-        if compared and not frames
+        if compared and known.lists_outputs
         else None,
-        forecasts=_forecasts(folder, cells) if frames else None,
+        forecasts=_forecasts(folder, cells) if FORECAST in known.result_files else None,
+        scores=_scores(path) if (path := folder / SCORES).name in scored else None,
+        values=_table(path, {"variable", "unit"}) if (path := folder / VALUES).name in scored else None,
         port=read_port_result(folder),
-        frames=read_frames(folder / "frames.safetensors") if frames else None,
+        frames=read_frames(folder / FRAMES) if FRAMES in known.result_files else None,
         seconds=_json_object(folder / "seconds.json"),
         timings=_timings(folder / "timings.json"),
         structures=_structures(folder / "structures.json", cells),
@@ -315,7 +333,7 @@ def _probe_outputs(path: Path, manifest: Manifest, cells: list[CellResult]) -> p
 
 
 def _forecasts(folder: Path, cells: list[CellResult]) -> Forecasts:
-    errors, events = folder / "forecast.csv", folder / "exceedance.csv"
+    errors, events = folder / FORECAST, folder / "exceedance.csv"
     found = Forecasts(
         _table(errors, {"who", "aggregation", "unit"}), _table(events, {"who", "threshold", "unit", "step"})
     )
@@ -331,3 +349,11 @@ def _forecasts(folder: Path, cells: list[CellResult]) -> Forecasts:
         if missing:
             raise DataError(f"holds nothing of '{missing[0]}'", where=str(path), hint=_AGAIN)
     return found
+
+
+def _scores(path: Path) -> pd.DataFrame:
+    frame = _table(path, {"who", "output", "part", "metric", "few", "unit"})
+    _require(path, frame, [*COLUMNS])
+    if SOURCE not in set(frame["who"]):
+        raise DataError(f"holds nothing of '{SOURCE}'", where=str(path), hint=_AGAIN)
+    return frame

@@ -37,6 +37,10 @@ def task(name: str) -> Task:
     return found
 
 
+#: The task where nothing tells one.
+DEFAULT = "classification"
+
+
 def all_losses() -> tuple[str, ...]:
     """Names of the losses of all tasks, sorted."""
     return tuple(sorted({loss for name in TASKS for loss in task(name).losses}))
@@ -45,3 +49,13 @@ def all_losses() -> tuple[str, ...]:
 def all_result_files() -> tuple[str, ...]:
     """Result files of all tasks, sorted."""
     return tuple(sorted({file for name in TASKS for file in task(name).result_files}))
+
+
+def all_tables() -> tuple[str, ...]:
+    """Tables of the reports of all tasks, sorted."""
+    return tuple(sorted({table for name in TASKS for table in task(name).tables}))
+
+
+def all_figures() -> tuple[str, ...]:
+    """Figures that only some tasks have, sorted."""
+    return tuple(sorted({figure for name in TASKS for figure in task(name).figures}))

@@ -91,6 +91,8 @@ class Task(ABC):
     losses: ClassVar[tuple[str, ...]]
     #: Columns of the training log that ``Validation.result`` fills in.
     columns: ClassVar[tuple[str, ...]]
+    #: Those of them that are drawn over the epochs, four at most.
+    curves: ClassVar[tuple[str, ...]]
     #: Samples that are validated at once.
     at_once: ClassVar[int] = 256
     #: The rule of decisions; ``none`` where nothing is decided.
@@ -128,6 +130,10 @@ class Task(ABC):
     @abstractmethod
     def result_tables(self, problem: Problem, samples: Samples, answers: Answers) -> dict[str, Rows]:
         """Tables by the name of their result file, of the answers to test samples; those of another shape are left out."""
+
+    def curve_unit(self, record: Mapping[str, Any]) -> str | None:
+        """The unit of the curves, of which ``dataset.json`` tells; None where they are shares of 1."""
+        return None
 
     def result_arrays(self, problem: Problem, samples: Samples, answers: Answers) -> dict[str, dict[str, Array]]:
         """Arrays by name, by the name of their result file (safetensors)."""

@@ -44,6 +44,7 @@ class Classification(Task):
         *(f"{score}_{average}" for score in _SCORES for average in _AVERAGES),
     )
 
+    curves: ClassVar[tuple[str, ...]] = ("accuracy", "kappa", "f1_macro", "f1_weighted")
     decision: ClassVar[Decision] = "argmax"
     stac_name: ClassVar[str] = "classification"
     result_files: ClassVar[tuple[str, ...]] = ("predictions.csv.gz",)

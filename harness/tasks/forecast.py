@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ class ForecastTask(Task):
     #: Errors pooled over all steps, in the physical unit, and skill against persistence.
     columns: ClassVar[tuple[str, ...]] = ("valid_loss", "rmse", "mae", "skill")
     at_once: ClassVar[int] = 8
+    curves: ClassVar[tuple[str, ...]] = ("rmse", "mae")
     decision: ClassVar[Decision] = "exceedance"
     stac_name: ClassVar[str] = "regression"
     result_files: ClassVar[tuple[str, ...]] = ("forecast.csv", "exceedance.csv", "frames.safetensors")
@@ -70,6 +71,10 @@ class ForecastTask(Task):
         """See Task: errors and hits of each runtime and of persistence, by step."""
         (seen,) = samples.inputs().values()
         return forecast_tables(forecast_of(problem), seen, samples.target["y"], samples.target["mask"], answers)
+
+    def curve_unit(self, record: Mapping[str, Any]) -> str | None:
+        """See Task: that of the frames."""
+        return str((record.get("forecast") or {}).get("unit", ""))
 
     def result_arrays(self, problem: Problem, samples: Samples, answers: Answers) -> dict[str, dict[str, Array]]:
         """See Task: one sequence frame by frame."""

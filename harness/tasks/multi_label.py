@@ -39,6 +39,7 @@ class MultiLabel(ScoredTask):
         "valid_loss",
         *("f1_micro", "f1_macro", "f2_macro", "precision_macro", "recall_macro", "hamming"),
     )
+    curves: ClassVar[tuple[str, ...]] = ("f1_micro", "f1_macro", "f2_macro", "hamming")
     decision: ClassVar[Decision] = "threshold"
     stac_name: ClassVar[str] = "classification"
     overall: ClassVar[tuple[Metric, ...]] = (

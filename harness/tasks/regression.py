@@ -25,6 +25,7 @@ class Regression(ScoredTask):
     losses: ClassVar[tuple[str, ...]] = ("mse",)
     #: Means over the variables.
     columns: ClassVar[tuple[str, ...]] = ("valid_loss", "rmse", "mae", "bias", "r2")
+    curves: ClassVar[tuple[str, ...]] = ("rmse", "mae")
     decision: ClassVar[Decision] = "none"
     stac_name: ClassVar[str] = "regression"
     result_files: ClassVar[tuple[str, ...]] = ("scores.csv", "values.csv.gz")
@@ -50,6 +51,11 @@ class Regression(ScoredTask):
     def decision_rule(self, problem: Problem, ids: NDArray[np.int64], target: Target) -> DecisionRule | None:
         """See Task: nothing is decided."""
         return None
+
+    def curve_unit(self, record: Mapping[str, Any]) -> str | None:
+        """See Task: that of the variables, where they share one."""
+        units = {str(variable.get("unit", "")) for variable in record.get("variables", ())}
+        return units.pop() if len(units) == 1 else ""
 
     def fits(self, problem: Problem, samples: Samples, output: Array) -> bool:
         """See ScoredTask."""

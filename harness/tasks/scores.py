@@ -16,7 +16,7 @@ from harness.tasks.class_metrics import Interval
 from harness.tasks.numbers import shortest
 
 #: Columns of ``scores.csv``; ``part`` is the class, label or variable, empty over all of them.
-COLUMNS = ("who", "output", "part", "metric", "value", "low", "high", "support", "few", "unit")
+COLUMNS = ("who", "output", "part", "metric", "value", "low", "high", "support", "few", "unit", "samples")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,17 @@ class ScoredTask(Task):
                 found = score.interval
                 numbers = [shortest(value) for value in (found.value, found.low, found.high)]
                 few = str(found.few).lower()
-                yield [who, problem.output, score.part, score.metric, *numbers, found.samples, few, score.unit]
+                yield [
+                    who,
+                    problem.output,
+                    score.part,
+                    score.metric,
+                    *numbers,
+                    found.samples,
+                    few,
+                    score.unit,
+                    len(samples.ids),
+                ]
 
 
 def overall_scores(

@@ -37,6 +37,7 @@ class Segmentation(ScoredTask):
     losses: ClassVar[tuple[str, ...]] = ("cross-entropy",)
     columns: ClassVar[tuple[str, ...]] = ("valid_loss", "accuracy", "kappa", "iou_mean", "f1_macro", "f1_weighted")
     at_once: ClassVar[int] = 16
+    curves: ClassVar[tuple[str, ...]] = ("accuracy", "kappa", "iou_mean", "f1_macro")
     decision: ClassVar[Decision] = "argmax-per-pixel"
     stac_name: ClassVar[str] = "semantic-segmentation"
     overall: ClassVar[tuple[Metric, ...]] = (

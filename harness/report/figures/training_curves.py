@@ -6,16 +6,18 @@ from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
+from harness.report.tables.training_tables import metric_title
 
 _LOSSES = (("loss", "training", style.INK, "-", "o"), ("valid_loss", "validation", style.VERMILLION, "--", "s"))
-_METRICS = (
-    ("accuracy", "accuracy", style.BLUE, "-", "o"),
-    ("kappa", "kappa", style.ORANGE, "--", "s"),
-    ("f1_macro", "F1 macro", style.GREEN, "-.", "^"),
-    ("f1_weighted", "F1 weighted", style.PURPLE, ":", "D"),
+#: Metric after metric: colour, line and mark.
+_LINES = (
+    (style.BLUE, "-", "o"),
+    (style.ORANGE, "--", "s"),
+    (style.GREEN, "-.", "^"),
+    (style.PURPLE, ":", "D"),
 )
-#: Those of forecasts, in the physical unit.
-_ERRORS = (("rmse", "RMSE", style.BLUE, "-", "o"), ("mae", "MAE", style.ORANGE, "--", "s"))
+#: Legends that are no headers of tables.
+_LEGENDS = {"accuracy": "accuracy", "kappa": "kappa"}
 
 
 def draw(contents: Contents) -> style.Drawing | None:
@@ -29,9 +31,13 @@ def draw(contents: Contents) -> style.Drawing | None:
     figure = style.new_figure(2.7)
     panels = figure.subplots(1, 2)
     every = max(1, len(frame) // 12)
-    known = results.manifest.data.forecast
-    of_frames = f"Error on the validation part ({known.unit})" if known else ""
-    metrics, measured = (_ERRORS, of_frames) if known else (_METRICS, "Metric on the validation part")
+    unit = results.task.curve_unit(results.manifest.data.model_dump())
+    metrics = [
+        (name, _LEGENDS.get(name, metric_title(name)), *line)
+        for name, line in zip(results.task.curves, _LINES, strict=False)
+    ]
+    measured = "Metric on the validation part" if unit is None else "Error on the validation part"
+    measured += f" ({unit})" if unit else ""
     for axes, lines, label in ((panels[0], _LOSSES, "Loss"), (panels[1], metrics, measured)):
         for name, legend, colour, line, mark in lines:
             if name in frame:
@@ -52,7 +58,7 @@ def draw(contents: Contents) -> style.Drawing | None:
         if axes.lines:
             axes.legend(loc="best")
     panels[0].set_ylim(bottom=0)
-    if known:
+    if unit is not None:
         panels[1].set_ylim(bottom=0)
     else:
         lowest = min((float(line.get_ydata().min()) for line in panels[1].lines), default=0.0)

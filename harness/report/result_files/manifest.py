@@ -40,6 +40,14 @@ class Normalisation(_Part):
     scale: tuple[float, ...] = ()
 
 
+class VariablePart(_Part):
+    """A physical variable that is estimated."""
+
+    name: str
+    unit: str = ""
+    description: str = ""
+
+
 class ForecastPart(_Part):
     """What is forecast, where the data are frames: frames seen and forecast, seconds between them, and their scale."""
 
@@ -63,6 +71,7 @@ class DataPart(_Part):
     synthetic: bool = False
     bands: tuple[BandPart, ...] = ()
     class_names: tuple[str, ...]
+    variables: tuple[VariablePart, ...] = ()
     licence: str = ""
     doi: str | None = None
     citation: str = ""
@@ -73,7 +82,7 @@ class DataPart(_Part):
     seed: int | None = None
     normalisation: Normalisation = Normalisation()
     counts: dict[str, dict[str, int]] = {}
-    #: None where the data are series of classes.
+    #: None where the data are no frames.
     forecast: ForecastPart | None = None
 
 
@@ -135,6 +144,8 @@ class Manifest(_Part):
     runtimes: dict[str, RuntimePart] = {}
     data: DataPart
     model: ModelSpec | None = None
+    #: The task where there is no model that names it; empty where nothing tells one.
+    task: str = ""
     training: dict[str, Any] = {}
     exports: dict[str, dict[str, Any]] = {}
     artifacts: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from harness.report.document import Block, Bullets, Column, Definitions, Paragra
 from harness.report.formatting import significant
 from harness.report.read import Results
 from harness.report.sections.verdicts_section import synthetic_note
+from harness.report.task_reports import report_of
 
 
 def bands_table(results: Results) -> Table:
@@ -42,62 +43,6 @@ def bands_table(results: Results) -> Table:
     )
 
 
-def classes_table(results: Results) -> Table:
-    """Classes in the order of the output, with samples per part."""
-    data = results.manifest.data
-    parts = sorted(data.counts, key=lambda part: ("train", "valid", "test").index(part) if part in _PARTS else 3)
-    rows: list[dict[str, Any]] = [
-        {"index": index, "class": name, **{part: data.counts[part].get(name, 0) for part in parts}}
-        for index, name in enumerate(data.class_names)
-    ]
-    total = (
-        [{"index": None, "class": "all", **{part: sum(data.counts[part].values()) for part in parts}}] if parts else []
-    )
-    return Table(
-        "classes",
-        "Classes in the order of the model's output" + (", and samples per part." if parts else "."),
-        (
-            Column("class", "Class"),
-            Column("index", "Index", "integer"),
-            *(Column(part, _PARTS.get(part, part), "integer") for part in parts),
-        ),
-        (*rows, *total),
-        empty="No classes are known.",
-    )
-
-
-_PARTS = {"train": "Training", "valid": "Validation", "test": "Test"}
-
-
-def frames_table(results: Results) -> Table:
-    """Sequences of frames per part, and what frames are."""
-    data = results.manifest.data
-    known = data.forecast
-    parts = [part for part in _PARTS if part in data.counts]
-    rows: list[dict[str, Any]] = [
-        {"what": f"Sequences, {_PARTS[part].lower()} part", "value": f"{sum(data.counts[part].values()):,}"}
-        for part in parts
-    ]
-    if known is not None:
-        done = known.resampling
-        size = f"{known.rows} x {known.columns} pixels"
-        if done.get("resampler", "none") != "none":
-            old = " x ".join(str(length) for length in done.get("from", ()))
-            size += f", resampled from {old} ({done['resampler']}, rounding {done.get('rounding', 'unknown')})"
-        rows += [
-            {"what": "Frames seen and forecast", "value": f"{known.history} and {known.horizon}"},
-            {"what": "Minutes between frames", "value": f"{known.interval / 60:g}"},
-            {"what": "Size of a frame", "value": size},
-            {"what": "Scale", "value": f"{known.bottom:g} to {known.top:g} {known.unit} become 0 to 1"},
-        ]
-    return Table(
-        "frames",
-        "Sequences of frames, and what a frame is.",
-        (Column("what", "What"), Column("value", "Value")),
-        tuple(rows),
-    )
-
-
 def data_section(results: Results) -> Section:
     """Source, licence, citation, bands, classes, normalisation and the notes of the data source."""
     data = results.manifest.data
@@ -122,8 +67,7 @@ def data_section(results: Results) -> Section:
     blocks.append(Definitions(tuple(items)))
     if data.notes:
         blocks.append(Bullets(data.notes))
-    of_samples = classes_table if data.forecast is None else frames_table
-    blocks += [TableBlock(of_samples(results)), TableBlock(bands_table(results))]
+    blocks += [TableBlock(report_of(results).data_table(results)), TableBlock(bands_table(results))]
     return Section("data", "Data card", tuple(blocks))
 
 

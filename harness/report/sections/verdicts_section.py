@@ -7,6 +7,7 @@ from harness.report.document import Answers, Definitions, Note, Paragraph, Secti
 from harness.report.formatting import VERDICT_MARKS, counted, listed
 from harness.report.read import Results
 from harness.report.tables.outcome_tables import verdict_counts
+from harness.report.task_reports import report_of
 
 _MEANINGS: dict[Verdict, str] = {
     Verdict.IDENTICAL: "parameters and outputs are bit-equal to the source's.",
@@ -57,15 +58,10 @@ def answer_section(results: Results) -> Section:
 def synthetic_note(results: Results) -> Note:
     """Says that no number says anything about real fields, or real rain."""
     data = results.manifest.data
-    nothing = (
-        "accuracy, kappa and F1 below say nothing about real crops, sensors or regions."
-        if data.forecast is None
-        else "errors and skill of forecasts below say nothing about real rain."
-    )
     return Note(
         "Synthetic data",
         f"The data of this report are made by a formula, not observed: {data.title or data.name}. "
-        f"Comparisons between runtimes hold for any data; {nothing}",
+        f"Comparisons between runtimes hold for any data; {report_of(results).synthetic}",
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from harness.report import caption_facts
 from harness.report.document import Block, FiguresHere, Paragraph, Section, Table, TableBlock
 from harness.report.read import Results
-from harness.report.sections.forecast_section import forecast_section
 from harness.report.sections.layers_section import layers_section
-from harness.report.tables import outcome_tables, parameter_tables, structure_table, task_tables
+from harness.report.tables import outcome_tables, parameter_tables, structure_table
 from harness.report.tables.backend_swap_table import swap_table
+from harness.report.task_reports import report_of
 
 
 def weights_section(results: Results, tables: dict[str, Table]) -> Section:
@@ -36,7 +36,7 @@ def weights_section(results: Results, tables: dict[str, Table]) -> Section:
                 ),
             ),
             *_swaps(results),
-            *_task(results, tables),
+            *report_of(results).sections(results, tables),
         ),
     )
 
@@ -75,45 +75,4 @@ def _parameters(results: Results) -> Section:
             TableBlock(parameter_tables.parameter_summary(results)),
             TableBlock(parameter_tables.parameter_findings(results)),
         ),
-    )
-
-
-def _task(results: Results, tables: dict[str, Table]) -> tuple[Section, ...]:
-    if results.forecasts is not None:
-        return forecast_section(results)
-    found = task_tables.task_results(results)
-    if found is None:
-        return (Section("task", "Task metrics", (Paragraph(task_tables.nothing_scored(results)),)),)
-    note = Paragraph(
-        "How well the model does its task, by runtime. Intervals tell how much of a figure is owed to the draw of test samples; "
-        "they do not tell runtimes apart, which saw the same samples. "
-        f"{caption_facts.line(results, samples=caption_facts.test_samples(results))}"
-    )
-    matrices = tuple(TableBlock(task_tables.confusion_page_table(results, found, group)) for group in found.groups)
-    return (
-        Section(
-            "task",
-            "Task metrics",
-            (
-                note,
-                TableBlock(tables["metrics"]),
-                TableBlock(task_tables.per_class_page_table(results, found, tables["metrics_per_class"])),
-                FiguresHere(),
-            ),
-        ),
-        Section(
-            "disagreement",
-            "Disagreement",
-            (
-                TableBlock(tables["disagreement_summary"]),
-                TableBlock(tables["disagreement"], tall=True),
-                TableBlock(tables["mcnemar"]),
-            ),
-        ),
-        Section(
-            "confidence",
-            "Confidence",
-            (TableBlock(task_tables.confidence_page_table(results, found, tables["confidence"])),),
-        ),
-        Section("confusion", "Confusion", (FiguresHere(), *matrices)),
     )

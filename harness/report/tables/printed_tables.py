@@ -7,30 +7,20 @@ from typing import Any
 
 from harness.report.document import Column, Table
 from harness.report.read import Results
-from harness.report.tables import forecast_tables, outcome_tables, task_tables
+from harness.report.tables import outcome_tables
+from harness.report.tables.task_tables import TaskResults
+from harness.report.task_reports import report_of
 
 #: Said in the caption of every table, by :func:`harness.report.caption_facts.line`.
 _IN_CAPTIONS = ("head", "probe")
 
 
-def printed_tables(
-    results: Results, tables: dict[str, Table], found: task_tables.TaskResults | None
-) -> tuple[Table, ...]:
-    """Cells, errors, metrics and metrics per class, or forecasts by step, and both of tooling effort.
+def printed_tables(results: Results, tables: dict[str, Table], found: TaskResults | None) -> tuple[Table, ...]:
+    """Cells, errors, those of the task, and both of tooling effort.
 
     A table's name is the stem of its file.
     """
-    if results.forecasts is not None:
-        of_task = forecast_tables.errors_page_table(results), forecast_tables.events_page_table(results)
-    else:
-        per_class = (
-            replace(
-                task_tables.per_class_page_table(results, found, tables["metrics_per_class"]), name="metrics_per_class"
-            )
-            if found
-            else replace(tables["metrics_per_class"], rows=(), empty=tables["metrics"].empty)
-        )
-        of_task = _metrics(tables["metrics"]), per_class
+    of_task = report_of(results).printed(results, tables, found)
     return _cells(results), _errors(results), *of_task, _tooling(tables["tooling"]), tables["tooling_seconds"]
 
 
@@ -83,13 +73,6 @@ def _tooling(table: Table) -> Table:
     """Without runtimes that are not installed: there is nothing to tell of them."""
     columns = tuple(column for column in table.columns if column.key not in _NOT_PRINTED)
     return replace(table, columns=columns, rows=tuple(row for row in table.rows if row["installed"]))
-
-
-def _metrics(table: Table) -> Table:
-    """Without the column of samples without a decision where there are none."""
-    if any(row["undecided"] for row in table.rows):
-        return table
-    return replace(table, columns=tuple(column for column in table.columns if column.key != "undecided"))
 
 
 def _errors(results: Results) -> Table:

@@ -20,6 +20,10 @@ _HEADERS = {
     "rmse": "RMSE",
     "mae": "MAE",
     "skill": "Skill",
+    "bias": "Bias",
+    "r2": "R²",
+    "iou_mean": "Mean IoU",
+    "hamming": "Hamming loss",
     "learning_rate": "Learning rate",
     "iterations_per_second": "Iterations per second",
     "seconds": "Seconds",
@@ -32,7 +36,7 @@ def training_table(results: Results) -> Table:
     return Table(
         "training",
         "Training log: loss on the training part, all other figures on the validation part.",
-        tuple(Column(name, _header(name), _kind(name)) for name in names),
+        tuple(Column(name, metric_title(name), _kind(name)) for name in names),
         _rows(results.training),
         empty="Nothing was trained in this run.",
     )
@@ -44,7 +48,7 @@ def training_seconds_table(results: Results) -> Table:
     return Table(
         "training_seconds",
         "Seconds per epoch of training, one run.",
-        tuple(Column(name, _header(name), _kind(name)) for name in names),
+        tuple(Column(name, metric_title(name), _kind(name)) for name in names),
         _rows(results.training_seconds),
         empty="Nothing was trained in this run.",
     )
@@ -76,17 +80,18 @@ def _columns(frame: pd.DataFrame | None) -> list[str]:
     return [] if frame is None else [str(name) for name in frame.columns]
 
 
-def _header(name: str) -> str:
+def metric_title(name: str) -> str:
+    """What readers call a column of the training log."""
     if name in _HEADERS:
         return _HEADERS[name]
     metric, _, average = name.partition("_")
-    return f"{metric.upper() if metric == 'f1' else metric.capitalize()} {average}".strip()
+    return f"{metric.upper() if metric in ('f1', 'f2') else metric.capitalize()} {average}".strip()
 
 
 def _kind(name: str) -> Kind:
     if name == "epoch":
         return "integer"
-    if name in ("loss", "valid_loss", "rmse", "mae", "skill", "learning_rate", "iterations_per_second"):
+    if name in ("loss", "valid_loss", "rmse", "mae", "bias", "r2", "skill", "learning_rate", "iterations_per_second"):
         return "number"
     return "seconds" if name == "seconds" else "share"
 

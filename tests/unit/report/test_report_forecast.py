@@ -65,6 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "counts": {"train": {"sequences": 40}, "valid": {"sequences": 9}, "test": {"sequences": 7}},
         "dates": None,
     }
+    manifest["model"]["task"] = "forecast"
     (folder / "manifest.json").write_text(json.dumps(manifest))
     epochs = len((folder / "training.csv").read_text().splitlines()) - 1
     log = ["epoch,loss,valid_loss,rmse,mae,skill,learning_rate"]
