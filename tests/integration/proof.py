@@ -75,7 +75,8 @@ class Source:
         """The same as the harness takes it."""
         metadata = metadata_of(self.spec)
         (output,) = self.spec.outputs
-        probe = Probe("", len(self.probe), np.arange(len(self.probe)), json.loads(metadata["harness.classes"]))
+        record = {"class_names": json.loads(metadata["harness.classes"])}
+        probe = Probe("", len(self.probe), np.arange(len(self.probe)), record)
         return evaluate.SourceModel(
             spec=self.spec,
             parameters=self.parameters,

@@ -51,7 +51,7 @@ def folders(tmp_path: Path) -> dict[str, Path]:
 
 
 def judged(folders: dict[str, Path], failures: dict[str, Failure]):
-    probe = Probe("hash", 64, np.arange(64), ["a", "b", "c", "d", "e"])
+    probe = Probe("hash", 64, np.arange(64), {"class_names": ["a", "b", "c", "d", "e"]})
     source = SourceArtifacts(folders["weights"], folders["source"], probe)
     here = {name: folder for name, folder in folders.items() if name not in failures}
     return evaluate(CELL, source.model, Labels.of(source, "pytorch"), here, failures)
