@@ -14,18 +14,11 @@ from harness.compare.asked_decision import FORMS, OPTION, AskedDecision
 from harness.compare.output_ends import OutputEnd, output_end
 from harness.errors import DataError
 from harness.models.spec import Decision
+from harness.tasks import TASKS
+from harness.tasks import task as find_task
 
 #: Decided at where nothing else is said, as a share: half.
 _HALF = 0.5
-#: What is decided for each task, and how many axes such an output has; None: any.
-_RULES: Mapping[str, tuple[Decision, int | None]] = {
-    "classification": ("argmax", 2),
-    "multi-label": ("threshold", 2),
-    "segmentation": ("argmax-per-pixel", 4),
-    "regression": ("none", None),
-    # The physical values that an exceedance is of are not in the file.
-    "forecast": ("none", None),
-}
 
 
 @dataclass(frozen=True)
@@ -136,8 +129,10 @@ def _as_asked(output: GivenOutput, asked: AskedDecision, end: OutputEnd) -> Chos
 def _of_task(output: GivenOutput, task: str, end: OutputEnd) -> ChosenDecision:
     """By the task that the file names. Raises DataError where the output has not the shape of one of that task."""
     why = f"the file names the task {task}"
-    rule, wanted = _RULES[task]
-    if wanted is None:
+    known = find_task(task)
+    rule: Decision = known.decision if known.decides_files else "none"
+    wanted = known.output_axes
+    if rule == "none":
         return ChosenDecision(output.name, rule, why)
     axes, of_labels = output.values.ndim, rule == "threshold"
     if _is_whole(output) and not of_labels and axes == wanted - 1:
@@ -293,7 +288,7 @@ def _stated_task(metadata: Mapping[str, str]) -> str | None:
         except ValueError:
             spec = {}
         stated = spec.get("task") if isinstance(spec, dict) else None
-    return stated if stated in _RULES else None
+    return stated if stated in TASKS else None
 
 
 def _stated_head(metadata: Mapping[str, str], end: OutputEnd) -> str:

@@ -21,7 +21,7 @@ from harness.data.prepared import (
     probe_hash,
     save_tensors,
 )
-from harness.data.prepared_frames import INPUT, SEQUENCES, PreparedFrames
+from harness.data.prepared_frames import FRAMES, INPUT, SEQUENCES, PreparedFrames
 from harness.data.sequences import inputs_of, targets_of
 from harness.errors import DataError
 from harness.files.atomic import to_json, write_atomically
@@ -95,7 +95,7 @@ def prepare_frames(dataset: FrameDataset, seed: int, probe_samples: int, folder:
         "normalisation": normalisation.model_dump(mode="json"),
         "counts": {part: {SEQUENCES: len(dataset.parts[part])} for part in PARTS},
         "probe": dataclasses.asdict(probe),
-        "forecast": forecast.model_dump(mode="json"),
+        FRAMES: forecast.model_dump(mode="json"),
     }
     write_atomically(folder / DATASET_FILE, to_json(record))
     prepared = open_prepared(folder)

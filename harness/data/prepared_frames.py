@@ -24,6 +24,9 @@ from harness.tasks.forecast_frames import Forecast
 #: The name of the model's one input.
 INPUT = "x"
 
+#: Under which ``dataset.json`` says what the frames are; other data have no such key.
+FRAMES = "forecast"
+
 #: Under which ``counts`` names what there is of each part.
 SEQUENCES = "sequences"
 

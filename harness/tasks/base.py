@@ -97,6 +97,10 @@ class Task(ABC):
     at_once: ClassVar[int] = 256
     #: The rule of decisions; ``none`` where nothing is decided.
     decision: ClassVar[Decision]
+    #: How many axes the output that is decided on has, the sample among them.
+    output_axes: ClassVar[int]
+    #: Whether decisions can be made on a file of which nothing but its outputs is known.
+    decides_files: ClassVar[bool] = True
     #: What STAC's machine-learning-model extension calls the task.
     stac_name: ClassVar[str]
     #: Result files that `result_tables` and `result_arrays` may give.

@@ -46,6 +46,7 @@ class Classification(Task):
 
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "kappa", "f1_macro", "f1_weighted")
     decision: ClassVar[Decision] = "argmax"
+    output_axes: ClassVar[int] = 2
     stac_name: ClassVar[str] = "classification"
     result_files: ClassVar[tuple[str, ...]] = ("predictions.csv.gz",)
     lists_outputs: ClassVar[bool] = True

@@ -46,6 +46,9 @@ class ForecastTask(Task):
     at_once: ClassVar[int] = 8
     curves: ClassVar[tuple[str, ...]] = ("rmse", "mae")
     decision: ClassVar[Decision] = "exceedance"
+    output_axes: ClassVar[int] = 5
+    #: The physical values that are exceeded are not in a file.
+    decides_files: ClassVar[bool] = False
     stac_name: ClassVar[str] = "regression"
     result_files: ClassVar[tuple[str, ...]] = ("forecast.csv", "exceedance.csv", "frames.safetensors")
     report: ClassVar[str] = "frames"

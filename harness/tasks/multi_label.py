@@ -41,6 +41,7 @@ class MultiLabel(ScoredTask):
     )
     curves: ClassVar[tuple[str, ...]] = ("f1_micro", "f1_macro", "f2_macro", "hamming")
     decision: ClassVar[Decision] = "threshold"
+    output_axes: ClassVar[int] = 2
     stac_name: ClassVar[str] = "classification"
     overall: ClassVar[tuple[Metric, ...]] = (
         Metric("f1_micro", "F1 micro"),

@@ -27,6 +27,7 @@ class Regression(ScoredTask):
     columns: ClassVar[tuple[str, ...]] = ("valid_loss", "rmse", "mae", "bias", "r2")
     curves: ClassVar[tuple[str, ...]] = ("rmse", "mae")
     decision: ClassVar[Decision] = "none"
+    output_axes: ClassVar[int] = 2
     stac_name: ClassVar[str] = "regression"
     result_files: ClassVar[tuple[str, ...]] = ("scores.csv", "values.csv.gz")
     overall: ClassVar[tuple[Metric, ...]] = (Metric("r2", "R²"),)

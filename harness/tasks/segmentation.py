@@ -39,6 +39,7 @@ class Segmentation(ScoredTask):
     at_once: ClassVar[int] = 16
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "kappa", "iou_mean", "f1_macro")
     decision: ClassVar[Decision] = "argmax-per-pixel"
+    output_axes: ClassVar[int] = 4
     stac_name: ClassVar[str] = "semantic-segmentation"
     overall: ClassVar[tuple[Metric, ...]] = (
         Metric("accuracy", "Overall accuracy"),

@@ -83,7 +83,7 @@ class Source:
             float32={output.name: self.outputs32},
             float64={output.name: self.outputs64},
             metadata=metadata,
-            decision=probe.decision(self.spec.decision),
+            decision=probe.decision(self.spec),
         )
 
     def changed(self, change: Callable[[torch.nn.Module], object]) -> torch.nn.Module:

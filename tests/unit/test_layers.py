@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.runtimes.registry import LANGUAGES
+from harness.tasks import TASKS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "harness"
 
@@ -161,6 +162,13 @@ def test_only_the_files_of_a_language_compare_its_name(module: str, path: Path) 
     """What differs between languages is a method of `harness.runtimes.language.Language`, which each implements once."""
     own = {name for name in LANGUAGES if module.startswith(f"harness.runtimes.{name}")}
     assert not (compared_names(path.read_text()) & set(LANGUAGES)) - own
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=[name for name, _ in modules()])
+def test_only_the_files_of_a_task_compare_its_name(module: str, path: Path) -> None:
+    """What differs between tasks is a method or an attribute of `harness.tasks.base.Task`, which each states once."""
+    if not module.startswith("harness.tasks"):
+        assert not compared_names(path.read_text()) & set(TASKS)
 
 
 def test_a_comparison_with_the_name_of_a_language_is_seen() -> None:

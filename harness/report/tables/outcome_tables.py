@@ -274,9 +274,7 @@ def decisions_table(results: Results) -> Table:
         Column("changed", "Changed"),
         Column(
             "agreement",
-            "Top-1 agreement"
-            if results.forecasts is None and all(one.unit == "sample" for one in compared)
-            else "Agreement",
+            "Top-1 agreement" if {one.unit for one in compared} <= {"sample"} else "Agreement",
             "percentage",
         ),
         Column("counted", "Flips that count", "integer"),

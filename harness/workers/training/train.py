@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.prepared_frames import FRAMES
 from harness.errors import DataError
 from harness.models.spec import ModelSpec
 from harness.tasks import task
@@ -170,7 +171,7 @@ def _part(folder: Path, part: str, spec: ModelSpec) -> Part:
     """A part, whatever the prepared data are. Raises BadInput where it does not fit the model."""
     record = read_record(folder)
     kind: type[FramesPart | ArraysPart | SeriesPart] = SeriesPart
-    if "forecast" in record:
+    if FRAMES in record:
         kind = FramesPart
     elif "arrays" in record:
         kind = ArraysPart
