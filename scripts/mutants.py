@@ -62,6 +62,14 @@ gates.{name} = value + {side} if isinstance(value, int) else value * (1 + 0.01 *
 sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "tests/unit/compare/test_compare_gates.py"]))
 """
 
+_MAKE_CHANGES = """
+from mutmut.__main__ import copy_also_copy_files, copy_src_dir, create_mutants, set_mutant_under_test
+set_mutant_under_test("mutant_generation")
+copy_src_dir()
+copy_also_copy_files()
+create_mutants({processes})
+"""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -167,10 +175,6 @@ def every_change(name: str) -> list[str]:
 
 def left_over(name: str) -> list[str]:
     """The changes of a file that no test noticed before, or that were not run."""
-    made = ROOT / "mutants" / name
-    # mutmut makes the changes anew, under other names, where the file is newer.
-    if not made.exists() or made.stat().st_mtime <= (ROOT / name).stat().st_mtime:
-        return every_change(name)
     return [change for change, code in results_of(name).items() if _STATES.get(code, "killed") != "killed"]
 
 
@@ -221,6 +225,14 @@ def find_again(files: Sequence[str], processes: int) -> None:
     """Try what is left over of all files together and keep what was found; the time stays that of the first run."""
     codes = {name: hash_of(name) for name in files}
     names = [name for name in files if name != GATES]
+    # The changes of functions that are others now are made anew; those of the others keep their results.
+    (ROOT / "mutants").mkdir(exist_ok=True)
+    subprocess.run(
+        [sys.executable, "-c", _MAKE_CHANGES.format(processes=processes)],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     if chosen := [change for name in names for change in left_over(name)]:
         change_functions(chosen, processes)
     for name in names:
