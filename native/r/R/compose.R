@@ -60,7 +60,10 @@ torch_by_plain <- function(run) {
   force(run)
   function(inputs, node) {
     for (x in inputs) {
-      if (is_torch(x) && x$requires_grad) stop_unsupported("a gradient through this operator is not supported by r/torch")
+      # Of a parameter too, but not where autograd is switched off.
+      if (is_torch(x) && x$requires_grad && x$view(-1)$requires_grad) {
+        stop_unsupported("a gradient through this operator is not supported by r/torch")
+      }
     }
     run(lapply(inputs, as_plain), node)
   }

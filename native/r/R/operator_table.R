@@ -60,6 +60,9 @@ operator_table <- function() {
 build_operator_table <- function() {
   recurrent_attributes <- list(direction = "forward", hidden_size = none("number"), activations = none("texts"),
     activation_alpha = none("numbers"), activation_beta = none("numbers"), clip = none("number"), layout = 0)
+  window_function <- list(output_datatype = 1, periodic = 1)
+  window_attributes <- list(group = 1, pads = none("numbers"), auto_pad = "NOTSET", strides = none("numbers"),
+    dilations = none("numbers"), kernel_shape = none("numbers"))
   list(
     # Windows
     Conv = operator(any_order(op_conv), c(1, 11, 22), c(2, 3), list(group = 1, pads = none("numbers"),
@@ -290,6 +293,33 @@ build_operator_table <- function() {
       mode = "linear", padding_mode = "zeros"), refuse = refuse_grid_sample),
     Col2Im = operator(composed(build_col_to_im), 18, 3, list(dilations = none("numbers"), pads = none("numbers"),
       strides = none("numbers"))),
+
+    AffineGrid = operator(composed(build_affine_grid), 20, 2, list(align_corners = 0)),
+    MaxUnpool = operator(composed(build_max_unpool), c(9, 11, 22), c(2, 3), list(kernel_shape = needed("numbers"),
+      pads = none("numbers"), strides = none("numbers"))),
+    Scatter = operator(composed(build_scatter), 9, 3, list(axis = 0), until = 10),
+    TensorScatter = operator(composed(build_tensor_scatter), 24, c(2, 3), list(axis = -2, mode = "linear"),
+      refuse = refuse_tensor_scatter),
+    Det = operator(op_det, c(11, 22), 1),
+
+    # Spectra
+    DFT = operator(composed(build_dft), c(17, 20), c(1, 3), list(axis = 1, inverse = 0, onesided = 0)),
+    STFT = operator(composed(build_stft), 17, c(2, 4), list(onesided = 1)),
+    HannWindow = operator(window_of(hann_window), 17, 1, window_function, refuse = refuse_window),
+    HammingWindow = operator(window_of(hamming_window), 17, 1, window_function, refuse = refuse_window),
+    BlackmanWindow = operator(window_of(blackman_window), 17, 1, window_function, refuse = refuse_window),
+
+    # Quantised
+    QuantizeLinear = operator(op_quantize_linear, c(10, 13, 19, 21, 23, 24, 25, 28), c(2, 3), list(axis = 1,
+      block_size = 0, output_dtype = 0, precision = 0, saturate = 1), refuse = refuse_quantised),
+    DequantizeLinear = operator(op_dequantize_linear, c(10, 13, 19, 21, 23, 24, 25, 28), c(2, 3), list(axis = 1,
+      block_size = 0, output_dtype = 0), refuse = refuse_quantised),
+    DynamicQuantizeLinear = operator(op_dynamic_quantize_linear, 11, 1),
+    MatMulInteger = operator(op_matmul_integer, 10, c(2, 4)),
+    ConvInteger = operator(op_conv_integer, 10, c(2, 4), window_attributes),
+    QLinearMatMul = operator(op_qlinear_matmul, c(10, 21), 8),
+    QLinearConv = operator(op_qlinear_conv, 10, c(8, 9), window_attributes),
+    BitCast = operator(op_bit_cast, 26, 1, list(to = needed("number")), refuse = refuse_bit_cast),
 
     # Losses
     NegativeLogLikelihoodLoss = operator(composed(build_likelihood_loss), c(12, 13, 22), c(2, 3),
