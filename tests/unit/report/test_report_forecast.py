@@ -66,6 +66,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "dates": None,
     }
     manifest["model"]["task"] = "forecast"
+    cells = json.loads((folder / "cells.json").read_text())
+    for cell in cells:
+        if cell["decisions"] is not None:
+            cell["decisions"] |= {"rule": "exceedance", "unit": "decision"}
+    (folder / "cells.json").write_text(json.dumps(cells))
     (folder / "manifest.json").write_text(json.dumps(manifest))
     epochs = len((folder / "training.csv").read_text().splitlines()) - 1
     log = ["epoch,loss,valid_loss,rmse,mae,skill,learning_rate"]
