@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -92,3 +93,23 @@ def test_all_of_them_work_together_with_a_model_and_a_figure(project: Path) -> N
         ("python/toyref", "toy-script-opset17-folded", "identical"),
     }
     assert (project / "results" / "additions" / "figures" / "toy_line.png").is_file()
+
+
+@pytest.mark.slow
+def test_a_task_is_one_file(project: Path) -> None:
+    """With a model and data for it: loss, decisions, scores, tables, figure and the words of the report follow."""
+    assert "toy-flag" not in (ROOT / "harness" / "tasks" / "__init__.py").read_text()
+    document = json.loads(harness(project, "run", "task.yaml", "--json"))
+    (cell,) = document["cells"]
+    assert cell["verdict"] == "identical"
+    assert (cell["decisions"]["rule"], cell["decisions"]["decisions"]) == ("threshold", 128)
+    results = project / "results" / "flags"
+    with (results / "tables" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["runner"] for row in rows] == ["source", "python/pytorch via safetensors"]
+    assert all(0.8 < float(row["right_low"]) <= float(row["right"]) <= 1 for row in rows)
+    with (results / "training.csv").open() as file:
+        assert "right" in next(csv.reader(file))
+    assert (results / "figures" / "score_per_part.png").is_file()
+    assert not (results / "figures" / "f1_per_class.png").exists()
+    assert "of 2 bands (first, second) with 2 flags (up, down)" in (results / "methods.txt").read_text()
