@@ -63,6 +63,8 @@ class ChosenDecision:
     names: tuple[str, ...] = ()
     asked: bool = False
     assumed: bool = False
+    #: What has one class each.
+    place: str = "sample"
 
     def sentence(self) -> str:
         """What is decided and why, in one sentence without a full stop."""
@@ -84,8 +86,7 @@ class ChosenDecision:
             )
             each = f"each of {len(self.names)} labels of {named}" if len(self.names) > 1 else named
             return f"{each} is decided at {at}"
-        what = "pixel" if self.rule == "argmax-per-pixel" else "sample"
-        return f"the class of a {what} is the largest of {len(self.names)} along axis {self.axis} of {named}"
+        return f"the class of a {self.place} is the largest of {len(self.names)} along axis {self.axis} of {named}"
 
 
 def choose_decision(output: GivenOutput, asked: AskedDecision | None) -> ChosenDecision:
@@ -189,10 +190,10 @@ def _argmax(
             where=OPTION,
             hint="argmax needs two; decide by a threshold",
         )
-    per_pixel = output.values.ndim > 2
-    rule: Decision = "argmax-per-pixel" if per_pixel else "argmax"
+    rule: Decision = "argmax" if output.values.ndim == 2 else "argmax-per-pixel"
+    place = {2: "sample", 4: "pixel"}.get(output.values.ndim, "place")
     return ChosenDecision(
-        output.name, rule, why, axis, names=_names(output.metadata, classes), asked=asked, assumed=assumed
+        output.name, rule, why, axis, names=_names(output.metadata, classes), asked=asked, assumed=assumed, place=place
     )
 
 

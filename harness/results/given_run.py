@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.compare.records import CellResult
-from harness.errors import DataError
 from harness.files.arrays import Array
 from harness.files.digests import content_hash, file_hash
 from harness.files.locks import exclusive
@@ -20,9 +19,12 @@ from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import package_hash
 from harness.results.artifacts import read_outputs
-from harness.results.given import Reference, evaluate_given, read_column, read_reference
+from harness.results.given import Reference, evaluate_given, read_reference
+from harness.results.given_labels import ArrangedAnswers, LabelledProbe, read_labels, task_of
 from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
-from harness.results.tables import Rows, prediction_rows, probe_rows
+from harness.results.tables import Rows, probe_rows
+from harness.tasks import task
+from harness.tasks.base import SOURCE
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,22 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
         finished = execution.all_steps()
         reference = read_reference(given, finished)
+        # Before anything is written: what does not fit is refused.
+        labelled = None
+        if given.labels is not None:
+            values = reference.float64[reference.output]
+            labelled = read_labels(given.labels, reference.decision, values, reference.head, reference.ids)
         cells = [evaluate_given(given, cell, reference, finished) for cell in plan.cells]
         tables: dict[str, Rows] = {
             "outputs_probe.csv.gz": probe_rows(
                 _probe_outputs(plan, reference, finished), reference.ids.tolist(), reference.class_names
             )
         }
-        if given.labels is not None:
-            tables["predictions.csv.gz"] = _predictions(given, plan, reference, finished)
+        if labelled is not None:
+            tables |= _scored(labelled, plan, reference, finished)
         manifest = {
             **environment_record(states, keys, given.threads),
-            **_about(given, reference),
+            **_about(given, reference, labelled),
             "identity": identity,
             "accidents": dict(sorted(finished.accidents.items())),
         }
@@ -124,33 +131,22 @@ def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iter
                 yield cell.id, outputs[reference.output], route[reference.output], exact
 
 
-def _predictions(given: Given, plan: Plan, reference: Reference, finished: Finished) -> Iterator[list[str]]:
-    names = reference.class_names
-    if not names or given.labels is None:
-        raise DataError("the model's first output has no classes", where="--labels", hint="leave the labels out")
-    labels = read_column(given.labels, reference.samples)
-    if labels.min() < 0 or labels.max() >= len(names):
-        raise DataError(
-            f"holds the class {labels.max() if labels.min() >= 0 else labels.min()}, the model has {len(names)}",
-            where=str(given.labels),
-            hint="count classes from 0, in the order of the model's output",
-        )
-    outputs = [("source", reference.float32[reference.output])]
-    for cell in plan.cells:
-        if cell.step in finished.folders:
-            found = read_outputs(finished.folders[cell.step] / "probe.float32.safetensors", reference.sampling)
-            outputs += [(cell.label, found[reference.output])] if reference.output in found else []
-    return prediction_rows(
-        ["probe"] * reference.samples,
-        reference.ids.tolist(),
-        [names[label] for label in labels],
-        names,
-        reference.head,
-        outputs,
-    )
+def _scored(labelled: LabelledProbe, plan: Plan, reference: Reference, finished: Finished) -> dict[str, Rows]:
+    """The result files of the task that the labels are of: how the reference and each target answered."""
+
+    def outputs() -> Iterator[tuple[str, Array]]:
+        yield SOURCE, reference.float32[reference.output]
+        for cell in plan.cells:
+            if cell.step in finished.folders:
+                found = read_outputs(finished.folders[cell.step] / "probe.float32.safetensors", reference.sampling)
+                if reference.output in found:
+                    yield cell.label, found[reference.output]
+
+    answers = ArrangedAnswers(outputs, reference.float64[reference.output].shape, labelled.arranged)
+    return task(labelled.task).result_tables(labelled.problem, labelled.samples, answers)
 
 
-def _about(given: Given, reference: Reference) -> dict[str, Any]:
+def _about(given: Given, reference: Reference, labelled: LabelledProbe | None) -> dict[str, Any]:
     """What a scenario's manifest says of scenario, data and probe, as far as a file and arrays tell it."""
     described = reference.metadata.get("harness.data", "{}")
     try:
@@ -174,7 +170,7 @@ def _about(given: Given, reference: Reference) -> dict[str, Any]:
             "name": "given probe",
             "title": "the user's own probe",
             "synthetic": isinstance(trained_on, dict) and bool(trained_on.get("synthetic", False)),
-            "class_names": reference.class_names,
+            "class_names": reference.class_names if labelled is None else list(labelled.problem.names),
             "licence": "the user's own",
             "citation": "",
             "notes": [
@@ -185,7 +181,8 @@ def _about(given: Given, reference: Reference) -> dict[str, Any]:
             ],
         },
         "probe": {"samples": reference.samples, "sha256": reference.probe_sha256},
-        "labelled": given.labels is not None,
+        "labelled": labelled is not None,
+        "task": task_of(reference.decision, reference.float64[reference.output].shape),
         "samples_said": reference.samples_said,
         "decision": {
             **asdict(reference.decision),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.integration.conftest import ROOT
@@ -48,6 +50,10 @@ save("odd.onnx", [("Gemm", ["x", "w"], ["y"], {})], [7], [2], {"w": drawn(7, 2)}
 np.save("rows.npy", drawn(6, 7))
 np.save("maps.npy", drawn(5, 3, 64, 64))
 np.save("tiles.npy", drawn(5, 4, 8, 9))
+np.save("there.npy", random.integers(0, 2, (6, 43)))
+np.save("fields.npy", random.integers(-1, 4, (5, 8, 8)))
+np.save("larger.npy", random.integers(0, 4, (5, 8, 9)))
+np.save("beyond.npy", np.full((5, 8, 8), 255, np.uint8))
 """
 
 
@@ -104,7 +110,6 @@ def test_a_target_past_its_gate_that_changes_no_pixels_class_has_drifted(folder:
     page = (folder / "results" / "compare_scores" / "report.md").read_text()
     assert "No decision changed on the probe: 0 of 320 pixels change class." in page
     assert "No target could be run" not in page
-    assert "its errors are not told by class" in page
 
 
 def test_a_mask_of_classes_is_compared_class_by_class(folder: Path) -> None:
@@ -127,6 +132,36 @@ def test_where_nothing_is_decided_the_report_says_so_and_no_more(folder: Path) -
     assert page.count("No decision is made on the outputs, so there are none to compare.") == 2
     for untrue in ("No target could be run", "No decision changed", "No runtime predicted"):
         assert untrue not in page
+
+
+def test_labels_of_pixels_are_scored_where_they_are_known(folder: Path) -> None:
+    done = compare(folder, "scores.onnx", "maps.npy", "--labels", "fields.npy", "--json", "--output", "labelled")
+    assert done.returncode == 1, done.stderr
+    results = folder / "labelled" / "compare_scores"
+    with (results / "scores.csv").open() as file:
+        scores = {(row["who"], row["part"], row["metric"]): row for row in csv.DictReader(file)}
+    labels = np.load(folder / "fields.npy")
+    accuracy = scores["source", "", "accuracy"]
+    assert int(accuracy["support"]) == (labels >= 0).sum()
+    assert 0.1 < float(accuracy["value"]) < 0.4
+    assert scores["python/onnxruntime via as-given", "", "accuracy"]["value"] == accuracy["value"]
+    assert {"iou", "f1"} <= {metric for _, part, metric in scores if part == "3"}
+    page = (results / "report.md").read_text()
+    assert "Overall accuracy | Mean IoU" in page.replace("Kappa | ", "")
+    assert "No labels were given" not in page
+
+
+@pytest.mark.slow
+def test_labels_of_samples_are_scored_label_by_label(folder: Path) -> None:
+    asked = ("--decision", "threshold=0.4", "--json", "--output", "labelled")
+    done = compare(folder, "labels.onnx", "rows.npy", "--labels", "there.npy", *asked)
+    assert done.returncode == 0, done.stderr
+    results = folder / "labelled" / "compare_labels"
+    with (results / "scores.csv").open() as file:
+        scores = {(row["who"], row["part"], row["metric"]): float(row["value"]) for row in csv.DictReader(file)}
+    assert 0.2 < scores["source", "", "hamming"] < 0.8
+    assert len({part for _, part, metric in scores if metric == "f2" and part}) == 43
+    assert "Hamming loss" in (results / "report.md").read_text()
 
 
 @pytest.mark.slow

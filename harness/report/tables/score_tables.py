@@ -144,7 +144,7 @@ def per_part_page_table(results: Results) -> Table:
 
 
 def _title(metric: Metric, groups: tuple[ScoreGroup, ...]) -> str:
-    return metric.title if len(groups) == 1 else f"{metric.title}, {groups[0].letter}"
+    return metric.title if len(groups) <= 1 else f"{metric.title}, {groups[0].letter}"
 
 
 def group_notes(results: Results, groups: tuple[ScoreGroup, ...]) -> tuple[str, ...]:

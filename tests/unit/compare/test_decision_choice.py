@@ -115,6 +115,7 @@ def test_maps_of_scores_are_decided_pixel_by_pixel_along_the_axis_that_the_graph
     first = chosen(output((2, 3, 4, 5), "Conv", "Resize"))
     assert (first.rule, first.axis, len(first.names)) == ("argmax-per-pixel", 1, 3)
     assert first.sentence().startswith("the class of a pixel is the largest of 3 along axis 1")
+    assert chosen(output((2, 3, 4, 5, 6), "Conv")).sentence().startswith("the class of a place is the largest of 3")
     last = ("Transpose", {"perm": [0, 2, 3, 1]})
     assert chosen(output((2, 4, 5, 3), "Conv", last)).axis == 3
     assert chosen(output((2, 4, 5, 3), "Conv", last, "Softmax")).axis == 3

@@ -1,0 +1,233 @@
+"""Labels that a user gives for a probe: held against the decisions on an output, and scored by the task of such decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compare.decision_choice import ChosenDecision
+from harness.errors import DataError
+from harness.files.arrays import Array
+from harness.tasks.base import Problem, Samples
+
+#: Numbers from here on are no classes where the file does not name so many: 255 is where many masks have no class.
+_MOST_CLASSES = 255
+
+
+@dataclass(frozen=True)
+class LabelledProbe:
+    """The probe's labels as a task has them.
+
+    ``arranged`` turns an output of the file, its sample being axis 0, into what the task decides on in the same way.
+    """
+
+    task: str
+    problem: Problem
+    samples: Samples
+    arranged: Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class ArrangedAnswers:
+    """See `harness.tasks.base.Answers`: those of ``outputs`` that have the shape of the file's own, arranged for the task."""
+
+    outputs: Callable[[], Iterator[tuple[str, Array]]]
+    shape: tuple[int, ...]
+    arranged: Callable[[Array], Array]
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        """Who answered, and what."""
+        return ((who, self.arranged(array)) for who, array in self.outputs() if array.shape == self.shape)
+
+
+def task_of(decision: ChosenDecision, shape: tuple[int, ...]) -> str:
+    """The task that makes such decisions on an output of that shape; empty where nothing is decided."""
+    if decision.rule == "none":
+        return ""
+    places = _places(decision, shape)
+    if decision.rule == "threshold":
+        return "segmentation" if places and _labels(decision) == 1 else "multi-label"
+    return "segmentation" if places else "classification"
+
+
+def read_labels(
+    path: Path, decision: ChosenDecision, values: Array, head: str, ids: NDArray[np.int64]
+) -> LabelledProbe:
+    """Labels for the decisions on an output. ``values``: the output over the probe, axis 0 the sample; ``head``: what it is.
+
+    Raises DataError, in one line, where labels and decisions do not fit.
+    """
+    from harness.data.probe import read_array
+
+    if decision.rule == "none":
+        raise DataError(
+            f"no decision is made on the output '{decision.output}', so labels can score nothing",
+            where="--labels",
+            hint="leave the labels out, or say --decision",
+        )
+    if values.dtype.kind not in "biuf":
+        raise DataError(
+            f"the output '{decision.output}' holds texts, which labels in whole numbers cannot score",
+            where="--labels",
+            hint="leave the labels out, or name another output by --decision-output",
+        )
+    task, places = task_of(decision, values.shape), _places(decision, values.shape)
+    if places and _labels(decision) > 1 and decision.rule == "threshold":
+        raise DataError(
+            f"the output '{decision.output}' has several labels in every place, which are not scored",
+            where="--labels",
+            hint="leave the labels out",
+        )
+    of_labels = task == "multi-label"
+    wanted = (len(values), _labels(decision)) if of_labels else (len(values), *places)
+    labels = _fitting(path, read_array(path), wanted, decision)
+    if of_labels:
+        return _multi_label(path, labels, decision, ids)
+    return _classes(path, labels, decision, values, head, ids, task)
+
+
+def _multi_label(path: Path, labels: Array, decision: ChosenDecision, ids: NDArray[np.int64]) -> LabelledProbe:
+    odd = labels[(labels != 0) & (labels != 1)]
+    if odd.size:
+        raise DataError(f"holds {odd[0]}, a label is 0 or 1", where=str(path), hint="1 where the sample has the label")
+    count = _labels(decision)
+    names = decision.names or (decision.output,)
+    problem = Problem(decision.output, ("sample", "label"), (None, count), "logits", names)
+    limits = np.asarray(decision.thresholds, np.float64)
+
+    def arranged(output: Array) -> Array:
+        # What is at least its threshold is at least zero: the difference of two doubles has the right sign.
+        return np.asarray(output, np.float64).reshape(len(output), count) - limits
+
+    return LabelledProbe("multi-label", problem, _samples(ids, {"y": labels}), arranged)
+
+
+def _classes(
+    path: Path, labels: Array, decision: ChosenDecision, values: Array, head: str, ids: NDArray[np.int64], task: str
+) -> LabelledProbe:
+    per_place = task == "segmentation"
+    names = _class_names(decision, values, labels)
+    lowest = int(labels.min(initial=0))
+    if (lowest < 0 and not per_place) or labels.max(initial=0) >= len(names):
+        odd = lowest if lowest < 0 and not per_place else int(labels.max())
+        also = ", and give places without one a negative number" if per_place else ""
+        raise DataError(
+            f"holds the class {odd}, the model has {len(names)}",
+            where=str(path),
+            hint=f"count classes from 0, in the order of the model's output{also}",
+        )
+    if labels.size and labels.max() < 0:
+        raise DataError("names no class: all of its numbers are negative", where=str(path), hint="count classes from 0")
+    arranged = _scores(decision, len(names), values.shape)
+    own = decision.rule == "argmax"
+    axes: tuple[str, ...] = ("sample", "class")
+    target: dict[str, Any] = {"y": labels}
+    shape: tuple[int | None, ...] = (None, len(names))
+    if per_place:
+        known = labels.reshape(len(labels), *_map(labels.shape[1:]))
+        target = {"y": np.where(known < 0, 0, known), "mask": known >= 0}
+        axes, shape = (*axes, "row", "column"), (*shape, *known.shape[1:])
+    problem = Problem(decision.output, axes, shape, head if own else "softmax", names)
+    return LabelledProbe(task, problem, _samples(ids, target), arranged)
+
+
+def _scores(decision: ChosenDecision, classes: int, shape: tuple[int, ...]) -> Callable[[Array], Array]:
+    """What turns an output into scores (sample, class) or (sample, class, row, column) whose largest is what it decides for."""
+    places = _places(decision, shape)
+    size = _map(places) if places else ()
+
+    def largest(output: Array) -> Array:
+        moved = np.moveaxis(output, decision.axis or 1, 1)
+        return np.ascontiguousarray(moved.reshape(*moved.shape[:2], *size))
+
+    def decided(output: Array) -> Array:
+        numbers = np.asarray(output, np.float64).reshape(len(output), *size)
+        broken = ~np.isfinite(numbers)
+        chosen = np.rint(np.where(broken, 0.0, numbers))
+        if decision.rule == "threshold":
+            chosen = numbers >= decision.thresholds[0]
+        # What is none of the classes has no decision, as what is not finite.
+        broken |= (chosen < 0) | (chosen >= classes)
+        scores = (chosen[:, None] == np.arange(classes).reshape(-1, *([1] * len(size)))).astype(np.float32)
+        return np.where(broken[:, None], np.float32(np.nan), scores)
+
+    return largest if decision.rule in ("argmax", "argmax-per-pixel") else decided
+
+
+def _class_names(decision: ChosenDecision, values: Array, labels: Array) -> tuple[str, ...]:
+    """The names of the classes: those that the decision has, else as many numbers as output and labels hold."""
+    if decision.rule == "threshold":
+        return ("0", "1")
+    if decision.names:
+        return decision.names
+    # Decided by the output itself; infinities and the like are no classes.
+    finite = values[np.isfinite(values)]
+    largest = max(int(finite.max(initial=0)), int(labels.max(initial=0)))
+    own = int(finite.max(initial=0))
+    if own >= _MOST_CLASSES:
+        raise DataError(
+            f"the output '{decision.output}' holds {own}, too large for a class",
+            where="--labels",
+            hint="leave the labels out",
+        )
+    return tuple(str(index) for index in range(min(largest, _MOST_CLASSES - 1) + 1))
+
+
+def _fitting(path: Path, labels: Array, wanted: tuple[int, ...], decision: ChosenDecision) -> NDArray[np.int64]:
+    """The labels as int64 of the wanted shape. Raises DataError where they are no whole numbers, or have another shape."""
+    axes = ("sample", "label") if decision.rule == "threshold" and len(wanted) == 2 else ("sample", "row", "column")
+    words = ", ".join(axes[: len(wanted)]) if len(wanted) <= len(axes) else "sample, place, ..."
+    if labels.dtype.kind not in "biu":
+        raise DataError(
+            f"holds {labels.dtype.name} of {labels.ndim} axes",
+            where=str(path),
+            hint=f"save whole numbers ({words}{',' if len(wanted) == 1 else ''})",
+        )
+    # An axis of one, as (sample, 1) or (sample, 1, row, column), says nothing more.
+    if [size for size in labels.shape[1:] if size != 1] != [
+        size for size in wanted[1:] if size != 1
+    ] or not labels.ndim:
+        raise DataError(
+            f"has the shape {_text(labels.shape)}, the decisions on the output '{decision.output}' are {_text(wanted)} ({words})",
+            where=str(path),
+            hint="give one number for each decision",
+        )
+    if len(labels) != wanted[0]:
+        raise DataError(
+            f"holds labels of {len(labels)} samples for {wanted[0]} samples",
+            where=str(path),
+            hint="give one for each sample",
+        )
+    if labels.dtype.kind == "u" and labels.max(initial=0) > np.iinfo(np.int64).max:
+        raise DataError(f"holds the class {labels.max()}", where=str(path), hint="count classes from 0")
+    return labels.astype(np.int64).reshape(wanted)
+
+
+def _places(decision: ChosenDecision, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes of what is decided in every sample beside its labels: () for one decision, (row, column) for pixels."""
+    if decision.rule == "classes":
+        # Graphs that decide themselves may keep the axis that they decided over.
+        return tuple(size for size in shape[1:] if size != 1)
+    return tuple(size for axis, size in enumerate(shape) if axis not in (0, decision.axis))
+
+
+def _labels(decision: ChosenDecision) -> int:
+    return max(len(decision.names), 1)
+
+
+def _map(places: tuple[int, ...]) -> tuple[int, int]:
+    """Places as rows and columns: those of a map, else all in one row."""
+    return (places[0], places[1]) if len(places) == 2 else (1, int(np.prod(places)))
+
+
+def _samples(ids: NDArray[np.int64], target: dict[str, Any]) -> Samples:
+    return Samples(ids, ("probe",) * len(ids), target, dict)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape) or "()"
