@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from harness.compare.records import Verdict
-from harness.results.evaluate import DecisionRule, Exported, Judged, SourceFile, SourceModel, Target, judge
+from harness.results.evaluate import DecisionRule, Exported, Judged, SourceFile, SourceModel, Target, _is_spoiled, judge
 from tests.unit.compare.tempcnn_graphs import draw_parameters, export, specification
 
 SPEC = specification()
@@ -359,3 +360,56 @@ def test_the_worst_output_end_to_end_stands_for_a_model_too() -> None:
     assert found.end_to_end.rms_ratio == pytest.approx(9)
     assert [one.comparison for one in found.judgement.findings] == ["runtime", "end-to-end"]
     assert all(one.message.startswith("output z: ") for one in found.judgement.findings)
+
+
+@pytest.mark.parametrize(
+    ("floor", "error", "route", "verdict"),
+    [
+        (1e-6, 2e-4, 0.0, Verdict.DRIFTED),
+        (1e-3, 9e-3, 0.0, Verdict.DRIFTED),
+        (1e-5, 2e-3, 0.0, Verdict.DIVERGENT),
+        (1e-3, 3e-3, 1e-4, Verdict.DRIFTED),
+        (1e-3, 3e-3, 3e-3, Verdict.DIVERGENT),
+    ],
+)
+def test_an_output_beside_the_decided_one_that_is_far_off_is_divergent(
+    floor: float, error: float, route: float, verdict: Verdict
+) -> None:
+    """Past a hundred floors and a thousandth of its spread, or by its route past the latter."""
+    sign = WIDE_NOISE / 1e-3
+    source = replace(TWO, float32={**TWO.float32, "z": WIDE + floor * sign})
+    graph = Exported(None, {"python/onnx-reference": {"y": EXACT, "z": WIDE + route * sign}})
+    found = judge(source, graph, Target({}, TENSORS, {"y": EXACT + NOISE, "z": WIDE + error * sign}))
+    assert found.judgement.verdict is verdict
+    told = [finding.message for finding in found.judgement.findings if finding.comparison == "decisions"]
+    assert told == (["output z, on which no decision is made, is far off"] if verdict is Verdict.DIVERGENT else [])
+
+
+def compared(ratio: float | None, relative: float | None) -> SimpleNamespace:
+    return SimpleNamespace(rms_ratio=ratio, errors=SimpleNamespace(relative_rms=relative))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "end_to_end", "route", "spoiled"),
+    [
+        ((101, 2e-3), None, None, True),
+        ((100, 2e-3), None, None, False),
+        ((101, 1e-3), None, None, False),
+        ((None, 2e-3), None, None, False),
+        ((101, None), None, None, False),
+        ((1, 1e-9), (101, 2e-3), None, True),
+        ((101, 2e-3), (1, 1e-9), None, True),
+        ((1, 1e-9), (1, 1e-9), 2e-3, True),
+        ((1, 1e-9), (1, 1e-9), 1e-3, False),
+        ((101, 2e-3), None, 1e-9, True),
+    ],
+)
+def test_limits_past_which_an_output_is_far_off(runtime: Any, end_to_end: Any, route: Any, spoiled: bool) -> None:
+    for verdict in Verdict:
+        output: Any = SimpleNamespace(
+            shown=SimpleNamespace(verdict=verdict, route_error=route),
+            runtime=compared(*runtime),
+            end_to_end=None if end_to_end is None else compared(*end_to_end),
+        )
+        # What is past no gate is no finding, and what is worse is so already.
+        assert _is_spoiled(output) is (spoiled and verdict is Verdict.DRIFTED)
