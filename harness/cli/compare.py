@@ -71,6 +71,13 @@ def compare(
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
     time: Annotated[bool, typer.Option("--time", help="Time every runtime, at batch 1 and at --batch-size.")] = False,
+    layers: Annotated[
+        int | None,
+        typer.Option("--layers", min=0, help="Samples of the probe that are followed node by node: 8, or 0 for none."),
+    ] = None,
+    no_layers: Annotated[
+        bool, typer.Option("--no-layers", help="Follow none: large files take minutes per runtime.")
+    ] = False,
     expect: Annotated[str, typer.Option("--expect", help="The worst verdict that exits with 0.")] = "equivalent",
     output: Output = Path("results"),
     store: StoreFolder = Path("exported"),
@@ -86,7 +93,7 @@ def compare(
     from harness.models.spec import Head
     from harness.pipeline.given_plan import BATCH_SIZE, Given
     from harness.results.given_run import compare_given
-    from harness.scenario.sections import TimingSection
+    from harness.scenario.sections import LayersSection, TimingSection
 
     if expect not in [verdict.value for verdict in Verdict]:
         raise ScenarioError(
@@ -96,6 +103,8 @@ def compare(
         raise ScenarioError(
             f"there is no head '{head}'", where="--head", hint=f"choose one of {', '.join(get_args(Head))}"
         )
+    if no_layers and layers:
+        raise ScenarioError("asked for layers and for none", where="--layers", hint="leave out --no-layers")
     named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
     given = Given(
         model=model,
@@ -113,6 +122,7 @@ def compare(
         sample_axes=_sample_axes(sample_axis or []),
         shared=tuple(dict.fromkeys(shared or [])),
         threads=threads,
+        layers=0 if no_layers else LayersSection().samples if layers is None else layers,
         timing=TimingSection(batch_sizes=sorted({1, batch_size or BATCH_SIZE})) if time else None,
     )
     with listener(quiet=as_json) as listening:

@@ -32,8 +32,6 @@ from harness.workers.onnx.widen import widen
 #: Operators that the reference implementation always computes in float32: no oracle can use them.
 _SINGLE_ONLY = (
     "CausalConvWithState",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
     "LinearAttention",
 )
 

@@ -41,6 +41,8 @@ build_grid_sample <- function(op, inputs, node) {
       op("Div", op("Sub", op("Mul", op("Add", at, number(1)), number(length)), number(1)), number(2))
     }
     if (grid_sample_mode(node) == "nearest") at <- op("Round", at)
+    # In cubic mode the neighbours alone are moved, as ONNX Runtime and PyTorch have it.
+    if (grid_sample_mode(node) == "cubic") return(at)
     padded_coordinate(op, at, node$attributes$padding_mode, length, aligned, number)
   })
   taps <- lapply(coordinates, grid_taps, op, grid_sample_mode(node), number)

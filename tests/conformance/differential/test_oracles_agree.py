@@ -17,7 +17,7 @@ torch_kernels = pytest.importorskip(
 )
 
 from harness.runtimes.registry import RUNTIMES, ready  # noqa: E402
-from tests.conformance.differential import aggregating, elementwise, recurring, structural, windowed  # noqa: E402
+from tests.conformance.differential import aggregating, chosen, elementwise, recurring, structural, windowed  # noqa: E402
 from tests.conformance.differential.conftest import ALL, Agreement  # noqa: E402
 from tests.conformance.differential.oracles import Answer, Oracle, parted  # noqa: E402
 from tests.conformance.differential.partings import known_partings  # noqa: E402
@@ -25,14 +25,19 @@ from tests.conformance.differential.recipe import Case, Recipe, cases  # noqa: E
 
 RECIPES: dict[str, Recipe] = {
     recipe.operator: recipe
-    for kind in (aggregating, elementwise, recurring, structural, windowed)
+    for kind in (aggregating, chosen, elementwise, recurring, structural, windowed)
     for recipe in kind.RECIPES
 }
 ORDER = sorted(RECIPES)
 PYTHON = "python/onnx-reference"
 TABLES = ("r/base", "julia/base")
-#: Operators that hold graphs, which the worker contract's models and ONNX's node cases ask for.
-WITHOUT_RECIPE = frozenset({"If", "Loop", "Scan"})
+#: Operators that hold graphs, and those that only ONNX's node cases ask for so far.
+_BY_NODE_CASES = (
+    "If Loop Scan Attention RotaryEmbedding NonMaxSuppression MaxUnpool Scatter TensorScatter Det BitCast DFT STFT HannWindow "
+    "HammingWindow BlackmanWindow MelWeightMatrix QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
+    "MatMulInteger RoiAlign DeformConv"
+)
+WITHOUT_RECIPE = frozenset(_BY_NODE_CASES.split())
 #: Cases of the sample: the newest opset of an operator, and so many of its first cases.
 SAMPLE = 3
 #: Julia compiles for every type and rank that it meets: in the sample it is asked for every so many-th operator.

@@ -201,6 +201,18 @@ def _resize(inputs: list[Any], attributes: dict[str, Any], opset: int) -> Any:
     return F.interpolate(x, sizes, mode=name, align_corners=place == "align_corners")
 
 
+def _grid_sample(inputs: list[Any], attributes: dict[str, Any], _: int) -> Any:
+    x, grid = inputs
+    mode = {"linear": "bilinear", "cubic": "bicubic"}.get(attributes["mode"], attributes["mode"])
+    return F.grid_sample(x, grid, mode, attributes["padding_mode"], bool(attributes["align_corners"]))
+
+
+def _likelihood_loss(inputs: list[Any], attributes: dict[str, Any], _: int) -> Any:
+    weights = inputs[2] if len(inputs) > 2 else None
+    ignored = attributes.get("ignore_index", -100)
+    return F.nll_loss(inputs[0], inputs[1], weights, ignore_index=ignored, reduction=attributes["reduction"])
+
+
 def _pad(inputs: list[Any], attributes: dict[str, Any], opset: int) -> Any:
     if attributes["mode"] != "constant" or len(inputs) > 3:
         return None
@@ -297,6 +309,8 @@ KERNELS: dict[str, Kernel] = {
     "Softmax": _softmax(lambda x, axis: x.softmax(axis)),
     "LogSoftmax": _softmax(lambda x, axis: x.log_softmax(axis)),
     "Gemm": _gemm,
+    "GridSample": _grid_sample,
+    "NegativeLogLikelihoodLoss": _likelihood_loss,
     "Resize": _resize,
     "Pad": _pad,
     "Transpose": lambda inputs, attributes, _: inputs[0].permute(

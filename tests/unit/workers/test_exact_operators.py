@@ -75,6 +75,7 @@ def distance(found: list[Array], wanted: list[Array]) -> float:
             or not np.isfinite(ours).all()
         ):
             return float("inf")
+        ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
         worst = max(worst, float(np.abs(ours - theirs).max(initial=0) / max(np.abs(theirs).max(initial=0), 1e-300)))
     return worst
 
@@ -221,6 +222,21 @@ CASES = [
         lambda x, _: torch.stack([x[..., -1], x[..., 0]], -1),
         {"axis": -1},
     ),
+    Case(
+        "Unique",
+        11,
+        [np.array([[2.0, 1.0], [3.0, 1.0]])],
+        lambda _: (np.array([2.0, 1.0, 3.0]), np.array([0, 1, 2]), np.array([0, 1, 2, 1]), np.array([1, 2, 1])),
+        {"sorted": 0},
+        outputs=4,
+    ),
+    Case(
+        "NegativeLogLikelihoodLoss",
+        13,
+        [X1, np.where(drawn(3, 11, seed=9) < 0, -1, 2)],
+        lambda x, y: F.nll_loss(x, y, ignore_index=-1),
+        {"ignore_index": -1},
+    ),
     Case("Pad", 13, [X1, np.array([0, 1, -2, -1, 0, 3])], lambda x, _: F.pad(x, (-2, 3, 1, 0, 0, -1))),
     Case("Flatten", 13, [drawn(0, 3, 2)], lambda x: x.reshape(0, 6)),
     Case("GlobalMaxPool", 22, [X1], lambda x: x.amax(2, keepdim=True)),
@@ -360,6 +376,7 @@ CASES = [
             ("bilinear", "reflection"),
             ("bicubic", "zeros"),
             ("bicubic", "reflection"),
+            ("bicubic", "border"),
         )
         for aligned in (0, 1)
     ),
@@ -406,6 +423,87 @@ CASES = [
             "direction": "reverse",
         },
         outputs=2,
+    ),
+]
+
+
+# Whole numbers by loops over them; a tie at 2.5 steps with an odd zero point, and parameters by filter of a one-dimensional input.
+Q8 = np.array([[[0, 10, 255, 3, 128, 7], [1, 2, 3, 4, 5, 6]]], np.uint8)
+FILTERS = np.array([[[1, -2], [3, 4]], [[-5, 6], [7, -8]]], np.int8)
+
+
+def convolved_by_hand(x: Any, w: Any, x_zero: int, w_zero: list[int]) -> Array:
+    y = np.zeros((1, 2, 5), np.int64)
+    for out, at, channel, tap in np.ndindex(2, 5, 2, 2):
+        y[0, out, at] += (int(x[0, channel, at + tap]) - x_zero) * (int(w[out, channel, tap]) - w_zero[out])
+    return y
+
+
+def quantised(values: Array, zero: int, dtype: Any) -> Array:
+    limits = np.iinfo(dtype)
+    return np.array([min(max(round(value) + zero, limits.min), limits.max) for value in values.ravel()], dtype).reshape(
+        values.shape
+    )
+
+
+CASES += [
+    Case(
+        "DequantizeLinear",
+        13,
+        [Q8, np.array([0.1, 0.3]), np.array([3, 200], np.uint8)],
+        lambda x, s, z: (x.double() - z.double()[:, None]) * s[:, None],
+        {"axis": 1},
+    ),
+    # More digits than single precision holds.
+    *(
+        Case("DequantizeLinear", opset, [np.array([2**24 + 1], np.int32), np.array(0.1)], lambda x, s: x.double() * s)
+        for opset in (19, 21)
+    ),
+    Case(
+        "QLinearConv",
+        13,
+        [
+            Q8,
+            np.array(0.5),
+            np.array(3, np.uint8),
+            FILTERS,
+            np.array([0.25, 0.5]),
+            np.array([0, 1], np.int8),
+            np.array(0.25),
+            np.array(7, np.uint8),
+            np.array([5, -6], np.int32),
+        ],
+        lambda x, _, __, w, *rest: quantised(
+            (convolved_by_hand(x, w, 3, [0, 1]) + np.array([[5], [-6]])) * np.array([[0.5], [1.0]]), 7, np.uint8
+        ),
+    ),
+    Case(
+        "ConvInteger",
+        10,
+        [Q8, FILTERS.astype(np.uint8), np.array(3, np.uint8), np.array([0, 1], np.uint8)],
+        lambda x, w, *_: convolved_by_hand(x, w, 3, [0, 1]).astype(np.int32),
+    ),
+    Case(
+        "QLinearMatMul",
+        10,
+        [
+            np.array([[5]], np.uint8),
+            np.array(0.5),
+            np.array(0, np.uint8),
+            np.array([[1]], np.uint8),
+            np.array(1.0),
+            np.array(0, np.uint8),
+            np.array(1.0),
+            np.array(1, np.uint8),
+        ],
+        lambda *_: np.array([[3]], np.uint8),
+    ),
+    Case(
+        "DynamicQuantizeLinear",
+        11,
+        [np.array([-1.0, 0.11, 2.0])],
+        lambda _: (np.array([0, 94, 255], np.uint8), np.array(3 / 255), np.array(85, np.uint8)),
+        outputs=3,
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Indexing and padding."""
+"""Indexing, padding, and what occurs in a tensor."""
 
 from __future__ import annotations
 
@@ -42,3 +42,18 @@ def flatten(node: Node, x: Array) -> Array:
     """A matrix whose rows are the axes before ``axis``; onnx.reference breaks where one of them is empty."""
     axis = node["axis"] + (x.ndim if node["axis"] < 0 else 0)
     return x.reshape(int(np.prod(x.shape[:axis])), int(np.prod(x.shape[axis:])))
+
+
+def unique(node: Node, x: Array) -> tuple[Array, Array, Array, Array]:
+    """The values of ``x``, or its slices along ``axis``, without repetition; first places, places of each, and counts.
+
+    In the order of their first places where ``sorted`` is 0, with which onnx.reference breaks unless ``x`` has one axis.
+    """
+    axis = node["axis"]
+    found, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis)
+    inverse = inverse.reshape(-1)
+    if not node["sorted"]:
+        order = np.argsort(first)
+        found, first, counts = np.take(found, order, axis or 0), first[order], counts[order]
+        inverse = np.argsort(order)[inverse]
+    return found, first.astype(np.int64), inverse.astype(np.int64), counts.astype(np.int64)

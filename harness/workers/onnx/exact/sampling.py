@@ -20,8 +20,8 @@ _CUBIC = -0.75
 def grid_sample(node: Node, x: Array, grid: Array) -> Array:
     """Values of ``x`` (sample, channel, place ...) at the places that ``grid`` (sample, place ..., axis) names from -1 to 1.
 
-    ``grid`` counts axes from the last one. Where a place lies outside, it is moved as ``padding_mode`` says, and so is every place
-    that interpolation takes in, as onnx.reference and ONNX Runtime have it; PyTorch's bicubic mode moves only the latter.
+    ``grid`` counts axes from the last one. A place that lies outside is moved as ``padding_mode`` says, and so is every place that
+    interpolation takes in. In cubic mode these alone are moved, as ONNX Runtime and PyTorch have it and onnx.reference has not.
     """
     mode = {"bilinear": "linear", "bicubic": "cubic"}.get(node["mode"], node["mode"])
     if mode not in ("nearest", "linear", "cubic"):
@@ -35,7 +35,10 @@ def grid_sample(node: Node, x: Array, grid: Array) -> Array:
         low, high = (0.0, size - 1.0) if aligned else (-0.5, size - 0.5)
         if mode == "nearest":
             at = np.rint(at)
-        if padding == "border":
+        if mode == "cubic":
+            # The places that interpolation takes in are moved alone, as ONNX Runtime and PyTorch have it.
+            pass
+        elif padding == "border":
             at = np.where((at < low) | (at > high), np.clip(at, 0, size - 1), at)
         elif padding == "reflection":
             at = _reflected(at, low, high)
