@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,14 @@ from harness.compare.decision_choice import ChosenDecision
 from harness.errors import DataError
 from harness.files.arrays import Array
 from harness.tasks.base import Problem, Samples
+from harness.tasks.decision_rule import Decision
 
+#: The task whose own rule is what an output is decided by, once it is arranged.
+_TASKS: Mapping[str, str] = {
+    "argmax": "classification",
+    "threshold": "multi-label",
+    "argmax-per-pixel": "segmentation",
+}
 #: Numbers from here on are no classes where the file does not name so many: 255 is where many masks have no class.
 _MOST_CLASSES = 255
 
@@ -47,12 +54,16 @@ class ArrangedAnswers:
 
 def task_of(decision: ChosenDecision, shape: tuple[int, ...]) -> str:
     """The task that makes such decisions on an output of that shape; empty where nothing is decided."""
-    if decision.rule == "none":
-        return ""
-    places = _places(decision, shape)
-    if decision.rule == "threshold":
-        return "segmentation" if places and _labels(decision) == 1 else "multi-label"
-    return "segmentation" if places else "classification"
+    return _TASKS.get(_rule(decision, shape), "")
+
+
+def _rule(decision: ChosenDecision, shape: tuple[int, ...]) -> Decision:
+    """What decides once an output is arranged: classes are the largest score, and those of one map at a threshold are two."""
+    if decision.rule == "none" or (
+        decision.rule == "threshold" and (len(decision.names) > 1 or not _places(decision, shape))
+    ):
+        return decision.rule
+    return "argmax-per-pixel" if _places(decision, shape) else "argmax"
 
 
 def read_labels(
@@ -76,19 +87,19 @@ def read_labels(
             where="--labels",
             hint="leave the labels out, or name another output by --decision-output",
         )
-    task, places = task_of(decision, values.shape), _places(decision, values.shape)
-    if places and _labels(decision) > 1 and decision.rule == "threshold":
+    rule, places = _rule(decision, values.shape), _places(decision, values.shape)
+    if places and rule == "threshold":
         raise DataError(
             f"the output '{decision.output}' has several labels in every place, which are not scored",
             where="--labels",
             hint="leave the labels out",
         )
-    of_labels = task == "multi-label"
+    of_labels = rule == "threshold"
     wanted = (len(values), _labels(decision)) if of_labels else (len(values), *places)
     labels = _fitting(path, read_array(path), wanted, decision)
     if of_labels:
         return _multi_label(path, labels, decision, ids)
-    return _classes(path, labels, decision, values, head, ids, task)
+    return _classes(path, labels, decision, values, head, ids)
 
 
 def _multi_label(path: Path, labels: Array, decision: ChosenDecision, ids: NDArray[np.int64]) -> LabelledProbe:
@@ -104,13 +115,13 @@ def _multi_label(path: Path, labels: Array, decision: ChosenDecision, ids: NDArr
         # What is at least its threshold is at least zero: the difference of two doubles has the right sign.
         return np.asarray(output, np.float64).reshape(len(output), count) - limits
 
-    return LabelledProbe("multi-label", problem, _samples(ids, {"y": labels}), arranged)
+    return LabelledProbe(_TASKS["threshold"], problem, _samples(ids, {"y": labels}), arranged)
 
 
 def _classes(
-    path: Path, labels: Array, decision: ChosenDecision, values: Array, head: str, ids: NDArray[np.int64], task: str
+    path: Path, labels: Array, decision: ChosenDecision, values: Array, head: str, ids: NDArray[np.int64]
 ) -> LabelledProbe:
-    per_place = task == "segmentation"
+    per_place = bool(_places(decision, values.shape))
     names = _class_names(decision, values, labels)
     lowest = int(labels.min(initial=0))
     if (lowest < 0 and not per_place) or labels.max(initial=0) >= len(names):
@@ -133,7 +144,7 @@ def _classes(
         target = {"y": np.where(known < 0, 0, known), "mask": known >= 0}
         axes, shape = (*axes, "row", "column"), (*shape, *known.shape[1:])
     problem = Problem(decision.output, axes, shape, head if own else "softmax", names)
-    return LabelledProbe(task, problem, _samples(ids, target), arranged)
+    return LabelledProbe(task_of(decision, values.shape), problem, _samples(ids, target), arranged)
 
 
 def _scores(decision: ChosenDecision, classes: int, shape: tuple[int, ...]) -> Callable[[Array], Array]:
