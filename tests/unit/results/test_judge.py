@@ -413,3 +413,20 @@ def test_limits_past_which_an_output_is_far_off(runtime: Any, end_to_end: Any, r
         )
         # What is past no gate is no finding, and what is worse is so already.
         assert _is_spoiled(output) is (spoiled and verdict is Verdict.DRIFTED)
+
+
+def test_outputs_of_a_model_are_found_by_name_or_else_by_place() -> None:
+    first = SPEC.outputs[0]
+    named = tuple(first.model_copy(update={"name": name}) for name in ("a", "b", "c"))
+    source = replace(SOURCE, spec=SPEC.model_copy(update={"outputs": named}))
+    p, q = np.ones(2), np.zeros(2)
+    graph = {"outputs": [{"name": "p"}, {"name": "q"}]}
+    assert source.output("b", {"a": p, "b": q}, None) is q
+    assert source.output("b", {"z": p}, graph) is p
+    # Where neither has a name of the other's, the place in graph and specification counts, or that in what was given.
+    assert source.output("a", {"q": q, "p": p}, graph) is p
+    assert source.output("b", {"q": q, "p": p}, graph) is q
+    assert source.output("b", {"q": q, "p": p}, None) is p
+    assert source.output("unknown", {"q": q, "p": p}, graph) is p
+    for missing in (source.output("c", {"p": p, "q": q}, graph), source.output("a", {"y": q, "z": p}, graph)):
+        assert (missing.shape, missing.dtype) == ((0,), np.float32)
