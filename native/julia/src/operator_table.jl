@@ -18,6 +18,7 @@ include("operators/workspace.jl")
 include("operators/conv.jl")
 include("operators/conv_transpose.jl")
 include("operators/pool.jl")
+include("operators/recurrent.jl")
 include("operators/control.jl")
 
 const unlimited = typemax(Int)
@@ -199,6 +200,12 @@ operator_table() = Dict{String,Operator}(
     "LogSoftmax" => Operator(along_axis(log_softmax), [1, 11, 13], 1, "axis" => Absent(:int)),
     "Hardmax" => Operator(along_axis(hardmax), [1, 11, 13], 1, "axis" => Absent(:int)),
 
+    # Recurrent
+    "LSTM" => recurrent_row((3, 8), "input_forget" => 0),
+    "GRU" => recurrent_row((3, 6), "linear_before_reset" => 0),
+    "RNN" => recurrent_row((3, 6)),
+    "ReverseSequence" => Operator(op_reverse_sequence, [10, 28], 2, "batch_axis" => 1, "time_axis" => 0),
+
     # Graphs inside of nodes
     "Loop" => Operator(on_plain_arrays(loop_over), [1, 11, 13, 16, 19, 21, 23, 24, 25], (0, unlimited),
         "body" => Required(:graph); refuse=check_loop),
@@ -220,4 +227,10 @@ operator_table() = Dict{String,Operator}(
 
 reduction_row(f, since; of_one=true) = Operator(
     reduction(f; of_one=of_one), since, (1, 2), "keepdims" => 1, "axes" => Absent(:ints), "noop_with_empty_axes" => 0
+)
+
+recurrent_row(inputs, own...) = Operator(
+    op_recurrent, [7, 14, 22], inputs, "direction" => "forward", "hidden_size" => Absent(:int), "activations" => Absent(:texts),
+    "activation_alpha" => Absent(:floats), "activation_beta" => Absent(:floats), "clip" => Absent(:float), "layout" => 0, own...;
+    refuse=refuse_recurrent
 )

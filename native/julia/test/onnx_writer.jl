@@ -45,6 +45,7 @@ attribute_value(x::AbstractFloat) = [wire_float(2, x); wire_number(20, 1)]
 attribute_value(x::AbstractString) = [wire_text(4, x); wire_number(20, 3)]
 attribute_value(x::Vector{<:Integer}) = [joined_bytes(wire_number(8, v) for v in x); wire_number(20, 7)]
 attribute_value(x::Vector{<:AbstractFloat}) = [joined_bytes(wire_float(7, v) for v in x); wire_number(20, 6)]
+attribute_value(x::Vector{<:AbstractString}) = [joined_bytes(wire_text(9, v) for v in x); wire_number(20, 8)]
 # A tensor is told from a list of numbers by being one of a tuple.
 attribute_value(x::Tuple{Array}) = [wire_bytes(5, onnx_tensor("", x[1])); wire_number(20, 4)]
 attribute_value(x::WireGraph) = [wire_bytes(6, x.bytes); wire_number(20, 5)]

@@ -14,6 +14,13 @@ resize_to(x, sizes, region=nothing; attributes...) = apply_operator("Resize", x,
     @test apply_operator("Upsample", x; opset=7, scales=[2.0]) == repeat(x; inner=2)
 end
 
+@testset "a scale that was divided gives the size that was divided" begin
+    # 33 / 17 in single precision, times 17 in double precision, is a little less than 33.
+    @test length(resize(wavy(Float32, 17), (33 / 17,))) == 33
+    @test length(apply_operator("Upsample", wavy(Float32, 17), Float32[33 / 17]; opset=9)) == 33
+    @test length(resize(wavy(Float32, 17), (1.94f0,))) == 32
+end
+
 @testset "linear and cubic" begin
     x = [0.0, 4.0]
     @test resize(x, (2,); mode="linear") == [0, 1, 3, 4]
