@@ -27,7 +27,7 @@ from harness.tasks.base import Problem
 from tests.unit.tasks.problems import LABELS, PIXELS, VALUES, samples
 
 RANDOM = np.random.default_rng(4)
-LABELS_TARGET = {"y": (RANDOM.random((60, 3)) < (0.5, 0.5, 0.05)).astype(np.int64)}
+LABELS_TARGET = {"y": (RANDOM.random((60, 3)) < (0.7, 0.7, 0.05)).astype(np.int64)}
 PIXELS_TARGET = {"y": RANDOM.integers(0, 3, (40, 4, 5)), "mask": RANDOM.random((40, 4, 5)) < 0.7}
 VALUES_TARGET = {"y": RANDOM.normal(size=(50, 2)).astype(np.float32)}
 OUTPUTS = {
