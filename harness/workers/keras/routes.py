@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
 import onnx
-from onnx import GraphProto
+from onnx import GraphProto, ValueInfoProto
 
-from harness.models.spec import ModelSpec
+from harness.models.spec import ModelSpec, TensorSpec
 from harness.workers.engine import Array, Failed, Unsupported
 from harness.workers.keras.model import build, fill
 
@@ -29,9 +29,11 @@ def trained_model(spec: ModelSpec, arrays: dict[str, Array], where: str) -> kera
     return built
 
 
-def export_signature(spec: ModelSpec, samples: int | None = None) -> list[keras.InputSpec]:
+def export_signature(
+    spec: ModelSpec, samples: int | None = None
+) -> list[keras.InputSpec] | list[list[keras.InputSpec]]:
     """The inputs of a specification as Keras' exporters take them; dynamic axes are None, or so many ``samples``."""
-    return [
+    inputs = [
         keras.InputSpec(
             shape=tuple(samples if axis.name == "sample" else axis.size for axis in tensor.axes),
             dtype=tensor.dtype,
@@ -39,6 +41,8 @@ def export_signature(spec: ModelSpec, samples: int | None = None) -> list[keras.
         )
         for tensor in spec.inputs
     ]
+    # Several inputs are one argument of the model, a list.
+    return inputs if len(inputs) == 1 else [inputs]
 
 
 def must_export_onnx(route: str) -> None:
@@ -75,8 +79,7 @@ def _name_interface(graph: GraphProto, spec: ModelSpec) -> None:
     given = [info for info in graph.input if info.name not in held]
     renamed: dict[str, str] = {}
     for kind, infos, tensors in (("input", given, spec.inputs), ("output", list(graph.output), spec.outputs)):
-        # Another number of them is an error when the interface is checked.
-        for info, tensor in zip(infos, tensors, strict=False):
+        for info, tensor in _paired(infos, tensors):
             if info.name != tensor.name:
                 _LOG.warning("%s '%s' was renamed '%s'", kind, info.name, tensor.name)
                 renamed[info.name] = tensor.name
@@ -87,6 +90,35 @@ def _name_interface(graph: GraphProto, spec: ModelSpec) -> None:
     for name in sorted((set(renamed.values()) & taken) - set(renamed)):
         raise Failed(f"the graph has a tensor '{name}' already, which is the name of an input or output")
     _rename(graph, renamed)
+    places = {tensor.name: place for place, tensor in enumerate(spec.inputs)}
+    if {info.name for info in given} == set(places):
+        # A SavedModel sorts its inputs by name.
+        ordered = sorted(given, key=lambda info: places[info.name])
+        copies = [ValueInfoProto.FromString(info.SerializeToString()) for info in ordered]
+        constants = [ValueInfoProto.FromString(info.SerializeToString()) for info in graph.input if info.name in held]
+        del graph.input[:]
+        graph.input.extend([*copies, *constants])
+
+
+def _paired(
+    infos: Sequence[ValueInfoProto], tensors: Sequence[TensorSpec]
+) -> Iterator[tuple[ValueInfoProto, TensorSpec]]:
+    """Inputs or outputs with those of the specification: by name, which a SavedModel sorts them by, and the others in order.
+
+    Another number of them is an error when the interface is checked.
+    """
+    by_name = {tensor.name: tensor for tensor in tensors}
+    known = {info.name: by_name[_own_name(info.name)] for info in infos if _own_name(info.name) in by_name}
+    taken = {tensor.name for tensor in known.values()}
+    rest = iter([tensor for tensor in tensors if tensor.name not in taken])
+    for info in infos:
+        if (tensor := known.get(info.name) or next(rest, None)) is not None:
+            yield info, tensor
+
+
+def _own_name(name: str) -> str:
+    """The name that a tensor was given, in what a SavedModel or a graph of TensorFlow makes of it."""
+    return name.removeprefix("serving_default_").partition(":")[0]
 
 
 #: tf2onnx ends the names that it makes up in a number that is counted per process.

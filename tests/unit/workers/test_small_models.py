@@ -39,9 +39,11 @@ def written(folder: Path, name: str) -> Path:
     return folder / "weights.safetensors"
 
 
-def answers(worker: Worker, weights: Path, precision: str, batch_size: int | None) -> dict[str, np.ndarray]:
+def answers(
+    worker: Worker, weights: Path, precision: str, batch_size: int | None, given: Path | None = None
+) -> dict[str, np.ndarray]:
     worker.request("load", path=str(weights), precision=precision)
-    given, out = weights.with_name("inputs.safetensors"), weights.with_name("outputs.safetensors")
+    given, out = given or weights.with_name("inputs.safetensors"), weights.with_name("outputs.safetensors")
     worker.request("predict", inputs=str(given), outputs=str(out), batch_size=batch_size)
     return read_tensors(out)
 
@@ -85,6 +87,63 @@ def test_a_layer_is_told_whichever_inputs_lead_to_it(worker: Worker, tmp_path: P
     assert {name: array.shape for name, array in found.items()} == {"classifier": (11, 4, 7, 5), "season": (11, 6)}
     expected = by_hand("fieldseg", inputs_of("fieldseg"), random_parameters(SPECS["fieldseg"]))
     assert np.abs(found["classifier"] - expected["scores"]).max() < 1e-12 * np.abs(expected["scores"]).max()
+
+
+EXPORTS = {
+    "python/pytorch": [
+        ("torch-dynamo", True),
+        ("torch-dynamo", False),
+        ("torch-script", True),
+        ("torch-script", False),
+    ],
+    "python/keras-tensorflow": [("keras-export", True), ("tf2onnx", True), ("tf2onnx-savedmodel", True)],
+    "python/keras-torch": [("keras-export", True)],
+}
+
+
+@pytest.mark.parametrize("runtime", EXPORTS)
+@pytest.mark.parametrize("name", SPECS)
+def test_an_export_takes_inputs_and_gives_outputs_under_their_names(
+    workers: Callable[[str], Worker], tmp_path: Path, name: str, runtime: str
+) -> None:
+    weights = written(tmp_path, name)
+    expected = by_hand(name, inputs_of(name), random_parameters(SPECS[name]))
+    reader = workers("python/onnxruntime")
+    for route, fold in EXPORTS[runtime]:
+        out = tmp_path / f"{route}-{fold}"
+        out.mkdir()
+        workers(runtime).request("export", weights=str(weights), out=str(out), route=route, opset=17 + fold, fold=fold)
+        loaded = reader.request("load", path=str(out / "model.onnx"))
+        assert {one["name"]: one["dtype"] for one in loaded["inputs"]} == {
+            tensor.name: tensor.dtype for tensor in SPECS[name].inputs
+        }
+        found = answers(reader, out / "model.onnx", "float32", None, given=tmp_path / "inputs.safetensors")
+        assert found.keys() == expected.keys()
+        for key, values in expected.items():
+            assert np.abs(found[key] - values).max() < 1e-5 * np.abs(values).max(), (route, fold, key)
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize(
+    ("route", "file", "reader"),
+    [
+        ("keras-to-savedmodel", "savedmodel/saved_model.pb", "python/tensorflow"),
+        ("keras-backend-swap", "model.keras", "python/keras-torch"),
+    ],
+)
+def test_formats_of_keras_own_keep_inputs_and_outputs_apart(
+    workers: Callable[[str], Worker], tmp_path: Path, name: str, route: str, file: str, reader: str
+) -> None:
+    weights = written(tmp_path, name)
+    (out := tmp_path / "out").mkdir()
+    workers("python/keras-tensorflow").request("export", weights=str(weights), out=str(out), route=route, opset=17)
+    expected = by_hand(name, inputs_of(name), random_parameters(SPECS[name]))
+    for precision, limit in (("float32", 1e-5), ("float64", 1e-12)):
+        found = answers(workers(reader), out / file, precision, None, given=tmp_path / "inputs.safetensors")
+        assert found.keys() == expected.keys()
+        for key, values in expected.items():
+            assert found[key].dtype == np.dtype(precision)
+            assert np.abs(found[key] - values).max() < limit * np.abs(values).max(), (precision, key)
 
 
 @pytest.mark.parametrize("name", SPECS)
