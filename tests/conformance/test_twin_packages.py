@@ -38,6 +38,8 @@ AWAITED = frozenset(
         "QLinearConv",
         "BitCast",
         "AffineGrid",
+        "RoiAlign",
+        "DeformConv",
         "MaxUnpool",
         "Scatter",
         "TensorScatter",

@@ -6,7 +6,7 @@
 #   weights(x), state(x)   a tensor (rows, columns) as a factor, and as a state;
 #   numbers(x)             a vector, to be added to or multiplied with all samples of a state;
 #   project(x, w)          one product for all steps of a sequence (time, sample, feature);
-#   at(projected, step)    the state of one step;
+#   at(projected, step, samples)      the state of one step;
 #   times(state, w)        a product;
 #   gate(state, from, count)    some features, counted from 0;
 #   zeros(x, samples, features)      a state of zeros of the dtype of x;
@@ -167,7 +167,7 @@ run_recurrent <- function(inputs, node, algebra) {
     steps <- vector("list", sizes$steps)
     backward <- node$attributes$direction == "reverse" || direction == 2L
     for (step in if (backward) rev(seq_len(sizes$steps)) else seq_len(sizes$steps)) {
-      new <- cell$step(algebra$at(z, step), states, given, algebra)
+      new <- cell$step(algebra$at(z, step, sizes$samples), states, given, algebra)
       shown <- new[[1L]]
       if (!all(active[, step])) {
         # A sequence that has ended keeps its states, and shows zeros.
@@ -257,12 +257,8 @@ plain_recurrent <- c(plain_algebra[c("part", "stack")], list(
   state = function(x) as_dim(x$data, rev(x$shape)),
   numbers = function(x) x$data,
   mask = function(x, counts) tensor(rep(c(1, 0), counts), sum(counts), x$dtype),
-  project = function(x, w) {
-    z <- crossprod(w, as_dim(x$data, c(x$shape[3L], prod(x$shape[1:2]))))
-    dim(z) <- c(nrow(z), x$shape[2L], x$shape[1L])
-    z
-  },
-  at = function(projected, step) matrix(projected[, , step], dim(projected)[1L]),
+  project = function(x, w) crossprod(w, as_dim(x$data, c(x$shape[3L], prod(x$shape[1:2])))),
+  at = function(projected, step, samples) projected[, (step - 1) * samples + seq_len(samples), drop = FALSE],
   times = function(state, w) crossprod(w, state),
   gate = function(state, from, count) state[from + seq_len(count), , drop = FALSE],
   zeros = function(x, samples, features) matrix(0, features, samples),
@@ -272,7 +268,7 @@ plain_recurrent <- c(plain_algebra[c("part", "stack")], list(
   },
   clipped = function(state, limit) array(pmin.int(pmax.int(state, -limit), limit), dim(state)),
   activations = lapply(list(
-    Relu = relu, Tanh = tanh, Sigmoid = stats::plogis, Softsign = softsign, Softplus = softplus, LeakyRelu = leaky_relu,
+    Relu = relu, Tanh = tanh, Sigmoid = function(x) 1 / (1 + exp(-x)), Softsign = softsign, Softplus = softplus, LeakyRelu = leaky_relu,
     ThresholdedRelu = thresholded_relu, Elu = elu, HardSigmoid = hard_sigmoid,
     Affine = function(x, alpha, beta) alpha * x + beta, ScaledTanh = function(x, alpha, beta) alpha * tanh(beta * x)
   ), function(f) {

@@ -294,6 +294,12 @@ build_operator_table <- function() {
     Col2Im = operator(composed(build_col_to_im), 18, 3, list(dilations = none("numbers"), pads = none("numbers"),
       strides = none("numbers"))),
 
+    RoiAlign = operator(composed(build_roi_align), c(10, 16, 22), 3, list(mode = "avg", output_height = 1,
+      output_width = 1, sampling_ratio = 0, spatial_scale = 1, coordinate_transformation_mode = "half_pixel"),
+      refuse = refuse_roi_align),
+    DeformConv = operator(composed(build_deform_conv), c(19, 22), c(3, 5), list(group = 1, offset_group = 1,
+      kernel_shape = none("numbers"), strides = none("numbers"), pads = none("numbers"),
+      dilations = none("numbers"))),
     AffineGrid = operator(composed(build_affine_grid), 20, 2, list(align_corners = 0)),
     MaxUnpool = operator(composed(build_max_unpool), c(9, 11, 22), c(2, 3), list(kernel_shape = needed("numbers"),
       pads = none("numbers"), strides = none("numbers"))),

@@ -14,6 +14,7 @@ composed_operators <- function() {
     NegativeLogLikelihoodLoss = build_likelihood_loss, SoftmaxCrossEntropyLoss = build_cross_entropy_loss,
     Einsum = build_einsum, TopK = build_top_k, Compress = build_compress, CenterCropPad = build_center_crop_pad,
     GridSample = build_grid_sample, Col2Im = build_col_to_im, AffineGrid = build_affine_grid,
+    RoiAlign = build_roi_align, DeformConv = build_deform_conv,
     MaxUnpool = build_max_unpool, Scatter = build_scatter, TensorScatter = build_tensor_scatter, DFT = build_dft,
     STFT = build_stft
   )

@@ -12,7 +12,7 @@ torch_recurrent <- function(node) {
       torch::torch_tensor(rep(c(1, 0), counts), dtype = x$dtype, device = x$device)
     },
     project = function(x, w) torch::torch_matmul(x, w),
-    at = function(projected, step) projected$select(1, step),
+    at = function(projected, step, samples) projected$select(1, step),
     times = function(state, w) torch::torch_matmul(state, w),
     gate = function(state, from, count) state$narrow(2, from + 1, count),
     zeros = function(x, samples, features) torch::torch_zeros(c(samples, features), dtype = x$dtype, device = x$device),

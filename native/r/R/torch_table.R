@@ -8,7 +8,7 @@ torch_number_inputs <- list(
   Upsample = 2, ReduceSum = 2, ReduceMean = 2, ReduceMax = 2, ReduceMin = 2, ReduceProd = 2, ReduceL1 = 2, ReduceL2 = 2,
   ReduceLogSum = 2, ReduceLogSumExp = 2, ReduceSumSquare = 2, LSTM = 5, GRU = 5, RNN = 5, ReverseSequence = 2,
   Attention = 7, NegativeLogLikelihoodLoss = 2, SoftmaxCrossEntropyLoss = 2, TopK = 2, Compress = 2, CenterCropPad = 2,
-  Col2Im = 2:3, AffineGrid = 2, MaxUnpool = 3, TensorScatter = 3, DFT = 2:3, STFT = c(2, 4), HannWindow = 1,
+  Col2Im = 2:3, AffineGrid = 2, RoiAlign = 2:3, MaxUnpool = 3, TensorScatter = 3, DFT = 2:3, STFT = c(2, 4), HannWindow = 1,
   HammingWindow = 1, BlackmanWindow = 1
 )
 
