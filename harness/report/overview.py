@@ -26,7 +26,7 @@ from harness.report.document import (
     TableBlock,
 )
 from harness.report.drawing import style
-from harness.report.figures import error_per_step
+from harness.report.figures import all_figures
 from harness.report.formatting import counted, listed
 from harness.report.read import Results, read_results
 from harness.report.sections.verdicts_section import meanings, synthetic_note
@@ -95,35 +95,39 @@ def build_overview(folder: Path) -> list[CellResult]:
         tables[swaps.name] = swaps
     for name, table in sorted(tables.items()):
         write_atomically(folder / "tables" / f"{name}.csv", table.to_csv())
-    chart, svgs = _errors_by_step(folder / "figures", found)
-    document = _document(sources, found, tables, chart)
+    charts, svgs = _figures(folder / "figures", found)
+    document = _document(sources, found, tables, charts)
     write_atomically(folder / "report.md", pages.markdown_page(document))
     write_atomically(folder / "report.html", pages.html_page(document, svgs))
     return [cell for results in found.values() for cell in results.cells]
 
 
-def _errors_by_step(folder: Path, found: dict[str, Results]) -> tuple[tuple[FigureBlock, ...], dict[str, bytes]]:
-    """Write the errors by step of every source's forecasts; the figure and its bytes, none where no frames are forecast."""
+def _figures(folder: Path, found: dict[str, Results]) -> tuple[tuple[FigureBlock, ...], dict[str, bytes]]:
+    """Write the figures of several sources that there is something to draw for; their blocks, and the SVG of each by name."""
+    blocks: list[FigureBlock] = []
+    svgs: dict[str, bytes] = {}
     with style.report_style():
-        drawing = error_per_step.draw_sources(found)
-        if drawing is None:
-            for suffix in ("png", "svg"):
-                (folder / f"error_per_step.{suffix}").unlink(missing_ok=True)
-            return (), {}
-        first = next(iter(found.values()))
-        caption = (
-            "Errors of each source's forecasts by minutes ahead, as its own framework computes them, pooled over all pixels with "
-            f"data of all test samples; persistence dashed. {caption_facts.line(first, samples=caption_facts.test_samples(first))}"
-        )
-        title = error_per_step.FIGURE.title
-        contents = {suffix: style.render(drawing, suffix, title, caption) for suffix in ("png", "svg")}
-    for suffix, content in contents.items():
-        write_atomically(folder / f"error_per_step.{suffix}", content)
-    return (FigureBlock("error_per_step", title, caption, drawing.alternative),), {"error_per_step": contents["svg"]}
+        for name, figure in all_figures().items():
+            if figure.of_sources is None:
+                continue
+            drawing = figure.of_sources.draw(found)
+            if drawing is None:
+                for suffix in ("png", "svg"):
+                    (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+                continue
+            first = next(iter(found.values()))
+            line = caption_facts.line(first, samples=caption_facts.test_samples(first))
+            caption = f"{figure.of_sources.caption} {line}"
+            contents = {suffix: style.render(drawing, suffix, figure.title, caption) for suffix in ("png", "svg")}
+            for suffix, content in contents.items():
+                write_atomically(folder / f"{name}.{suffix}", content)
+            blocks.append(FigureBlock(name, figure.title, caption, drawing.alternative))
+            svgs[name] = contents["svg"]
+    return tuple(blocks), svgs
 
 
 def _document(
-    sources: Sources, found: dict[str, Results], tables: dict[str, Table], chart: tuple[FigureBlock, ...]
+    sources: Sources, found: dict[str, Results], tables: dict[str, Table], charts: tuple[FigureBlock, ...]
 ) -> Document:
     first = next(iter(found.values()), None)
     names = [part.framework for part in sources.sources]
@@ -165,7 +169,7 @@ def _document(
         sections=(
             Section("verdicts", "Verdicts", tuple(blocks)),
             Section("reports", "Reports", (Links(reports),)),
-            Section("trainings", "Trainings of the sources", (training, TableBlock(tables["trainings"]), *chart)),
+            Section("trainings", "Trainings of the sources", (training, TableBlock(tables["trainings"]), *charts)),
         ),
         beside="All tables are beside this page as CSV in tables/, its figures in figures/; all others belong to the reports of "
         "the sources.",

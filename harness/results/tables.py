@@ -7,11 +7,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.files.arrays import Array
-from harness.tasks.base import Rows
-from harness.tasks.class_rows import prediction_rows
+from harness.tasks.base import Rows as Rows
 from harness.tasks.numbers import shortest
-
-__all__ = ["Rows", "as_csv", "prediction_rows", "probe_rows"]
 
 
 def as_csv(rows: Rows) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from harness.report import caption_facts
 from harness.report.contents import Contents
 from harness.report.drawing import style
-from harness.report.drawing.figure import ReportFigure
+from harness.report.drawing.figure import OfSources, ReportFigure
 from harness.report.formatting import significant
 from harness.report.read import PERSISTENCE, SOURCE, Results
 from harness.report.tables.forecast_tables import SHOWN, group_name, groups
@@ -83,4 +83,11 @@ FIGURE = ReportFigure(
     ),
     draw=draw,
     samples=caption_facts.test_samples,
+    of_sources=OfSources(
+        caption=(
+            "Errors of each source's forecasts by minutes ahead, as its own framework computes them, pooled over all pixels with "
+            "data of all test samples; persistence dashed."
+        ),
+        draw=draw_sources,
+    ),
 )
