@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.compare.records import Verdict
+from harness.compare.records import OutputResult, Verdict
 from harness.results.evaluate import DecisionRule, Exported, Judged, SourceFile, SourceModel, Target, _is_spoiled, judge
 from tests.unit.compare.tempcnn_graphs import draw_parameters, export, specification
 
@@ -430,3 +430,99 @@ def test_outputs_of_a_model_are_found_by_name_or_else_by_place() -> None:
     assert source.output("unknown", {"q": q, "p": p}, graph) is p
     for missing in (source.output("c", {"p": p, "q": q}, graph), source.output("a", {"y": q, "z": p}, graph)):
         assert (missing.shape, missing.dtype) == ((0,), np.float32)
+
+
+#: Classes that a graph gives itself, one per sample.
+LABELS = np.argmax(EXACT, axis=1)
+
+
+def other_class(*samples: int, of: np.ndarray = LABELS) -> np.ndarray:
+    changed = of.copy()
+    changed[list(samples)] = (changed[list(samples)] + 1) % 5
+    return changed
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_whole_numbers_are_compared_value_by_value(folded: bool) -> None:
+    """The graph is off in sample 3, the source in float32 in sample 5, and the target in both."""
+    structure, held = (FOLDED, HELD_FOLDED) if folded else (KEPT, HELD)
+    source = replace(
+        SOURCE,
+        float32={"logits": other_class(5)},
+        float64={"logits": LABELS},
+        decision=DecisionRule("classes", CLASSES, IDS),
+    )
+    oracles = {"python/onnx-reference": {"logits": other_class(3)}, "r/base": {"logits": LABELS}}
+    found = judge(
+        source,
+        Exported(structure, oracles, passed_over={"julia/base": "broke"}),
+        Target(METADATA, held, {"logits": other_class(3, 5)}),
+    )
+    assert (found.floor.rms, found.floor.scale) == (0.0, 4.0)
+    assert (found.route.errors.differing, found.route.folded, found.route.limit) == (
+        1,
+        folded,
+        1e-6 if folded else 1e-8,
+    )
+    assert (found.route.oracles, found.route.passed_over) == ([*oracles], {"julia/base": "broke"})
+    assert [finding.message for finding in found.route.findings] == [
+        "in float64 1 of 64 values of the exported graph differ from the source",
+        "two implementations of the route oracle, python/onnx-reference and r/base, differ in 1.56% of the values",
+    ]
+    # What the source in float32 does not keep is asked of nobody.
+    assert (found.runtime.findings, found.runtime.errors.differing) == ([], 1)
+    assert found.end_to_end is not None
+    assert [finding.message for finding in found.end_to_end.findings] == [
+        "1 of 64 values differ from the end-to-end oracle, the first in sample 3"
+    ]
+    assert found.decisions is not None
+    assert (found.decisions.flip_count, found.decisions.rule) == (2, "classes")
+    assert found.outputs == [
+        OutputResult(
+            name="logits",
+            shape=(64,),
+            dtype="int64",
+            decided=True,
+            verdict=Verdict.DIVERGENT,
+            rms_ratio=None,
+            max_ratio=None,
+            end_to_end_ratio=None,
+            route_error=None,
+            differing=1,
+        )
+    ]
+    clean = judge(
+        replace(source, float32=source.float64),
+        Exported(structure, {"r/base": {"logits": LABELS}}),
+        Target(METADATA, held, {"logits": LABELS}),
+    )
+    assert (clean.runtime.verdict, clean.outputs[0].verdict) == (Verdict.IDENTICAL, Verdict.IDENTICAL)
+
+
+def test_where_one_side_is_exact_both_are_compared_so() -> None:
+    """A target that gives whole numbers for floating point, and the other way round."""
+    for target, source in ((LABELS, LABELS.astype(float)), (LABELS.astype(np.float32), LABELS)):
+        of_one = replace(FILE, float32={"y": source}, float64={"y": source}, decision=None)
+        found = judge(of_one, Exported(None, {"r/base": {"y": source}}), Target({}, TENSORS, {"y": target}))
+        assert (found.runtime.rms_ratio, found.runtime.errors.differing) == (None, 0)
+    texts = np.array(["a", "b"])
+    of_texts = replace(FILE, float32={"y": texts}, float64={"y": texts}, decision=None)
+    told = judge(of_texts, Exported(None, {"r/base": {"y": texts}}), Target({}, TENSORS, {"y": texts}))
+    assert (told.outputs[0].dtype, told.outputs[0].verdict) == ("string", Verdict.IDENTICAL)
+
+
+def test_what_is_shown_of_each_output() -> None:
+    (shown,) = judged(-2.0, 1.0, folded=True).outputs
+    assert (shown.name, shown.shape, shown.dtype, shown.decided) == ("logits", (64, 5), "float64", True)
+    assert (shown.verdict, shown.differing) == (Verdict.EQUIVALENT, None)
+    assert shown.rms_ratio == pytest.approx(3.0)
+    assert shown.max_ratio == pytest.approx(3.0)
+    assert shown.end_to_end_ratio == pytest.approx(2.0)
+    assert shown.route_error == pytest.approx(1e-6 / EXACT.std(), rel=1e-2)
+    assert judged(5.0).outputs[0].verdict is Verdict.DRIFTED
+    graph = Exported(None, {"r/base": {"y": EXACT, "z": WIDE}})
+    found = judge(TWO, graph, Target({}, TENSORS, {"y": EXACT + NOISE, "z": WIDE + 9 * WIDE_NOISE})).outputs
+    assert [(one.name, one.decided, one.verdict, one.end_to_end_ratio) for one in found] == [
+        ("y", True, Verdict.IDENTICAL, None),
+        ("z", False, Verdict.DRIFTED, None),
+    ]
