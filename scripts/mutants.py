@@ -213,33 +213,41 @@ def move_gates() -> tuple[Counter[str], list[tuple[str, str, str]]]:
 
 
 def find(name: str, processes: int) -> None:
-    """Try all changes of one file and keep what was found."""
+    """Try all changes of one file and keep what was found, also where that was interrupted."""
+    if name == GATES:
+        before = _processor_time()
+        states, unnoticed = move_gates()
+        Found(hash_of(name), _processor_time() - before, dict(states), unnoticed).keep(name)
+        return
     before, code = _processor_time(), hash_of(name)
-    if name != GATES:
+    try:
         change_functions(every_change(name), processes)
-    states, unnoticed = move_gates() if name == GATES else found_in_functions(name)
-    Found(code, _processor_time() - before, dict(states), unnoticed).keep(name)
+    finally:
+        keep_functions(name, code, _processor_time() - before)
 
 
 def find_again(files: Sequence[str], processes: int) -> None:
     """Try what is left over of all files together and keep what was found; the time stays that of the first run."""
-    codes = {name: hash_of(name) for name in files}
-    names = [name for name in files if name != GATES]
+    codes = {name: hash_of(name) for name in files if name != GATES}
     # The changes of functions that are others now are made anew; those of the others keep their results.
     (ROOT / "mutants").mkdir(exist_ok=True)
-    subprocess.run(
-        [sys.executable, "-c", _MAKE_CHANGES.format(processes=processes)],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    if chosen := [change for name in names for change in left_over(name)]:
-        change_functions(chosen, processes)
-    for name in names:
-        earlier, (states, unnoticed) = Found.read(name), found_in_functions(name)
-        Found(codes[name], earlier.seconds if earlier else 0.0, dict(states), unnoticed).keep(name)
+    making = _MAKE_CHANGES.format(processes=processes)
+    subprocess.run([sys.executable, "-c", making], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    try:
+        if chosen := [change for name in codes for change in left_over(name)]:
+            change_functions(chosen, processes)
+    finally:
+        for name, code in codes.items():
+            earlier = Found.read(name)
+            keep_functions(name, code, earlier.seconds if earlier else 0.0)
     if GATES in files and ((moved := Found.read(GATES)) is None or moved.unnoticed):
         find(GATES, processes)
+
+
+def keep_functions(name: str, code: str, seconds: float) -> None:
+    """Keep what mutmut found of one file."""
+    states, unnoticed = found_in_functions(name)
+    Found(code, seconds, dict(states), unnoticed).keep(name)
 
 
 def _processor_time() -> float:
