@@ -17,7 +17,16 @@ torch_kernels = pytest.importorskip(
 )
 
 from harness.runtimes.registry import RUNTIMES, ready  # noqa: E402
-from tests.conformance.differential import aggregating, chosen, elementwise, recurring, structural, windowed  # noqa: E402
+from tests.conformance.differential import (  # noqa: E402
+    aggregating,
+    chosen,
+    elementwise,
+    quantised,
+    recurring,
+    signals,
+    structural,
+    windowed,
+)
 from tests.conformance.differential.conftest import ALL, Agreement  # noqa: E402
 from tests.conformance.differential.oracles import Answer, Oracle, parted  # noqa: E402
 from tests.conformance.differential.partings import known_partings  # noqa: E402
@@ -25,7 +34,7 @@ from tests.conformance.differential.recipe import Case, Recipe, cases  # noqa: E
 
 RECIPES: dict[str, Recipe] = {
     recipe.operator: recipe
-    for kind in (aggregating, chosen, elementwise, recurring, structural, windowed)
+    for kind in (aggregating, chosen, elementwise, quantised, recurring, signals, structural, windowed)
     for recipe in kind.RECIPES
 }
 ORDER = sorted(RECIPES)
@@ -33,9 +42,8 @@ PYTHON = "python/onnx-reference"
 TABLES = ("r/base", "julia/base")
 #: Operators that hold graphs, and those that only ONNX's node cases ask for so far.
 _BY_NODE_CASES = (
-    "If Loop Scan Attention RotaryEmbedding NonMaxSuppression MaxUnpool Scatter TensorScatter Det BitCast DFT STFT HannWindow "
-    "HammingWindow BlackmanWindow MelWeightMatrix QuantizeLinear DynamicQuantizeLinear QLinearConv QLinearMatMul ConvInteger "
-    "MatMulInteger RoiAlign DeformConv"
+    "If Loop Scan Attention NonMaxSuppression MaxUnpool Scatter TensorScatter BitCast STFT MelWeightMatrix DeformConv "
+    "RoiAlign"
 )
 WITHOUT_RECIPE = frozenset(_BY_NODE_CASES.split())
 #: Cases of the sample: the newest opset of an operator, and so many of its first cases.
