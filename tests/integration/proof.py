@@ -26,7 +26,7 @@ from harness.compare.records import DecisionComparison, ParameterComparison, Ver
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.results import evaluate  # noqa: E402
 from harness.results.artifacts import Probe  # noqa: E402
-from harness.workers.engine import predict  # noqa: E402
+from harness.workers.batches import predict  # noqa: E402
 from harness.workers.onnx.onnxruntime_engine import OnnxRuntime  # noqa: E402
 from harness.workers.onnx.reference import OnnxReference  # noqa: E402
 from harness.workers.pytorch.model import state_arrays, widened  # noqa: E402

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch")
 
-from harness.workers.engine import predict
+from harness.workers.batches import predict
 from harness.workers.pytorch.engine import IMPORTER, PytorchModel
 from tests.integration.conftest import ROOT
 
