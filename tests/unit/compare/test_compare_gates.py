@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from harness.compare.decisions import compare_decisions
 from harness.compare.fold import Normalisation, check_fold
 from harness.compare.outputs import compare_route, compare_runtime
 from harness.compare.records import Floor, Verdict
+from harness.results.evaluate import _is_spoiled
 
 ZEROS = np.zeros((4, 2))
 SIDES = [(1.0, True), (1.001, False)]
@@ -100,3 +104,17 @@ def test_bias_of_a_fold(ulp: int, holds: bool) -> None:
     found = check_fold(WEIGHT, bias, UNIT, WEIGHT, moved(bias, ulp, bias > 0))
     assert found.bias is not None
     assert found.bias.holds is holds
+
+
+# An output beside the decided one.
+
+
+@pytest.mark.parametrize(
+    ("ratio", "relative", "spoiled"),
+    [(100.0, 1.0, False), (100.1, 1.0, True), (1e9, 1e-3, False), (1e9, 1.001e-3, True)],
+)
+def test_an_output_without_decisions_that_is_far_off(ratio: float, relative: float, spoiled: bool) -> None:
+    compared = SimpleNamespace(rms_ratio=ratio, errors=SimpleNamespace(relative_rms=relative))
+    shown = SimpleNamespace(verdict=Verdict.DRIFTED, route_error=None)
+    output: Any = SimpleNamespace(shown=shown, runtime=compared, end_to_end=None)
+    assert _is_spoiled(output) is spoiled
