@@ -25,6 +25,7 @@ from harness.tasks import DEFAULT, task
 from harness.tasks.base import SOURCE as SOURCE
 from harness.tasks.base import Task
 from harness.tasks.example_frames import ExampleFrames
+from harness.tasks.frame_rows import INTERVAL_COLUMNS
 from harness.tasks.frame_rows import PERSISTENCE as PERSISTENCE
 from harness.tasks.scores import COLUMNS
 
@@ -54,6 +55,8 @@ class Forecasts:
 
     errors: pd.DataFrame
     events: pd.DataFrame
+    #: Bootstrap intervals of pooled errors, by who, metric and step.
+    intervals: pd.DataFrame
 
     @property
     def who(self) -> tuple[str, ...]:
@@ -333,10 +336,13 @@ def _probe_outputs(path: Path, manifest: Manifest, cells: list[CellResult]) -> p
 
 
 def _forecasts(folder: Path, cells: list[CellResult]) -> Forecasts:
-    errors, events = folder / FORECAST, folder / "exceedance.csv"
+    errors, events, intervals = (folder / name for name in (FORECAST, "exceedance.csv", "forecast_intervals.csv"))
     found = Forecasts(
-        _table(errors, {"who", "aggregation", "unit"}), _table(events, {"who", "threshold", "unit", "step"})
+        _table(errors, {"who", "aggregation", "unit"}),
+        _table(events, {"who", "threshold", "unit", "step"}),
+        _table(intervals, {"who", "metric", "unit"}),
     )
+    _require(intervals, found.intervals, [*INTERVAL_COLUMNS])
     _require(
         errors,
         found.errors,

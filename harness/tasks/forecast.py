@@ -50,9 +50,12 @@ class ForecastTask(Task):
     #: The physical values that are exceeded are not in a file.
     decides_files: ClassVar[bool] = False
     stac_name: ClassVar[str] = "regression"
-    result_files: ClassVar[tuple[str, ...]] = ("forecast.csv", "exceedance.csv", "frames.safetensors")
+    result_files: ClassVar[tuple[str, ...]] = (
+        *("forecast.csv", "exceedance.csv", "forecast_intervals.csv"),
+        "frames.safetensors",
+    )
     report: ClassVar[str] = "frames"
-    tables: ClassVar[tuple[str, ...]] = ("forecast", "exceedance")
+    tables: ClassVar[tuple[str, ...]] = ("forecast", "forecast_intervals", "exceedance")
     figures: ClassVar[tuple[str, ...]] = ("error_per_step", "frames")
 
     def check(self, problem: Problem, target: Target) -> None:

@@ -70,6 +70,33 @@ def step_errors(forecast: Array, truth: Array, mask: Mask, aggregation: Aggregat
     )
 
 
+def step_sums(forecast: Array, truth: Array, mask: Mask, reference: Array) -> Float64:
+    """What each sample adds to pooled errors, float64 (sample, sum, step): pixels, squared errors, sizes of errors, and
+    squared errors of a ``reference`` forecast. Raises DataError where shapes do not fit.
+    """
+    _check(forecast, truth, mask)
+    _check(reference, truth, mask)
+    true = np.asarray(truth, np.float64)
+    error, other = (np.where(mask, np.asarray(one, np.float64) - true, 0.0) for one in (forecast, reference))
+    parts = (mask, error * error, np.abs(error), other * other)
+    return np.stack([part.sum(axis=(1, 3, 4), dtype=np.float64) for part in parts], axis=1)
+
+
+def pooled_rmse(sums: Array) -> Float64:
+    """RMSE over all pixels, (..., step), of sums (..., sum, step) over samples."""
+    return np.sqrt(_over(sums[..., 1, :], sums[..., 0, :]))
+
+
+def pooled_mae(sums: Array) -> Float64:
+    """MAE over all pixels, (..., step), of sums (..., sum, step) over samples."""
+    return _over(sums[..., 2, :], sums[..., 0, :])
+
+
+def pooled_skill(sums: Array) -> Float64:
+    """1 - MSE / MSE of the reference, (..., step), of sums (..., sum, step) over samples."""
+    return np.asarray(1.0 - _over(sums[..., 1, :], sums[..., 3, :]))
+
+
 @dataclass(frozen=True)
 class Exceedance:
     """Counts of pixels by threshold and step, each int64 (threshold, step), and what follows from them.

@@ -40,6 +40,27 @@ def forecast_table(results: Results) -> Table:
     )
 
 
+def intervals_table(results: Results) -> Table:
+    """Pooled errors and skill by step with bootstrap intervals."""
+    return Table(
+        "forecast_intervals",
+        "Pooled errors of forecasts by step, with 95 % percentile bootstrap intervals over the test samples (1,000 resamples).",
+        (
+            Column("who", "Forecast"),
+            Column("metric", "Metric"),
+            Column("step", "Step", "integer"),
+            Column("minutes", "Minutes", "number"),
+            Column("value", "Value", "number"),
+            Column("low", "Low", "number"),
+            Column("high", "High", "number"),
+            Column("samples", "Samples", "integer"),
+            Column("pixels", "Pixels", "integer"),
+            Column("unit", "Unit"),
+        ),
+        _records(results.forecasts.intervals) if results.forecasts else (),
+    )
+
+
 def exceedance_table(results: Results) -> Table:
     """Counts, CSI, POD and FAR by threshold, step and runtime."""
     rows = _records(results.forecasts.events) if results.forecasts else ()

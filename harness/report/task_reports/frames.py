@@ -67,6 +67,7 @@ def frames_table(results: Results) -> Table:
 REPORT = TaskReport(
     tables={
         "forecast": lambda results, _: forecast_tables.forecast_table(results),
+        "forecast_intervals": lambda results, _: forecast_tables.intervals_table(results),
         "exceedance": lambda results, _: forecast_tables.exceedance_table(results),
     },
     printed=lambda results, *_: (

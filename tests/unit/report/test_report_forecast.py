@@ -177,6 +177,23 @@ def test_tables_hold_everybody_by_step_in_both_aggregations() -> None:
     ]
 
 
+def test_intervals_hold_the_pooled_errors_of_each_step() -> None:
+    found = made()
+    header, *rows = csv.reader(as_csv(found["forecast.csv"]).splitlines())
+    errors = [dict(zip(header, row, strict=True)) for row in rows]
+    pooled = {(row["who"], row["step"]): row for row in errors if row["aggregation"] == "pooled"}
+    header, *rows = csv.reader(as_csv(found["forecast_intervals.csv"]).splitlines())
+    intervals = [dict(zip(header, row, strict=True)) for row in rows]
+    assert {(row["who"], row["step"]) for row in intervals} == set(pooled)
+    for row in intervals:
+        known = pooled[row["who"], row["step"]]
+        column = "skill" if row["metric"] == "skill" else f"{row['metric']}_physical"
+        assert float(row["value"]) == pytest.approx(float(known[column]), rel=1e-9, abs=1e-9)
+        assert float(row["low"]) <= float(row["value"]) + 1e-9
+        assert float(row["value"]) <= float(row["high"]) + 1e-9
+        assert (row["pixels"], row["unit"]) == (known["pixels"], "" if row["metric"] == "skill" else known["unit"])
+
+
 def test_the_overview_of_several_sources_has_one_line_per_framework(folder: Path, tmp_path: Path) -> None:
     sources = []
     for name, factor in (("pytorch", 0.9), ("keras-torch", 0.8)):
