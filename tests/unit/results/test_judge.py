@@ -526,3 +526,14 @@ def test_what_is_shown_of_each_output() -> None:
         ("y", True, Verdict.IDENTICAL, None),
         ("z", False, Verdict.DRIFTED, None),
     ]
+
+
+def test_the_axis_of_a_decision_reaches_the_decisions() -> None:
+    """Scores (sample, pixel, class): three pixels of four classes each, and not four of three."""
+    values = RANDOM.normal(size=(5, 3, 4))
+    for axis, decisions in ((2, 15), (1, 20)):
+        rule = DecisionRule("argmax-per-pixel", CLASSES, range(5), axis=axis)
+        source = replace(FILE, float32={"y": values + 1e-6}, float64={"y": values}, decision=rule)
+        found = judge(source, Exported(None, {"r/base": {"y": values}}), Target({}, TENSORS, {"y": values}))
+        assert found.decisions is not None
+        assert found.decisions.decisions == decisions
