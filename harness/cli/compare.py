@@ -106,6 +106,10 @@ def compare(
     if no_layers and layers:
         raise ScenarioError("asked for layers and for none", where="--layers", hint="leave out --no-layers")
     named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
+    names = [name for name, _, _ in named]
+    if twice := [name for name in names if names.count(name) > 1]:
+        what = f"the input '{twice[0]}' is given twice" if twice[0] else "two files are given without a name"
+        raise ScenarioError(what, where="--probe", hint="give each input once, as NAME=X.npy")
     given = Given(
         model=model,
         targets=tuple(dict.fromkeys(part.strip() for part in to.split(","))),

@@ -72,7 +72,7 @@ def read_probe(
         if name in samples.repeated:
             axis = samples.axes[name]
             arrays[name] = np.repeat(arrays[name], samples.samples, axis=axis)
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}, samples
+    return {name: np.require(array, requirements="C") for name, array in arrays.items()}, samples
 
 
 def _typed(path: Path, entry: Mapping[str, Any]) -> NDArray[Any]:

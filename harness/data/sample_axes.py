@@ -39,6 +39,14 @@ class InputSamples:
 def check_told(told: ToldAxes, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]) -> None:
     """Raises DataError on names that the model does not have and on axes that its tensors do not have."""
     shapes = {str(entry["name"]): entry["shape"] for entry in (*inputs, *outputs)}
+    for kind, entries in (("input", inputs), ("output", outputs)):
+        held = [str(entry["name"]) for entry in entries]
+        if twice := [name for name in held if held.count(name) > 1]:
+            raise DataError(
+                f"the model has two {kind}s named '{twice[0]}'",
+                where="the model",
+                hint="export it with a name for each",
+            )
     for option, names in (("--sample-axis", told.axes), ("--shared", told.shared)):
         for name in names:
             if name not in shapes:

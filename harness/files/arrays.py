@@ -36,5 +36,5 @@ def stored_arrays(arrays: Mapping[str, Array]) -> bytes:
     """The bytes of such a file; equal arrays give equal bytes."""
     from safetensors.numpy import save
 
-    content: bytes = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    content: bytes = save({name: np.require(array, requirements="C") for name, array in arrays.items()})
     return content

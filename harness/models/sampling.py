@@ -46,7 +46,7 @@ class Sampling:
     def taken(self, arrays: Mapping[str, Array], chosen: Sequence[int] | NDArray[np.int64]) -> dict[str, Array]:
         """The samples of those places of every array that has samples, row-major."""
         return {
-            name: np.ascontiguousarray(array if (axis := self.axes.get(name, 0)) is None else array.take(chosen, axis))
+            name: np.require(array if (axis := self.axes.get(name, 0)) is None else array.take(chosen, axis), None, "C")
             for name, array in arrays.items()
         }
 

@@ -27,7 +27,8 @@ _NAMED = 44
 def draw(contents: Contents) -> style.Drawing | None:
     """One panel per graph, a colour per runtime: marks for local errors, lines for accumulated ones. None without any."""
     results = contents.results
-    found = examined(results)
+    # A graph of whole numbers or texts alone has no error to draw.
+    found = [(cell, layers) for cell, layers in examined(results) if _floating(layers)]
     if not found:
         return None
     graphs: dict[str, list[tuple[CellResult, LayersComparison]]] = {}

@@ -8,6 +8,7 @@ from harness.report.read import Results
 from harness.report.sections.layers_section import layers_section
 from harness.report.tables import outcome_tables, parameter_tables, structure_table
 from harness.report.tables.backend_swap_table import swap_table
+from harness.report.tables.named_outputs_table import named_outputs_table
 from harness.report.task_reports import report_of
 
 
@@ -48,7 +49,8 @@ def _swaps(results: Results) -> tuple[Section, ...]:
 
 def _outputs(results: Results) -> Section:
     ratios, absolute = outcome_tables.errors_tables(results)
-    blocks: list[Block] = [FiguresHere(), TableBlock(ratios)]
+    several = named_outputs_table(results)
+    blocks: list[Block] = [*([TableBlock(several)] if several.rows else []), FiguresHere(), TableBlock(ratios)]
     if absolute.rows:
         blocks.append(TableBlock(absolute))
     blocks.append(TableBlock(outcome_tables.routes_table(results)))
