@@ -520,6 +520,7 @@ def test_what_is_shown_of_each_output() -> None:
     assert shown.end_to_end_ratio == pytest.approx(2.0)
     assert shown.route_error == pytest.approx(1e-6 / EXACT.std(), rel=1e-2)
     assert judged(5.0).outputs[0].verdict is Verdict.DRIFTED
+    assert judged(5.0, 2.5, folded=True).outputs[0].verdict is Verdict.DRIFTED
     graph = Exported(None, {"r/base": {"y": EXACT, "z": WIDE}})
     found = judge(TWO, graph, Target({}, TENSORS, {"y": EXACT + NOISE, "z": WIDE + 9 * WIDE_NOISE})).outputs
     assert [(one.name, one.decided, one.verdict, one.end_to_end_ratio) for one in found] == [
