@@ -36,6 +36,7 @@ def test_floating_point_numbers_are_rounded_and_kept_in_range() -> None:
         ("threshold", (4, 2), None, "label"),
         ("threshold", (4, 1), None, "sample"),
         ("threshold", (4, 2, 3, 5), 1, "label"),
+        ("threshold", (4, 2, 5), 1, "label"),
         ("threshold", (4, 1, 3, 5), 1, "pixel"),
         ("threshold", (4, 3, 5), None, "pixel"),
         ("argmax-per-pixel", (4, 2, 1, 5), 1, "pixel"),
@@ -68,3 +69,9 @@ def test_what_each_decision_is_made_for(rule: Any, shape: tuple[int, ...], class
 def test_how_many_decisions_changed(unit: Any, decisions: int, flips: int, count: int | None, words: str) -> None:
     found = DecisionComparison.model_construct(unit=unit, decisions=decisions, flip_count=flips)
     assert decision_changes(found, count) == words
+
+
+def test_classes_in_words_and_in_numbers_are_compared_as_texts() -> None:
+    for target, source in ((["1", "2"], [1, 3]), ([1, 2], ["1", "3"])):
+        found = compare_decisions("classes", np.array(target), np.array(source), FLOOR)
+        assert [(flip.sample, flip.source, flip.target) for flip in found.flips] == [(1, "3", "2")]
