@@ -19,6 +19,10 @@ include("operators/conv.jl")
 include("operators/conv_transpose.jl")
 include("operators/pool.jl")
 include("operators/recurrent.jl")
+include("operators/compose.jl")
+include("operators/einsum.jl")
+include("operators/order.jl")
+include("operators/bits.jl")
 include("operators/control.jl")
 
 const unlimited = typemax(Int)
@@ -205,6 +209,23 @@ operator_table() = Dict{String,Operator}(
     "GRU" => recurrent_row((3, 6), "linear_before_reset" => 0),
     "RNN" => recurrent_row((3, 6)),
     "ReverseSequence" => Operator(op_reverse_sequence, [10, 28], 2, "batch_axis" => 1, "time_axis" => 0),
+
+    # Products of several factors
+    "Einsum" => Operator(composed(build_einsum), [12, 28], (1, unlimited), "equation" => Required(:text)),
+
+    # Order and equality
+    "TopK" => Operator(composed(build_top_k), [1, 10, 11, 24], (1, 2), "axis" => -1, "k" => Absent(:int), "largest" => 1,
+        "sorted" => 1; refuse=refuse_top_k),
+    "Unique" => Operator(op_unique, [11, 28], 1, "axis" => Absent(:int), "sorted" => 1),
+    "Compress" => Operator(composed(build_compress), [9, 11, 28], 2, "axis" => Absent(:int)),
+    "CenterCropPad" => Operator(composed(build_center_crop_pad), 18, 2, "axes" => Absent(:ints)),
+
+    # Bits
+    "BitShift" => Operator(op_bit_shift, [11, 28], 2, "direction" => Required(:text); refuse=refuse_bit_shift),
+    "BitwiseAnd" => Operator(bitwise(&), 18, 2),
+    "BitwiseOr" => Operator(bitwise(|), 18, 2),
+    "BitwiseXor" => Operator(bitwise(xor), 18, 2),
+    "BitwiseNot" => Operator(op_bitwise_not, 18, 1),
 
     # Graphs inside of nodes
     "Loop" => Operator(on_plain_arrays(loop_over), [1, 11, 13, 16, 19, 21, 23, 24, 25], (0, unlimited),

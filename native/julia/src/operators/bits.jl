@@ -1,0 +1,24 @@
+# Operators on the bits of integers.
+
+function check_bits(x::Array)
+    eltype(x) <: Integer && eltype(x) != Bool || bad_input("bits of ", dtype_name(eltype(x)))
+end
+
+# A table entry: f is one of &, | and xor.
+bitwise(f) = (inputs, node) -> (foreach(check_bits, inputs); of_same_dtype(f, inputs[1], inputs[2]))
+
+op_bitwise_not(inputs, node) = (check_bits(inputs[1]); tensor(.~inputs[1]))
+
+# By as many places as there are bits, or more, nothing is left but the sign; a negative number of places counts as that many.
+shift_left(x, places) = x << (places < 0 ? 8 * sizeof(x) : places)
+shift_right(x, places) = x >> (places < 0 ? 8 * sizeof(x) : places)
+
+function op_bit_shift(inputs, node)
+    foreach(check_bits, inputs)
+    of_same_dtype(node.attributes["direction"] == "LEFT" ? shift_left : shift_right, inputs[1], inputs[2])
+end
+
+function refuse_bit_shift(node)
+    direction = node.attributes["direction"]
+    direction in ("LEFT", "RIGHT") ? nothing : "direction '$direction'"
+end
