@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from itertools import permutations
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.tasks.base import Problem
 from harness.tasks.decision_rule import Decision as Decision
 from harness.tasks.heads import Head as Head
+
+if TYPE_CHECKING:
+    from harness.tasks.base import Problem
 
 #: The name of a file of `harness.tasks`.
 TaskName = str
@@ -123,6 +125,8 @@ class ModelSpec(_Frozen):
 
     def problem(self, record: Mapping[str, Any]) -> Problem:
         """What the model's task must know of it and of its data, of which ``dataset.json`` tells."""
+        # Imported here: specifications are read without NumPy.
+
         decided = self.decided_output
         # The sample comes first in the arrays that tasks see.
         order = sorted(range(len(decided.axes)), key=lambda axis: axis != decided.sample_axis)

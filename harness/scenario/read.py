@@ -12,7 +12,7 @@ from harness.errors import HarnessError, ScenarioError
 from harness.models import model
 from harness.runtimes.routes import ROUTES
 from harness.runtimes.table import importing_frameworks
-from harness.scenario.sections import VIA, RouteSection, Scenario, json_schema, suggestion
+from harness.scenario.sections import VIA, RouteSection, Scenario, suggestion
 from harness.scenario.yaml_text import line_of, parse
 from harness.version_names import split
 
@@ -56,7 +56,7 @@ def _scenario_error(path: Path, root: yaml.Node, document: Any, error: Validatio
 
 def _keys_at(location: tuple[int | str, ...]) -> tuple[str, ...]:
     """The keys that the scenario schema has at a location."""
-    schema: dict[str, Any] = json_schema()
+    schema: dict[str, Any] = Scenario.model_json_schema()
     definitions = schema["$defs"]
     node = schema
     for part in location:

@@ -20,7 +20,6 @@ from harness.models.spec import Head
 from harness.runtimes.routes import ROUTES
 from harness.runtimes.table import RUNTIMES, frameworks
 from harness.tasks import all_losses
-from harness.tasks.losses import OTHER_NAMES
 from harness.version_names import joined, split
 
 #: Verdicts that a scenario may expect: those of a comparison, and that a runtime refuses the model.
@@ -68,10 +67,6 @@ class ModelSection(_Section):
         return preset
 
 
-#: Every name of a loss of any task.
-_LOSSES = (*all_losses(), *OTHER_NAMES)
-
-
 class TrainingSection(_Section):
     """How the source is trained: Adam, with BreizhCrops' tuned learning rate and weight decay by default."""
 
@@ -79,17 +74,13 @@ class TrainingSection(_Section):
     batch_size: int = Field(default=256, gt=1)
     learning_rate: float = Field(default=2.38e-4, gt=0)
     weight_decay: float = Field(default=5.18e-5, ge=0)
-    loss: str | None = Field(
-        default=None,
-        description="one of the losses of the model's task; its default if left out",
-        json_schema_extra={"enum": [*_LOSSES, None]},
-    )
+    loss: str | None = Field(default=None, description="one of the losses of the model's task; its default if left out")
 
     @field_validator("loss")
     @classmethod
     def _known_loss(cls, loss: str | None) -> str | None:
         if loss is not None:
-            _known(loss, _LOSSES, "loss")
+            _known(loss, all_losses(), "loss")
         return loss
 
 
@@ -344,6 +335,7 @@ def json_schema() -> dict[str, Any]:
     known = "; ".join(f"{row.name} ({row.title})" for row in ROUTES.values())
     schema["$defs"]["RouteSection"]["properties"]["route"]["description"] += f". Known: {known}"
     schema["properties"]["targets"]["description"] += f". Known: {', '.join(RUNTIMES)}"
+    schema["$defs"]["TrainingSection"]["properties"]["loss"]["enum"] = [*all_losses(), None]
     # The schema generator does not see what the validators accept: a route by its bare name,
     items = schema["properties"]["routes"]["items"]
     schema["properties"]["routes"]["items"] = {"anyOf": [{"type": "string", "enum": list(ROUTES)}, items]}

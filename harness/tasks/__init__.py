@@ -42,8 +42,11 @@ DEFAULT = "classification"
 
 
 def all_losses() -> tuple[str, ...]:
-    """Names of the losses of all tasks, sorted."""
-    return tuple(sorted({loss for name in TASKS for loss in task(name).losses}))
+    """Names of the losses of all tasks, sorted, then the other names that are accepted for them."""
+    # Imported here: a scenario without a loss is read without NumPy.
+    from harness.tasks.losses import OTHER_NAMES
+
+    return (*sorted({loss for name in TASKS for loss in task(name).losses}), *OTHER_NAMES)
 
 
 def all_result_files() -> tuple[str, ...]:
