@@ -184,11 +184,15 @@ class _Pairing(FoldedTable):
 def _aligned(sizes: Sequence[int], found: Sequence[int]) -> list[int | None]:
     """For every layer the operation that holds it: in order, and where the numbers differ by the sizes of the weights.
 
+    Branches of a graph may be written in any order: where there are the same sizes in another order, it is that of each size.
     ``found`` has -1 where a weight is not reported, which fits anything. The longest common subsequence, so that one
     operation more or less does not move all that follow.
     """
     if len(sizes) == len(found):
-        return list(range(len(found)))
+        if sorted(sizes) != sorted(found):
+            return list(range(len(found)))
+        places = {size: iter([index for index, other in enumerate(found) if other == size]) for size in set(sizes)}
+        return [next(places[size]) for size in sizes]
     fits = [[wanted == size or size == -1 for size in found] for wanted in sizes]
     best = [[0] * (len(found) + 1) for _ in range(len(sizes) + 1)]
     for i in range(len(sizes) - 1, -1, -1):

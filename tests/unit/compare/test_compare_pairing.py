@@ -119,7 +119,10 @@ WIDTHS = {"a": 3, "b": 4, "x": 5}
     ("layers", "operations", "pairs"),
     [
         ("ab", "ab", [0, 1]),
-        ("ab", "ba", [0, 1]),
+        # Branches are written in any order.
+        ("ab", "ba", [1, 0]),
+        ("aba", "baa", [1, 0, 2]),
+        ("ab", "bb", [0, 1]),
         ("ab", "b", [None, 0]),
         ("ab", "x?a", [1, None]),
         ("ab", "xab", [1, 2]),
