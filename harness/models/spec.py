@@ -126,6 +126,7 @@ class ModelSpec(_Frozen):
     def problem(self, record: Mapping[str, Any]) -> Problem:
         """What the model's task must know of it and of its data, of which ``dataset.json`` tells."""
         # Imported here: specifications are read without NumPy.
+        from harness.tasks.base import Problem
 
         decided = self.decided_output
         # The sample comes first in the arrays that tasks see.

@@ -104,7 +104,7 @@ NUMBERS = ("0", "1", "2")
         (
             given((2, 3, 4), ("Softmax", "x", "y")),
             None,
-            "the class of a pixel is the largest of 4 along axis 2 of the output 'y': it ends in a softmax",
+            "the class of a place is the largest of 4 along axis 2 of the output 'y': it ends in a softmax",
         ),
         (
             given((2, 3), task="regression"),
@@ -150,7 +150,7 @@ NUMBERS = ("0", "1", "2")
         (
             given((2, 3, 4)),
             "argmax-axis=-1",
-            "the class of a pixel is the largest of 4 along axis 2 of the output 'y': --decision says so",
+            "the class of a place is the largest of 4 along axis 2 of the output 'y': --decision says so",
         ),
         (
             given((2, 3), values=np.ones((2, 3))),
