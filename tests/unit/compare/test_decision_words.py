@@ -354,7 +354,7 @@ def test_the_axis_of_labels(
 
 def test_names_are_those_of_the_file_where_they_are_as_many() -> None:
     assert chosen(given((2, 3), classes=["a", 1, None])).names == ("a", "1", "None")
-    for stated in (["a", "b"], "[1", {"a": 1}):
+    for stated in (["a", "b"], "[1", {"a": 1, "b": 2, "c": 3}):
         assert chosen(given((2, 3), classes=stated)).names == NUMBERS
 
 
@@ -364,8 +364,13 @@ def test_classes_that_an_output_holds_are_named_where_the_file_names_enough() ->
     assert chosen(given((3,), **whole, classes=["a", "b", "c"])).names == ("a", "b", "c")
     assert chosen(given((3,), **whole, classes=["a", "b", "c", "d"])).names == ("a", "b", "c", "d")
     assert chosen(given((3,), **whole, classes=["a", "b"])).names == ()
+    asked = chosen(given((3,), **whole, classes=["a", "b", "c"]), "classes")
+    assert (asked.output, asked.rule, asked.why, asked.asked) == ("y", "classes", "--decision says so", True)
     truth = given((2,), values=np.array([True, False]), dtype="bool", classes=["a", "b"])
     assert chosen(truth).names == ("false", "true")
+    assert chosen(truth, "classes").asked
+    nothing = given((2,), values=np.zeros(2, int), dtype="int64", classes=["a"])
+    assert chosen(nothing).names == ("a",)
     assert chosen(given((2,), values=np.array(["a", "b"]), dtype="string", classes=["a"])).names == ()
     for values in ([0.0, np.inf], [0.0, np.nan], [0.5, 1.0]):
         with pytest.raises(DataError):
