@@ -165,7 +165,7 @@ def change_functions(chosen: Sequence[str], processes: int) -> None:
     command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes), *chosen]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        sys.exit(f"mutmut failed on {', '.join(chosen)[:200]}:\n{done.stdout[-2000:]}")
+        sys.exit(f"mutmut failed ({done.returncode}) on {', '.join(chosen)[:200]}:\n{done.stdout[-2000:]}")
 
 
 def every_change(name: str) -> list[str]:
