@@ -268,7 +268,7 @@ fill(learner.model, spec, read_tensors(folder / "weights.safetensors"), "here")
 data = read_tensors(folder / "data")
 learner.model.save(folder / "model.keras")
 learner.begin_epoch(1)
-print(json.dumps([learner.step({"x": data["x"]}, data["y"]) for _ in range(3)]))
+print(json.dumps([learner.step({"x": data["x"]}, {"y": data["y"]}) for _ in range(3)]))
 write_tensors(folder / "after", learner.parameters())
 """
 
@@ -310,7 +310,7 @@ def test_steps_are_those_of_pytorch(source: Path, runtime: str, head: Any, small
     learner = PytorchLearner(spec, Settings(**settings), "cross-entropy", 0)
     fill(learner.module, spec, random_parameters(spec), "here")
     assert torch.get_num_threads() == 1
-    losses = [learner.step({"x": X}, labels) for _ in range(3)]
+    losses = [learner.step({"x": X}, {"y": labels}) for _ in range(3)]
     assert json.loads(done.stdout) == pytest.approx(losses, rel=1e-4)
     expected, found = learner.parameters(), read_tensors(source / "after")
     for name, before in random_parameters(spec).items():

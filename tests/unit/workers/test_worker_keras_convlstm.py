@@ -168,7 +168,7 @@ losses = {}
 data = read_tensors(folder / "data")
 for place in sorted(folder.glob("case-*")):
     spec = ModelSpec.from_json((place / "model.json").read_text())
-    loss = place.name.rpartition("-")[2]
+    loss = place.name.partition("=")[2]
     learner = KerasLearner(spec, settings, loss, 0, framework="keras", versions={}, threads=1)
     write_tensors(place / "begun", learner.parameters())
     fill(learner.model, spec, read_tensors(place / "weights.safetensors"), "here")
@@ -176,7 +176,7 @@ for place in sorted(folder.glob("case-*")):
     again = canonical_parameters(keras.saving.load_model(place / "model.keras", compile=False), spec)
     write_tensors(place / "again", again)
     learner.begin_epoch(1)
-    steps = [learner.step({"x": data["x"]}, (data["y"], data["mask"])) for _ in range(3)]
+    steps = [learner.step({"x": data["x"]}, {"y": data["y"], "mask": data["mask"]}) for _ in range(3)]
     losses[place.name] = steps
     write_tensors(place / "after", learner.parameters())
 print(json.dumps(losses))
@@ -199,9 +199,9 @@ def test_steps_are_those_of_pytorch(tmp_path: Path, runtime: str) -> None:
     mask = generator.random(truth.shape) < 0.7
     write_tensors(tmp_path / "data", {"x": X, "y": truth, "mask": mask})
     cases = {
-        "case-a-mse": small("thesis-keras"),
-        "case-b-bce": small("thesis-pytorch", forget_bias=0.5),
-        "case-c-bce": small("demetrakopoulos"),
+        "case-a=mse": small("thesis-keras"),
+        "case-b=binary-cross-entropy": small("thesis-pytorch", forget_bias=0.5),
+        "case-c=binary-cross-entropy": small("demetrakopoulos"),
     }
     for name, spec in cases.items():
         stored(tmp_path / name, spec)
@@ -215,9 +215,11 @@ def test_steps_are_those_of_pytorch(tmp_path: Path, runtime: str) -> None:
     assert done.returncode == 0, done.stderr
     losses = json.loads(done.stdout)
     for name, spec in cases.items():
-        learner = PytorchLearner(spec, Settings(1, 4, 0.01, 0.1, 0), name.rpartition("-")[2], 0)
+        learner = PytorchLearner(spec, Settings(1, 4, 0.01, 0.1, 0), name.partition("=")[2], 0)
         fill(learner.module, spec, random_parameters(spec), "here")
-        assert losses[name] == pytest.approx([learner.step({"x": X}, (truth, mask)) for _ in range(3)], rel=1e-4)
+        assert losses[name] == pytest.approx(
+            [learner.step({"x": X}, {"y": truth, "mask": mask}) for _ in range(3)], rel=1e-4
+        )
         expected, found = learner.parameters(), read_tensors(tmp_path / name / "after")
         keep, count = 1 - spec.hyperparameters["momentum"], X.size // X.shape[1]
         for parameter, before in random_parameters(spec).items():

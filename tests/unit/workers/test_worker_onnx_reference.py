@@ -189,30 +189,33 @@ def test_half_precision_models_are_widened_exactly() -> None:
 
 
 def test_what_the_reference_computes_in_float32_makes_no_oracle(tmp_path: Path, ask: Callable[[str], Any]) -> None:
-    node = helper.make_node("DequantizeLinear", ["q", "scale"], ["y"], name="dq")
+    node = helper.make_node("CausalConvWithState", ["x", "w"], ["y", "state"], name="conv")
     made = model(
         [node],
-        opset=19,
-        inputs=[("q", TensorProto.INT8, ("n",))],
-        outputs=[("y", FLOAT, ("n",))],
-        weights={"scale": np.float32(0.1)},
+        opset=27,
+        inputs=[("x", FLOAT, ("n", 2, 6))],
+        outputs=[("y", FLOAT, ("n", 2, 6))],
+        weights={"w": np.ones((2, 1, 3), np.float32)},
     )
     asked = ask("python/onnx-reference")
     asked("load", path=saved(made, tmp_path), precision="float32")
     message = asked.refused("unsupported", "load", path=tmp_path / "model.onnx", precision="float64")
-    assert "operator DequantizeLinear (opset 19, node 'dq')" in message
+    assert "operator CausalConvWithState (opset 27, node 'conv')" in message
 
 
-def test_an_opset_that_the_reference_has_no_implementation_for_is_refused(
+def test_an_operator_that_the_reference_has_no_implementation_for_is_refused(
     tmp_path: Path, ask: Callable[[str], Any]
 ) -> None:
-    node = helper.make_node("DequantizeLinear", ["q", "scale"], ["y"], name="dq")
-    weights = {"scale": np.float32(0.1)}
+    node = helper.make_node("MaxRoiPool", ["x", "regions"], ["y"], pooled_shape=[2, 2], name="pool")
     made = model(
-        [node], opset=13, inputs=[("q", TensorProto.INT8, ("n",))], outputs=[("y", FLOAT, ("n",))], weights=weights
+        [node],
+        opset=13,
+        inputs=[("x", FLOAT, ("n", 1, 4, 4))],
+        outputs=[("y", FLOAT, ("m", 1, 2, 2))],
+        weights={"regions": np.zeros((1, 5), np.float32)},
     )
     message = ask("python/onnx-reference").refused("unsupported", "load", path=saved(made, tmp_path))
-    assert "'DequantizeLinear'" in message
+    assert "'MaxRoiPool'" in message
 
 
 @pytest.mark.parametrize("runtime", ["python/onnx-reference", "python/onnxruntime"])
