@@ -80,7 +80,7 @@ def join_gates(graph: Graph, linears: list[Linear], order: str) -> list[Linear]:
     gone: set[int] = set()
     for gates in cells.values():
         roles = _gates(graph, list(gates)) if len(gates) == 4 else None
-        if roles is None:
+        if roles is None or not _of_one_shape(list(gates.values())):
             continue
         cell = _joined([gates[roles[gate]] for gate in order], order)
         members = [id(one) for pair in gates.values() for one in pair]
@@ -132,6 +132,12 @@ def _frame_and_state(graph: Graph, parts: Sequence[Linear]) -> tuple[Linear, Lin
     if len(states) != 1 or shapes[0][:1] != shapes[1][:1] or shapes[0][2:] != shapes[1][2:]:
         return None
     return next(part for part in parts if part is not states[0]), states[0]
+
+
+def _of_one_shape(pairs: Sequence[tuple[Linear, Linear]]) -> bool:
+    """Whether the convolutions of the frame have one shape in all gates, and those of the hidden state have one."""
+    shapes = {tuple(np.shape(part.weight.value) for part in pair) for pair in pairs}  # type: ignore[arg-type]
+    return len(shapes) == 1
 
 
 def _is_state(graph: Graph, name: str) -> bool:

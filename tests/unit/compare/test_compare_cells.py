@@ -80,7 +80,6 @@ def test_the_parts_of_a_joined_copy_are_left_out() -> None:
 
 GATES = "ifog"
 ACTIVATIONS = {"i": "Sigmoid", "f": "Sigmoid", "o": "Sigmoid", "g": "Tanh"}
-SAME_FRAME = floats(2, 3, 1)
 
 
 def cell(mark: str = "", frame: str = "x", order: str = GATES, state: str = "Carried", **changed: Any) -> list[Written]:
@@ -253,6 +252,13 @@ def test_kernels_of_frame_and_state_fit_together(name: str, shape: tuple[int, ..
     # As many channels as filters make no state of a frame.
     square = weights() | {f"u{gate}": floats(2, 2, 1) for gate in GATES}
     assert len(joined(cell(), square)) == 1
+
+
+@pytest.mark.parametrize(("frame", "state"), [((2, 2, 1), (2, 2, 1)), ((2, 3, 3), (2, 2, 3)), ((3, 2, 1), (3, 3, 1))])
+@pytest.mark.parametrize("gate", GATES)
+def test_gates_of_different_shapes_are_no_cell(gate: str, frame: tuple[int, ...], state: tuple[int, ...]) -> None:
+    """The two convolutions of one gate fit together, and have other channels, another kernel or other filters than the rest."""
+    assert unchanged(cell(), weights() | {f"u{gate}": floats(*frame), f"v{gate}": floats(*state)})
 
 
 def test_of_a_frame_that_comes_from_a_loop_the_state_is_not_known() -> None:
