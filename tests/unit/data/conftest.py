@@ -8,26 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
-from numpy.typing import NDArray
+from small_crops import SEED, SMALL, write_csv
 
 from harness.data.prepare import DataConfig, PreparedData, prepare
-
-SMALL = {"train": 120, "valid": 60, "test": 90}
-SEED = 5
 
 # A busy machine is no reason to fail, and a run must be repeatable.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
-
-
-def write_csv(path: Path, rows: list[tuple[int, int, list[float]]]) -> Path:
-    path.write_text("".join(",".join(map(str, (label, polygon, *values))) + "\n" for label, polygon, values in rows))
-    return path
-
-
-def physical(data: PreparedData, x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What was normalised in physical units again: (sample, date, band) from (sample, band, date)."""
-    return x.transpose(0, 2, 1).astype(np.float64) / data.normalisation.scale + data.normalisation.offset
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SEED, SMALL
 from pydantic import ValidationError
 from safetensors.numpy import load_file
+from small_crops import SEED, SMALL
 
 from harness.data.checks import check
 from harness.data.dataset import PARTS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import physical, write_csv
+from small_crops import physical, write_csv
 
 from harness.data.locate import ENVIRONMENT_VARIABLE
 from harness.data.prepare import DataConfig, fingerprint, prepare

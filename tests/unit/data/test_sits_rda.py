@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rda
-from conftest import physical
+from small_crops import physical
 
 from harness.data.checks import check
 from harness.data.locate import ENVIRONMENT_VARIABLE

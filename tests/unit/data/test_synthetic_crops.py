@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import SEED, SMALL
+from small_crops import SEED, SMALL
 
 from harness.data.breizhcrops_layout import read_layout
 from harness.data.dataset import PARTS

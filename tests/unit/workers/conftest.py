@@ -1,55 +1,24 @@
-"""A runtime asked in this process, and small models to ask about."""
+"""A small model in a folder, and runtimes to ask about it: in this process and as workers."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 # Before any framework is imported, as the serve loop does it.
-from harness.workers.serve import Server, pin_threads
+from harness.workers.serve import pin_threads
 
 pin_threads()
 
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from asked import Asked  # noqa: E402
+from random_parameters import random_parameters  # noqa: E402
 
 from harness.models import tempcnn  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.runtimes.process import Worker  # noqa: E402
 from harness.runtimes.registry import RUNTIMES, availability  # noqa: E402
-
-
-class Asked:
-    """A server and its answers as Python objects; ``progress`` collects the lines that precede answers."""
-
-    def __init__(self, runtime: str) -> None:
-        self.progress: list[dict[str, Any]] = []
-        self._server = Server(runtime, RUNTIMES[runtime].worker, lambda line: self.progress.append(json.loads(line)))
-
-    def answer(self, request: str, **arguments: Any) -> dict[str, Any]:
-        line = json.dumps({"id": 5, "request": request, **arguments}, default=os.fspath)
-        answer: dict[str, Any] = json.loads(self._server.handle(line))
-        assert answer["id"] == 5
-        return answer
-
-    def __call__(self, request: str, **arguments: Any) -> dict[str, Any]:
-        answer = self.answer(request, **arguments)
-        assert answer["ok"], answer
-        result: dict[str, Any] = answer["result"]
-        return result
-
-    def refused(self, kind: str, request: str, **arguments: Any) -> str:
-        """The message of an error of the given kind: one line."""
-        answer = self.answer(request, **arguments)
-        assert not answer["ok"], answer
-        assert answer["error"]["kind"] == kind, answer
-        message: str = answer["error"]["message"]
-        assert message
-        assert "\n" not in message
-        return message
 
 
 @pytest.fixture
@@ -72,20 +41,6 @@ def small_spec() -> ModelSpec:
             "dense_dropout": 0.3,
         },
     )
-
-
-def random_parameters(spec: ModelSpec, seed: int = 0) -> dict[str, np.ndarray]:
-    """Canonical parameters with moving statistics as a trained model has them."""
-    generator = np.random.default_rng(seed)
-    arrays = {}
-    for parameter in spec.parameters:
-        values = generator.standard_normal(parameter.shape) * 0.4
-        if parameter.role == "variance":
-            values = generator.uniform(0.3, 2.0, parameter.shape)
-        if parameter.role == "scale":
-            values = generator.uniform(0.6, 1.5, parameter.shape)
-        arrays[parameter.name] = values.astype(np.float32)
-    return arrays
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from conftest import Asked
+from asked import Asked
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx_models import FLOAT, model, saved
 

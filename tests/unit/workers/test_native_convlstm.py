@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import random_parameters
+from random_parameters import random_parameters
 from small_convlstm import X, by_hand, small
 
 from harness.models.spec import ModelSpec

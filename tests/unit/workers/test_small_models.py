@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_parameters
+from random_parameters import random_parameters
 from small_models import SPECS, by_hand, inputs_of
 
 from harness.errors import BadInputError, ModelError

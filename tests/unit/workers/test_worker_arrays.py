@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_parameters
+from random_parameters import random_parameters
 
 from harness.data.prepare import DataConfig, prepare
 from harness.errors import BadInputError

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from conftest import random_parameters  # noqa: E402
+from random_parameters import random_parameters  # noqa: E402
 from small_convlstm import SIZES, SMALL, X, by_hand, small  # noqa: E402
 
 from harness.errors import ModelError  # noqa: E402

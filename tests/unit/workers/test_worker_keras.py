@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import random_parameters
+from random_parameters import random_parameters
 
 from harness.compare.parameters import compare_parameters
 from harness.compare.records import Verdict

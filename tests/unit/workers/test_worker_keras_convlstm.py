@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import random_parameters
+from random_parameters import random_parameters
 from small_convlstm import SMALL, X, by_hand, small
 
 from harness.compare.parameters import compare_parameters

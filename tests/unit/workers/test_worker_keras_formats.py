@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import random_parameters
+from random_parameters import random_parameters
 
 from harness.errors import BadInputError, UnsupportedError
 from harness.models.spec import ModelSpec

@@ -15,9 +15,10 @@ onnx = pytest.importorskip("onnx")
 if importlib.util.find_spec("onnx2torch") is None:
     pytest.skip("the package onnx2torch is not installed", allow_module_level=True)
 
-from conftest import Asked, random_parameters  # noqa: E402
+from asked import Asked  # noqa: E402
 from onnx import helper  # noqa: E402
 from onnx_models import FLOAT, model, saved  # noqa: E402
+from random_parameters import random_parameters  # noqa: E402
 
 from harness.compare.file_parameters import compare_file_parameters  # noqa: E402
 from harness.compare.parameters import compare_parameters  # noqa: E402

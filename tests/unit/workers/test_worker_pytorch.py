@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from conftest import random_parameters  # noqa: E402
+from random_parameters import random_parameters  # noqa: E402
 
 from harness.models import tempcnn  # noqa: E402
 from harness.models.spec import ModelSpec  # noqa: E402

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-from conftest import random_parameters  # noqa: E402
+from random_parameters import random_parameters  # noqa: E402
 
 from harness.models.spec import ModelSpec  # noqa: E402
 from harness.workers.engine import Failed, Unsupported  # noqa: E402

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-from conftest import Asked, random_parameters  # noqa: E402
+from asked import Asked  # noqa: E402
+from random_parameters import random_parameters  # noqa: E402
 
 from harness.compare.parameters import compare_parameters  # noqa: E402
 from harness.compare.records import Verdict  # noqa: E402

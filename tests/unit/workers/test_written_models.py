@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_parameters
+from random_parameters import random_parameters
 from small_convlstm import X, by_hand, small
 
 from harness.errors import BadInputError, HarnessError, UnsupportedError
