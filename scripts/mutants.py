@@ -120,26 +120,39 @@ class Score:
 
 @dataclass(frozen=True)
 class Equivalents:
-    """Changes that change nothing: single ones by file and lines, and kinds of them by what stands in place of what."""
+    """Changes that change nothing: single ones by file and lines, and kinds of them by what stands in place of what.
 
-    single: frozenset[tuple[str, str, str]]
+    A single one has the name of its function, or an empty one where the file has its line in one function alone.
+    """
+
+    single: frozenset[tuple[str, str, str, str]]
     kinds: tuple[tuple[str, str], ...]
 
     @classmethod
     def read(cls) -> Equivalents:
         """From the committed list."""
         listed = tomllib.loads(EQUIVALENT.read_text())
-        single = ((one["file"], one["before"], after) for one in listed.get("change", []) for after in one["after"])
+        single = (
+            (one["file"], one.get("function", ""), one["before"], after)
+            for one in listed.get("change", [])
+            for after in one["after"]
+        )
         kinds = ((one["before"], after) for one in listed.get("kind", []) for after in one["after"])
         return cls(frozenset(single), tuple(kinds))
 
-    def cover(self, name: str, before: str, after: str) -> bool:
-        """Whether a changed line is one of them."""
-        return (name, before, after) in self.single or any(
+    def cover(self, name: str, change: str, before: str, after: str) -> bool:
+        """Whether a changed line is one of them; ``change``: its name, which holds that of its function."""
+        functions = ("", function_of(change))
+        return any((name, function, before, after) in self.single for function in functions) or any(
             after == before[: place.start()] + new + before[place.end() :]
             for old, new in self.kinds
             for place in re.finditer(re.escape(old), before)
         )
+
+
+def function_of(change: str) -> str:
+    """The function of a change by its name: ``x_outer__mutmut_3``, or ``xǁClassǁmethod__mutmut_3``."""
+    return re.sub(r"^x(_|ǁ.*ǁ)|__mutmut_\d+$", "", change)
 
 
 def sources() -> list[str]:
@@ -263,7 +276,7 @@ def score_of(name: str, known: Equivalents) -> Score:
         return Score(Counter({"not run": len(results_of(name)) or 1}))
     score = Score(Counter(found.states), seconds=found.seconds)
     for change, before, after in found.unnoticed:
-        if known.cover(name, before, after):
+        if known.cover(name, change, before, after):
             score.states["equivalent"] += 1
         else:
             score.states["survived"] += 1

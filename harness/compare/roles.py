@@ -212,7 +212,6 @@ def _follow(graph: Graph, linear: Linear, taken: set[str]) -> set[int]:
         if node.operator == "BatchNormalization" and node.input(0) == name and affine is None:
             linear.normaliser = _normaliser(graph, node)
             followed.add(id(node))
-            name = node.outputs[0]
             break
         constant = _operand(graph, node, name)
         if constant is None or constant.value.size not in (1, channels) or constant.value.dtype.kind != "f":
@@ -294,10 +293,8 @@ def _channel_major(graph: Graph, node: Node, weight: StoredTensor) -> tuple[Stor
         elif before.operator == "Transpose" and flattened:
             perm = [int(axis) for axis in before.attributes.get("perm") or []]
             permutation = perm if permutation is None else [perm[axis] for axis in permutation]
-        flowing = [other for other in before.inputs if graph.flows(other)]
-        if not flowing:
-            return weight, ""
-        name = flowing[0]
+        # A node that gives a flowing tensor takes one.
+        name = next((other for other in before.inputs if graph.flows(other)), "")
     rank = len(permutation) if permutation else 0
     value = weight.value
     if value is None or rank < 3 or permutation != [0, *range(2, rank), 1] or not channels or value.shape[1] % channels:

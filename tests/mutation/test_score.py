@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "mutants.py"
 VERDICT, LAYERS = "harness/compare/verdict.py", "harness/compare/layers.py"
+CHANGE = "x_compute__mutmut_1"
+LISTED = tomllib.loads((Path(__file__).parent / "equivalent.toml").read_text())["change"]
 
 
 @pytest.fixture
@@ -33,6 +37,7 @@ def score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "EQUIVALENT", tmp_path / "equivalent.toml")
     (tmp_path / "equivalent.toml").write_text(
         f'[[change]]\nfile = "{VERDICT}"\nbefore = "a = 1"\nafter = ["a = 2"]\nreason = ""\n'
+        f'[[change]]\nfile = "{VERDICT}"\nfunction = "one"\nbefore = "continue"\nafter = ["break"]\nreason = ""\n'
         '[[kind]]\nbefore = ", strict=True"\nafter = [""]\nreason = ""\n'
     )
     return module
@@ -90,7 +95,40 @@ def test_a_goal_that_is_missed_is_the_exit_code(
 
 def test_a_change_of_a_kind_is_the_same_in_every_file(score: ModuleType) -> None:
     known = score.Equivalents.read()
-    assert known.cover(LAYERS, "zip(a, b, strict=True)", "zip(a, b)")
-    assert not known.cover(LAYERS, "zip(a, b, strict=True)", "zip(a)")
-    assert known.cover(VERDICT, "a = 1", "a = 2")
-    assert not known.cover(LAYERS, "a = 1", "a = 2")
+    assert known.cover(LAYERS, CHANGE, "zip(a, b, strict=True)", "zip(a, b)")
+    assert not known.cover(LAYERS, CHANGE, "zip(a, b, strict=True)", "zip(a)")
+    assert known.cover(VERDICT, CHANGE, "a = 1", "a = 2")
+    assert not known.cover(LAYERS, CHANGE, "a = 1", "a = 2")
+
+
+@pytest.mark.parametrize(
+    ("change", "covered"),
+    [
+        ("x_one__mutmut_12", True),
+        ("xǁVerdictǁone__mutmut_3", True),
+        ("x_two__mutmut_12", False),
+        ("x_one_more__mutmut_1", False),
+    ],
+)
+def test_a_change_that_names_its_function_is_no_other_functions(score: ModuleType, change: str, covered: bool) -> None:
+    assert score.Equivalents.read().cover(VERDICT, change, "continue", "break") is covered
+
+
+def functions_with(name: str, line: str) -> set[str]:
+    """The functions of a file that have a line, the empty name standing for the lines outside of all."""
+    text = (SCRIPT.parents[1] / name).read_text()
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    places = [place for place, one in enumerate(text.splitlines(), start=1) if one.strip() == line]
+    around = [[one for one in functions if one.lineno <= place <= (one.end_lineno or 0)] for place in places]
+    return {max(found, key=lambda one: one.lineno).name if found else "" for found in around}
+
+
+@pytest.mark.parametrize("entry", LISTED, ids=lambda entry: f"{Path(entry['file']).stem}: {entry['before'][:40]}")
+def test_an_entry_of_the_list_is_of_one_function_that_has_its_line(entry: dict[str, Any]) -> None:
+    """An entry for lines of several functions would hide what no test notices in the others."""
+    found = functions_with(entry["file"], entry["before"])
+    assert found
+    if "function" in entry:
+        assert entry["function"] in found
+    else:
+        assert len(found) == 1
