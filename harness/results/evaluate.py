@@ -222,6 +222,21 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
     )
 
 
+def compare_by_rule(rule: DecisionRule, target32: Array, source64: Array, floor: Floor) -> DecisionComparison:
+    """The decisions of a rule on a target's output, and on that of the source oracle of the same shape."""
+    return compare_decisions(
+        rule.rule,
+        target32,
+        source64,
+        floor,
+        names=rule.names,
+        ids=rule.ids,
+        thresholds=rule.thresholds,
+        mask=rule.mask,
+        class_axis=rule.axis,
+    )
+
+
 def _compare_output(
     source: Source, exported: Exported, target: Target, name: str, *, folded: bool, decided: bool
 ) -> _Output:
@@ -243,21 +258,7 @@ def _compare_output(
         ends = compare_runtime(target32, source64, floor, source32=source32, comparison="end-to-end")
     end_to_end = ends if source.converted else None
     rule = source.decision if decided and target32.shape == source64.shape else None
-    decisions = (
-        compare_decisions(
-            rule.rule,
-            target32,
-            source64,
-            floor,
-            names=rule.names,
-            ids=rule.ids,
-            thresholds=rule.thresholds,
-            mask=rule.mask,
-            class_axis=rule.axis,
-        )
-        if rule is not None
-        else None
-    )
+    decisions = None if rule is None else compare_by_rule(rule, target32, source64, floor)
     compared = [route, runtime] if end_to_end is None else [route, runtime, end_to_end]
     failing = worst([finding.verdict for one in compared for finding in one.findings])
     shown = OutputResult(

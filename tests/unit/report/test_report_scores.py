@@ -53,8 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         problem, target = KNOWN[name]
         manifest = json.loads((folder / "manifest.json").read_text())
         manifest["model"]["task"] = name
-        classes = [] if problem.record else list(problem.names)
-        manifest["data"] |= {"class_names": classes, "counts": {"test": {"samples": 60}}, **problem.record}
+        manifest["data"] |= {"counts": {"test": {"samples": 60}}, **problem.record}
         (folder / "manifest.json").write_text(json.dumps(manifest))
         answers = [("source", OUTPUTS[name]), ("r/base", OUTPUTS[name]), ("julia/base", OUTPUTS[name][::-1])]
         for file, rows in tasks.task(name).result_tables(problem, samples(**target), answers).items():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness.compare.decisions import compare_decisions
 from harness.compare.records import Floor
 from harness.errors import DataError, ModelError
+from harness.results.evaluate import compare_by_rule
 from harness.tasks import TASKS, task
 from harness.tasks.base import Problem
 from harness.tasks.decision_rule import DecisionRule
@@ -28,9 +29,7 @@ def rows(name: str, problem: Problem, answers: list[tuple[str, Any]], **target: 
 
 def compared(rule: DecisionRule | None, target: Any, source: Any) -> Any:
     assert rule is not None
-    return compare_decisions(
-        rule.rule, target, source, FLOOR, names=rule.names, ids=rule.ids, thresholds=rule.thresholds, mask=rule.mask
-    )
+    return compare_by_rule(rule, target, source, FLOOR)
 
 
 def test_the_tasks_are_found_by_their_files() -> None:
@@ -106,13 +105,11 @@ def test_a_decision_is_made_for_every_label_of_every_sample() -> None:
 
 
 def test_the_threshold_of_logits_is_zero() -> None:
-    logits = Problem("labels", LABELS.axes, LABELS.shape, "logits", LABELS.names)
-    rule = task("multi-label").decision_rule(logits, IDS, {})
+    rule = task("multi-label").decision_rule(replace(LABELS, head="logits"), IDS, {})
     assert rule is not None
     assert rule.thresholds == (0.0, 0.0, 0.0)
-    softmax = Problem("labels", LABELS.axes, LABELS.shape, "softmax", LABELS.names)
     with pytest.raises(DataError, match="labels need a head of sigmoid or logits, not softmax"):
-        task("multi-label").decision_rule(softmax, IDS, {})
+        task("multi-label").decision_rule(replace(LABELS, head="softmax"), IDS, {})
 
 
 def test_a_decision_is_made_for_every_pixel_of_the_mask() -> None:
