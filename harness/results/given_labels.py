@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from harness.compare.decision_choice import ChosenDecision
 from harness.errors import DataError
 from harness.files.arrays import Array
-from harness.tasks.base import Problem, Samples
+from harness.tasks import task
+from harness.tasks.base import Problem, Rows, Samples
 from harness.tasks.decision_rule import Decision
 
 #: The task whose own rule is what an output is decided by, once it is arranged.
@@ -37,6 +38,16 @@ class LabelledProbe:
     problem: Problem
     samples: Samples
     arranged: Callable[[Array], Array]
+
+    def result_tables(
+        self, outputs: Callable[[], Iterator[tuple[str, Array]]], shape: tuple[int, ...]
+    ) -> dict[str, Rows]:
+        """The result files of the task, see `harness.tasks.base.Task.result_tables`.
+
+        ``outputs``: who answered and what, the source first, as the file has it; those of another ``shape`` are left out.
+        """
+        answers = ArrangedAnswers(outputs, shape, self.arranged)
+        return task(self.task).result_tables(self.problem, self.samples, answers)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,9 @@ from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import package_hash
 from harness.results.artifacts import read_outputs
 from harness.results.given import Reference, evaluate_given, read_reference
-from harness.results.given_labels import ArrangedAnswers, LabelledProbe, read_labels, task_of
+from harness.results.given_labels import LabelledProbe, read_labels, task_of
 from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
 from harness.results.tables import Rows, probe_rows
-from harness.tasks import task
 from harness.tasks.base import SOURCE
 
 
@@ -142,8 +141,7 @@ def _scored(labelled: LabelledProbe, plan: Plan, reference: Reference, finished:
                 if reference.output in found:
                     yield cell.label, found[reference.output]
 
-    answers = ArrangedAnswers(outputs, reference.float64[reference.output].shape, labelled.arranged)
-    return task(labelled.task).result_tables(labelled.problem, labelled.samples, answers)
+    return labelled.result_tables(outputs, reference.float64[reference.output].shape)
 
 
 def _about(given: Given, reference: Reference, labelled: LabelledProbe | None) -> dict[str, Any]:

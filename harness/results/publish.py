@@ -95,7 +95,7 @@ def publish(
     contents: dict[str, Callable[[], bytes | str]] = {
         "cells.json": lambda: to_json([cell.model_dump(mode="json") for cell in cells]),
         "structures.json": lambda: _one_line(graphs),
-        **{name: partial(_table, name, rows) for name, rows in tables.items()},
+        **{name: partial(table_content, name, rows) for name, rows in tables.items()},
         "seconds.json": lambda: to_json(seconds),
         "workers.json": lambda: to_json(workers),
     }
@@ -118,7 +118,8 @@ def _one_line(value: Any) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False) + "\n"
 
 
-def _table(name: str, rows: Rows) -> bytes | str:
+def table_content(name: str, rows: Rows) -> bytes | str:
+    """What the result file of a table holds: CSV, gzipped where its name says so."""
     text = as_csv(rows)
     # No time stamp and no name inside: equal rows give equal bytes.
     return gzip.compress(text.encode(), compresslevel=6, mtime=0) if name.endswith(".gz") else text

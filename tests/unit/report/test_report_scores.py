@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from fixture import write_results
 
 from harness import tasks
 from harness.errors import DataError
+from harness.files.atomic import write_atomically
 from harness.report.contents import Contents
 from harness.report.draw_figures import draw_figures
 from harness.report.drawing.style import report_style
@@ -22,7 +22,7 @@ from harness.report.methods import methods
 from harness.report.read import Results, read_results
 from harness.report.tables import score_tables
 from harness.report.task_reports import report_of, tables_of_task
-from harness.results.tables import as_csv
+from harness.results.publish import table_content
 from harness.tasks.base import Problem
 from tests.unit.tasks.problems import LABELS, PIXELS, VALUES, samples
 
@@ -57,8 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         (folder / "manifest.json").write_text(json.dumps(manifest))
         answers = [("source", OUTPUTS[name]), ("r/base", OUTPUTS[name]), ("julia/base", OUTPUTS[name][::-1])]
         for file, rows in tasks.task(name).result_tables(problem, samples(**target), answers).items():
-            text = as_csv(rows).encode()
-            (folder / file).write_bytes(gzip.compress(text, mtime=0) if file.endswith(".gz") else text)
+            write_atomically(folder / file, table_content(file, rows))
         return folder
 
     return make

@@ -10,8 +10,7 @@ import pytest
 
 from harness.compare.decision_choice import ChosenDecision
 from harness.errors import DataError
-from harness.results.given_labels import ArrangedAnswers, LabelledProbe, read_labels, task_of
-from harness.tasks import task
+from harness.results.given_labels import LabelledProbe, read_labels, task_of
 
 NAMES = ("a", "b", "c")
 
@@ -30,8 +29,7 @@ def scored(found: LabelledProbe, *outputs: Any) -> dict[str, list[list[str]]]:
     """The rows of the task's result files, the outputs being of ``source``, ``t1``, ``t2`` and so on."""
     arrays = [np.asarray(output) for output in outputs]
     named = [("source", arrays[0]), *((f"t{place}", array) for place, array in enumerate(arrays[1:], start=1))]
-    answers = ArrangedAnswers(lambda: iter(named), arrays[0].shape, found.arranged)
-    tables = task(found.task).result_tables(found.problem, found.samples, answers)
+    tables = found.result_tables(lambda: iter(named), arrays[0].shape)
     return {name: [[str(cell) for cell in row] for row in rows] for name, rows in tables.items()}
 
 
