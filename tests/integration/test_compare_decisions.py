@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.integration.conftest import ROOT
+from tests.integration.comparing import compare
 
 #: Small graphs: labels by sigmoids, a map of scores, a mask of classes, single numbers.
 MAKE = """
@@ -64,18 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def compare(folder: Path, model: str, probe: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "harness", "compare", model, "--to", "python/onnxruntime", "--probe", probe),
-            *arguments,
-        ],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+def decided(folder: Path, model: str, probe: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return compare(folder, model, "--to", "python/onnxruntime", "--probe", probe, *arguments)
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -86,7 +75,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any], dict
 
 
 def test_every_label_of_sigmoids_is_a_decision(folder: Path) -> None:
-    done = compare(folder, "labels.onnx", "rows.npy", "--json")
+    done = decided(folder, "labels.onnx", "rows.npy", "--json")
     assert done.returncode == 0, done.stderr
     cell, decision = answer(done)
     assert (cell["decisions"]["decisions"], cell["decisions"]["unit"]) == (258, "label")
@@ -98,7 +87,7 @@ def test_every_label_of_sigmoids_is_a_decision(folder: Path) -> None:
 
 
 def test_a_target_past_its_gate_that_changes_no_pixels_class_has_drifted(folder: Path) -> None:
-    done = compare(folder, "scores.onnx", "maps.npy")
+    done = decided(folder, "scores.onnx", "maps.npy")
     assert done.returncode == 1, done.stderr
     told = " ".join(done.stdout.split())
     assert "drifted" in told
@@ -113,7 +102,7 @@ def test_a_target_past_its_gate_that_changes_no_pixels_class_has_drifted(folder:
 
 
 def test_a_mask_of_classes_is_compared_class_by_class(folder: Path) -> None:
-    done = compare(folder, "mask.onnx", "tiles.npy", "--json")
+    done = decided(folder, "mask.onnx", "tiles.npy", "--json")
     assert done.returncode == 0, done.stderr
     cell, decision = answer(done)
     assert "0 of 210 pixels change class" in cell["sentence"] or cell["verdict"] == "identical"
@@ -122,7 +111,7 @@ def test_a_mask_of_classes_is_compared_class_by_class(folder: Path) -> None:
 
 
 def test_where_nothing_is_decided_the_report_says_so_and_no_more(folder: Path) -> None:
-    done = compare(folder, "value.onnx", "rows.npy", "--json")
+    done = decided(folder, "value.onnx", "rows.npy", "--json")
     assert done.returncode == 0, done.stderr
     cell, decision = answer(done)
     assert cell["decisions"] is None
@@ -135,7 +124,7 @@ def test_where_nothing_is_decided_the_report_says_so_and_no_more(folder: Path) -
 
 
 def test_labels_of_pixels_are_scored_where_they_are_known(folder: Path) -> None:
-    done = compare(folder, "scores.onnx", "maps.npy", "--labels", "fields.npy", "--json", "--output", "labelled")
+    done = decided(folder, "scores.onnx", "maps.npy", "--labels", "fields.npy", "--json", "--output", "labelled")
     assert done.returncode == 1, done.stderr
     results = folder / "labelled" / "compare_scores"
     with (results / "scores.csv").open() as file:
@@ -154,7 +143,7 @@ def test_labels_of_pixels_are_scored_where_they_are_known(folder: Path) -> None:
 @pytest.mark.slow
 def test_labels_of_samples_are_scored_label_by_label(folder: Path) -> None:
     asked = ("--decision", "threshold=0.4", "--json", "--output", "labelled")
-    done = compare(folder, "labels.onnx", "rows.npy", "--labels", "there.npy", *asked)
+    done = decided(folder, "labels.onnx", "rows.npy", "--labels", "there.npy", *asked)
     assert done.returncode == 0, done.stderr
     results = folder / "labelled" / "compare_labels"
     with (results / "scores.csv").open() as file:
@@ -166,12 +155,12 @@ def test_labels_of_samples_are_scored_label_by_label(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_another_decision_is_made_where_it_is_asked_for_and_kept_apart(folder: Path) -> None:
-    decided = compare(folder, "value.onnx", "rows.npy", "--json", "--decision", "argmax")
-    cell, decision = answer(decided)
+    argmax = decided(folder, "value.onnx", "rows.npy", "--json", "--decision", "argmax")
+    cell, decision = answer(argmax)
     assert (cell["decisions"]["rule"], decision["asked"]) == ("argmax", True)
-    again = json.loads(compare(folder, "value.onnx", "rows.npy", "--json", "--decision", "argmax").stdout)
+    again = json.loads(decided(folder, "value.onnx", "rows.npy", "--json", "--decision", "argmax").stdout)
     assert (again["fresh"], again["decision"]) == (False, decision)
-    assert json.loads(compare(folder, "value.onnx", "rows.npy", "--json").stdout)["decision"]["rule"] == "none"
+    assert json.loads(decided(folder, "value.onnx", "rows.npy", "--json").stdout)["decision"]["rule"] == "none"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +191,7 @@ def test_another_decision_is_made_where_it_is_asked_for_and_kept_apart(folder: P
 def test_what_cannot_be_decided_gets_one_line_and_leaves_nothing(
     folder: Path, model: str, probe: str, arguments: tuple[str, ...], expected: str
 ) -> None:
-    done = compare(folder, model, probe, *arguments, "--output", "refused")
+    done = decided(folder, model, probe, *arguments, "--output", "refused")
     assert done.returncode == 2, done.stderr
     line = done.stderr.strip().splitlines()[-1]
     assert line.startswith("harness: ")

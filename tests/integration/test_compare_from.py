@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from harness.workers.tensors import write_tensors  # noqa: E402
-from tests.integration.conftest import ROOT, Workplace, needs_r  # noqa: E402
+from tests.integration.comparing import compare  # noqa: E402
+from tests.integration.conftest import Workplace, needs_r  # noqa: E402
 from tests.integration.nets import random_net  # noqa: E402
 from tests.integration.proof import Source, export, metadata_of  # noqa: E402
 from tests.unit.workers.keras_files import tempcnn_layers, write_keras  # noqa: E402
@@ -114,17 +114,6 @@ class Evil:
 
     def __reduce__(self) -> Any:
         return os.system, (f"touch '{self.path}'",)
-
-
-def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "compare", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 def only_cell(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

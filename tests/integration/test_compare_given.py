@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tests.integration.comparing import compare
 from tests.integration.conftest import ROOT, needs_r
 
 #: Makes a network that this project has no specification of: an image patch, LeakyReLU, pooling, softmax.
@@ -92,17 +93,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cut.npy").write_bytes((folder / "x.npy").read_bytes()[:5000])
     (folder / "noise.onnx").write_bytes(bytes(range(256)) * 8)
     return folder
-
-
-def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "compare", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
 
 
 @needs_r

@@ -17,26 +17,16 @@ pytest.importorskip("onnxruntime")
 
 from harness.files.arrays import load_arrays
 from tests.conformance import small_models
+from tests.integration.comparing import compare
 from tests.integration.conftest import ROOT, needs_julia, needs_r
 
 GIVEN = Path(__file__).parent / "given_models"
 PYTHON = ("--to", "python/onnxruntime")
 
 
-def compare(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "compare", *arguments, "--store", str(folder / "store")],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-
 def compared(folder: Path, *arguments: str) -> dict[str, Any]:
     """The JSON of a comparison that ends well."""
-    done = compare(folder, *arguments, "--json")
+    done = compare(folder, *arguments, "--store", "store", "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
