@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("onnx")
-pytest.importorskip("onnxruntime")
+pytest.importorskip("onnx", reason="the files are written with the onnx package: pip install onnx")
+pytest.importorskip("onnxruntime", reason="it is the target that is compared: pip install onnxruntime")
 
 from harness.files.arrays import load_arrays
 from tests.conformance import small_models
@@ -206,7 +206,7 @@ onnx.save(made, "spoiled.onnx")
 
 
 def test_spoiling_the_second_output_alone_is_divergent(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="the file is exported from PyTorch: pip install torch")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     made = subprocess.run(
         [sys.executable, "-c", MAKE_SPOILED], cwd=tmp_path, env=environment, capture_output=True, text=True

@@ -12,7 +12,7 @@ import pytest
 
 from harness.tasks.losses import losses_of
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="its losses are tested: pip install torch")
 
 from harness.workers.engine import BadInput  # noqa: E402
 from harness.workers.pytorch.losses import mean_loss  # noqa: E402
@@ -97,8 +97,8 @@ print(len(CASES))
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("tensorflow", marks=pytest.mark.slow)])
 def test_keras_trains_with_the_loss_that_is_validated(backend: str) -> None:
-    pytest.importorskip("keras")
-    pytest.importorskip(backend)
+    pytest.importorskip("keras", reason="its losses are tested: pip install keras")
+    pytest.importorskip(backend, reason=f"Keras computes with it: pip install {backend}")
     variables = os.environ | {"KERAS_BACKEND": backend}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
