@@ -243,12 +243,12 @@ def test_what_a_graph_gives_away_is_in_no_cell(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"),
-    [("vi", (3, 2, 1)), ("vi", (2, 3, 1)), ("vi", (2, 2, 3)), ("ui", (3, 3, 1)), ("ui", (2, 3, 3))],
+    ("part", "shape"),
+    [("v", (3, 2, 1)), ("v", (2, 3, 1)), ("v", (2, 2, 3)), ("u", (3, 3, 1)), ("u", (2, 3, 3))],
 )
-def test_kernels_of_frame_and_state_fit_together(name: str, shape: tuple[int, ...]) -> None:
-    """(filters, channels, kernel) and (filters, filters, kernel)."""
-    assert unchanged(cell(), weights() | {name: floats(*shape)})
+def test_kernels_of_frame_and_state_fit_together(part: str, shape: tuple[int, ...]) -> None:
+    """(filters, channels, kernel) and (filters, filters, kernel); those of all gates are changed in the same way."""
+    assert unchanged(cell(), weights() | {f"{part}{gate}": floats(*shape) for gate in GATES})
     # As many channels as filters make no state of a frame.
     square = weights() | {f"u{gate}": floats(2, 2, 1) for gate in GATES}
     assert len(joined(cell(), square)) == 1
