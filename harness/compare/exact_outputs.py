@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare import gates
+from harness.compare.outputs import no_errors
 from harness.compare.records import (
     Comparison,
     ErrorStatistics,
@@ -147,17 +148,6 @@ def _other_shape(comparison: Comparison, one: Array, other: Array, who: str, who
 
 def _statistics(one: Array, other: Array) -> ErrorStatistics:
     differing = _differing(one, other)
-    numbers = other.dtype.kind in "biuf" and bool(other.size)
-    return ErrorStatistics(
-        count=int(one.size),
-        non_finite=0,
-        max_abs=None,
-        mean_abs=None,
-        rms=None,
-        relative_rms=None,
-        max_ulp=None,
-        one_minus_cosine=None,
-        reference_min=float(other.min()) if numbers else None,
-        reference_max=float(other.max()) if numbers else None,
-        differing=None if differing is None else int(differing.sum()),
-    )
+    numbers = other if other.dtype.kind in "biuf" else np.zeros(0)
+    found = no_errors(int(one.size), 0, numbers)
+    return found.model_copy(update={"differing": None if differing is None else int(differing.sum())})

@@ -22,9 +22,9 @@ ROUTE_FOLDED = 1e-6
 ORACLE_AGREEMENT = 1e-10
 
 #: An output on which no decision is made is `divergent`, not `drifted`, where its RMS error is past both: so many floors, and so
-#: much of its spread. Rounding to half precision moves an output by 3e-4 of it.
-SPOILED_RATIO = 100.0
-SPOILED_RELATIVE = 1e-3
+#: much of its spread. Rounding to half precision moves normally distributed values by 2e-4 of it.
+FAR_OFF_RATIO = 100.0
+FAR_OFF_RELATIVE = 1e-3
 
 #: A flip counts where the source oracle's margin is at least this multiple of the floor: below it, the
 #: source's own float32 outputs could have flipped too.

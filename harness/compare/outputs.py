@@ -75,10 +75,10 @@ def error_statistics(candidate: Array, reference: Array) -> ErrorStatistics:
     """
     if candidate.shape != reference.shape or candidate.size == 0:
         bad = int(np.count_nonzero(~np.isfinite(candidate))) + int(np.count_nonzero(~np.isfinite(reference)))
-        return _no_errors(int(candidate.size), bad, reference)
+        return no_errors(int(candidate.size), bad, reference)
     non_finite = int(np.count_nonzero(~(np.isfinite(candidate) & np.isfinite(reference))))
     if non_finite:
-        return _no_errors(int(candidate.size), non_finite, reference)
+        return no_errors(int(candidate.size), non_finite, reference)
     # One number alone is an array, too.
     first, second = (np.atleast_1d(array).astype(np.float64) for array in (candidate, reference))
     difference = first - second
@@ -301,7 +301,8 @@ def _one_minus_cosine(first: NDArray[np.float64], second: NDArray[np.float64]) -
     return float(np.sum(np.square(chord)) / 2)
 
 
-def _no_errors(count: int, non_finite: int, reference: Array) -> ErrorStatistics:
+def no_errors(count: int, non_finite: int, reference: Array) -> ErrorStatistics:
+    """Statistics of ``count`` values without an error: other shapes, values that are not finite, or no numbers at all."""
     finite = reference[np.isfinite(reference)]
     return ErrorStatistics(
         count=count,

@@ -45,7 +45,7 @@ def combine(
     decisions: DecisionComparison | None = None,
     structure: Iterable[Finding] = (),
     origin: Origin = "source",
-    undecided: Sequence[str] = (),
+    far_off: Sequence[str] = (),
 ) -> Judgement:
     """The verdict of a cell: the worst of its comparisons, which are never merged.
 
@@ -56,7 +56,7 @@ def combine(
     - ``divergent``: a gate fails and a decision changed that counts (or decisions were not compared), or a value is
       not finite, shapes differ, or parameters are unmatched or unequal, or the structure contradicts the source.
 
-    ``undecided``: outputs beside the decided one that are so far off that whoever reads them would decide otherwise.
+    ``far_off``: outputs beside the decided one that are so far off that whoever reads them would decide otherwise.
     """
     findings = sorted(
         [
@@ -74,9 +74,9 @@ def combine(
         if decisions is None:
             verdict = Verdict.DIVERGENT
             findings.append(_decision_finding("a gate failed and decisions were not compared"))
-        elif undecided:
+        elif far_off:
             verdict = Verdict.DIVERGENT
-            findings.append(_decision_finding(f"output {undecided[0]}, on which no decision is made, is far off"))
+            findings.append(_decision_finding(f"output {far_off[0]}, on which no decision is made, is far off"))
         elif decisions.counted_count:
             verdict = Verdict.DIVERGENT
             findings.append(_decision_finding(_changed(decisions)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,16 +31,31 @@ def check(dataset: Dataset) -> None:
         if part not in dataset.parts:
             raise DataError(f"the data set has no {part} part", where=name)
         _check_part(name, part, dataset.parts[part], len(dataset.info.bands), len(dataset.info.class_names))
+    check_groups(name, {part: dataset.parts[part].groups for part in PARTS})
+
+
+def check_groups(name: str, groups: Mapping[Part, NDArray[np.int64]]) -> None:
+    """Raise DataError where a group, (sample,) in every part of the data set ``name``, is in two parts."""
     seen: dict[int, Part] = {}
-    for part in PARTS:
-        for group in np.unique(dataset.parts[part].groups).tolist():
+    for part, of_part in groups.items():
+        for group in np.unique(of_part).tolist():
             if group in seen:
                 raise DataError(
-                    f"group {group} (polygon or parcel) is in the {seen[group]} and in the {part} part",
+                    f"group {group} (polygon, parcel or scene) is in the {seen[group]} and in the {part} part",
                     where=name,
-                    hint="pixels of one polygon must not straddle a split: they are near copies of one another",
+                    hint="samples of one group must not straddle a split: they are near copies of one another",
                 )
             seen[group] = part
+
+
+def check_probe_fits(name: str, tests: int, probe_samples: int, hint: str) -> None:
+    """Raise DataError where the test part of the data set ``name`` has fewer samples than the probe."""
+    if probe_samples > tests:
+        raise DataError(
+            f"the test part holds {tests} samples, the probe wants {probe_samples}",
+            where=f"{name}, test part",
+            hint=hint,
+        )
 
 
 def _check_part(name: str, part: Part, series: Series, bands: int, classes: int) -> None:

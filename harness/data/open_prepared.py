@@ -17,14 +17,7 @@ def open_prepared(folder: Path) -> PreparedData | PreparedFrames | PreparedArray
         return read_prepared(folder)
     try:
         if "arrays" in record:
-            known = record["arrays"]
-            return PreparedArrays(
-                **common_fields(folder, record),
-                task=known["task"],
-                inputs=tuple(known["inputs"]),
-                targets=tuple(known["targets"]),
-                array_sizes=dict(known["sizes"]),
-            )
+            return PreparedArrays(**common_fields(folder, record), array_sizes=dict(record["arrays"]["sizes"]))
         return PreparedFrames(**common_fields(folder, record), forecast=Forecast(**record[FRAMES]))
     except (KeyError, TypeError, ValueError) as error:
         raise not_a_record(folder, error) from error

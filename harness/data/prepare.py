@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.data.checks import check
+from harness.data.checks import check, check_probe_fits
 from harness.data.dataset import (
     PARTS,
     ArrayDataset,
@@ -147,12 +147,8 @@ def prepare(
         wanted = task or source(config.source).tasks[0]
         return prepare_arrays(dataset, wanted, config.normalisation, seed, probe_samples, folder)
     check(dataset)
-    if probe_samples > len(dataset.parts["test"]):
-        raise DataError(
-            f"the test part holds {len(dataset.parts['test'])} samples, the probe wants {probe_samples}",
-            where=f"{dataset.info.name}, test part",
-            hint=f"make the probe smaller, but not below {MINIMUM_PROBE}",
-        )
+    smaller = f"make the probe smaller, but not below {MINIMUM_PROBE}"
+    check_probe_fits(dataset.info.name, len(dataset.parts["test"]), probe_samples, smaller)
     dates = config.dates or dataset.dates
     normalisation, notes = fit(
         config.normalisation or dataset.normalisation,

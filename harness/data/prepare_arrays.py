@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.dataset import PARTS, ArrayDataset, NormalisationKind, Part, Served
+from harness.data.checks import check_groups, check_probe_fits
+from harness.data.dataset import PARTS, ArrayDataset, NormalisationKind, Served
 from harness.data.draw import draw
 from harness.data.normalisation import Normalisation, fit
 from harness.data.open_prepared import open_prepared
@@ -50,12 +51,7 @@ def prepare_arrays(
     served = dataset.serves[task]
     check_arrays(dataset, served)
     tests = len(dataset.parts["test"])
-    if probe_samples > tests:
-        raise DataError(
-            f"the test part holds {tests} samples, the probe wants {probe_samples}",
-            where=f"{dataset.info.name}, test part",
-            hint="take a larger test part, or a smaller probe",
-        )
+    check_probe_fits(dataset.info.name, tests, probe_samples, "take a larger test part, or a smaller probe")
     normalisation, notes = _fitted(dataset, served, kind or dataset.normalisation)
     for part in PARTS:
         held = dataset.parts[part]
@@ -116,7 +112,7 @@ def _normalised(dataset: ArrayDataset, name: str, values: NDArray[Any], normalis
 
 def check_arrays(dataset: ArrayDataset, served: Served) -> None:
     """Raise DataError unless the data set keeps the promises of :class:`ArrayDataset` and :class:`Arrays` for a task."""
-    name, seen = dataset.info.name, dict[int, Part]()
+    name = dataset.info.name
     names = dict.fromkeys((*served.inputs, *served.targets.values()))
     for part in PARTS:
         where = f"{name}, {part} part"
@@ -144,6 +140,4 @@ def check_arrays(dataset: ArrayDataset, served: Served) -> None:
                 raise DataError(
                     f"'{array}' has {held.arrays[array].shape[axis]} bands, not {len(dataset.info.bands)}", where=where
                 )
-        for group in np.unique(held.groups).tolist():
-            if seen.setdefault(group, part) != part:
-                raise DataError(f"group {group} is in the {seen[group]} and in the {part} part", where=name)
+    check_groups(name, {part: dataset.parts[part].groups for part in PARTS})

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from harness.data.dataset import Part
 from harness.data.prepared import Prepared, read_tensors
-from harness.models.spec import TaskName
 
 #: Before the names of inputs and targets in the file of a part, which may share a name.
 INPUT, TARGET = "input.", "target."
@@ -33,9 +32,6 @@ def named(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[
 class PreparedArrays(Prepared):
     """A prepared data set of arrays by name, for models of one task."""
 
-    task: TaskName
-    inputs: tuple[str, ...]
-    targets: tuple[str, ...]
     array_sizes: Mapping[str, int]
 
     @property

@@ -48,6 +48,7 @@ def build_for(
 ) -> ModelSpec:
     """The specification of a model for data of these sizes; ``head`` is the model's own where it is None.
 
+    So is ``preset`` where no hyper-parameter is given either; hyper-parameters without a preset are all of them.
     Raises ModelError where the model takes data of another kind, and as its ``build`` does.
     """
     module = model(name)
@@ -57,7 +58,8 @@ def build_for(
             where="model.name",
             hint="choose a model that fits the data",
         )
+    own = {} if preset is None and not hyperparameters else {"preset": preset}
     spec: ModelSpec = module.build(
-        **sizes, head=head or module.HEAD, preset=preset, hyperparameters=dict(hyperparameters or {})
+        **sizes, head=head or module.HEAD, **own, hyperparameters=dict(hyperparameters or {})
     )
     return spec

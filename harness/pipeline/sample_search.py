@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.data.sample_axes import InputSamples, ToldAxes
 from harness.errors import DataError
+from harness.files.nearly_equal import nearly_equal
 
 Array = NDArray[Any]
 #: ``run(inputs)``: the outputs of one call by name. Raises WorkerError.
@@ -138,16 +139,16 @@ class _Runs:
 
     def constant(self, name: str) -> bool:
         """Whether an output is the same in both calls."""
-        return same(self.first[name], self.second[name])
+        return nearly_equal(self.first[name], self.second[name], SAME)
 
     def proves(self, name: str, axis: int) -> bool:
         """Whether samples keep their rows in another call, and one run alone has its own."""
         one, other, alone = self.first[name], self.second[name], self.alone[name]
         pairs = [(place, there) for place, there in enumerate(self.moved) if there >= 0]
-        kept = same(one.take([p for p, _ in pairs], axis), other.take([q for _, q in pairs], axis), one)
+        kept = nearly_equal(one.take([p for p, _ in pairs], axis), other.take([q for _, q in pairs], axis), SAME, one)
         if not kept or alone.ndim != one.ndim or alone.shape[axis] == 0:
             return False
-        return same(alone.take([0], axis), one.take([self.alone_sample], axis), one)
+        return nearly_equal(alone.take([0], axis), one.take([self.alone_sample], axis), SAME, one)
 
 
 class _Finder:
@@ -194,18 +195,3 @@ class _Finder:
 
 def _two(sizes: Iterator[int]) -> tuple[int, int]:
     return next(sizes), next(sizes)
-
-
-def same(one: Array, other: Array, scale: Array | None = None) -> bool:
-    """Equal: numbers of floating point within :data:`SAME` of the largest magnitude of ``scale``, all else exactly."""
-    if one.shape != other.shape:
-        return False
-    if one.dtype.kind != "f":
-        return bool(np.array_equal(one, other))
-    finite = np.isfinite(one)
-    if not np.array_equal(finite, np.isfinite(other)):
-        return False
-    whole = one if scale is None else scale
-    largest = float(np.abs(whole[np.isfinite(whole)].astype(np.float64)).max(initial=0.0))
-    apart = np.subtract(one[finite], other[finite], dtype=np.float64)
-    return bool(np.abs(apart).max(initial=0.0) <= SAME * largest)

@@ -5,7 +5,7 @@ Everything here works on arrays; `harness.results.artifacts` reads them from the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -201,6 +201,7 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
     route = max((output.route for output in outputs), key=lambda found: found.verdict.rank)
     end_to_end = max((output.end_to_end for output in outputs if output.end_to_end), key=_badness, default=None)
     decisions = outputs[0].decisions
+    far_off = [output.shown.name for output in outputs[1:] if _is_far_off(output)]
     return Judged(
         parameters=parameters,
         floor=worst.floor,
@@ -216,9 +217,9 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
             decisions=decisions,
             structure=source.compare_structure(exported.structure, target),
             origin=source.origin,
-            undecided=[output.shown.name for output in outputs[1:] if _is_spoiled(output)],
+            far_off=far_off,
         ),
-        outputs=[output.shown for output in outputs],
+        outputs=[_row(output.shown, decisions, far_off) for output in outputs],
     )
 
 
@@ -276,15 +277,23 @@ def _compare_output(
     return _Output(shown, floor, route, runtime, end_to_end, decisions)
 
 
-def _is_spoiled(output: _Output) -> bool:
+def _row(shown: OutputResult, decisions: DecisionComparison | None, far_off: Sequence[str]) -> OutputResult:
+    """The row of an output: `divergent` where a gate failed and more than its numbers changed, as for the cell."""
+    changed = decisions is None or (decisions.counted_count > 0 if shown.decided else shown.name in far_off)
+    if shown.verdict is not Verdict.DRIFTED or not changed:
+        return shown
+    return shown.model_copy(update={"verdict": Verdict.DIVERGENT})
+
+
+def _is_far_off(output: _Output) -> bool:
     """Whether an output on which no decision is made is so far off that whoever reads it would decide otherwise."""
     compared = [output.runtime] if output.end_to_end is None else [output.runtime, output.end_to_end]
     far = [
-        (one.rms_ratio or 0.0) > gates.SPOILED_RATIO and (one.errors.relative_rms or 0.0) > gates.SPOILED_RELATIVE
+        (one.rms_ratio or 0.0) > gates.FAR_OFF_RATIO and (one.errors.relative_rms or 0.0) > gates.FAR_OFF_RELATIVE
         for one in compared
     ]
     return output.shown.verdict is Verdict.DRIFTED and (
-        any(far) or (output.shown.route_error or 0.0) > gates.SPOILED_RELATIVE
+        any(far) or (output.shown.route_error or 0.0) > gates.FAR_OFF_RELATIVE
     )
 
 

@@ -120,7 +120,7 @@ def read_reference(given: Given, finished: Finished) -> Reference:
     probe = json.loads((folders["probe"] / "probe.json").read_text())
     ids = np.arange(probe["samples"])
     if given.ids is not None:
-        ids = read_column(given.ids, probe["samples"])
+        ids = read_ids(given.ids, probe["samples"])
     structure = json.loads((folders["structure"] / "structure.json").read_text())
     sampling = read_sampling(folders)
     float32: dict[str, Array] = {}
@@ -195,8 +195,8 @@ def _with_source(reference: Reference, inputs: list[dict[str, Any]], folders: Ma
     )
 
 
-def read_column(path: Path, samples: int) -> NDArray[np.int64]:
-    """Labels or ids: a ``.npy`` file of whole numbers (sample,). Raises DataError on anything else."""
+def read_ids(path: Path, samples: int) -> NDArray[np.int64]:
+    """Ids: a ``.npy`` file of whole numbers (sample,). Raises DataError on anything else."""
     from harness.data.probe import read_array
 
     column = read_array(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,10 @@ from numpy.typing import NDArray
 from harness.compare.decision_choice import ChosenDecision
 from harness.errors import DataError
 from harness.files.arrays import Array
-from harness.tasks import task
+from harness.tasks import TASKS, task
 from harness.tasks.base import Problem, Rows, Samples
 from harness.tasks.decision_rule import Decision
 
-#: The task whose own rule is what an output is decided by, once it is arranged.
-_TASKS: Mapping[str, str] = {
-    "argmax": "classification",
-    "threshold": "multi-label",
-    "argmax-per-pixel": "segmentation",
-}
 #: Numbers from here on are no classes where the file does not name so many: 255 is where many masks have no class.
 _MOST_CLASSES = 255
 
@@ -65,7 +59,13 @@ class ArrangedAnswers:
 
 def task_of(decision: ChosenDecision, shape: tuple[int, ...]) -> str:
     """The task that makes such decisions on an output of that shape; empty where nothing is decided."""
-    return _TASKS.get(_rule(decision, shape), "")
+    return _task_deciding(_rule(decision, shape))
+
+
+def _task_deciding(rule: Decision) -> str:
+    """The task whose own rule that is, once an output is arranged; empty where nothing is decided."""
+    tasks = (task(name) for name in TASKS) if rule != "none" else ()
+    return next((known.name for known in tasks if known.decides_files and known.decision == rule), "")
 
 
 def _rule(decision: ChosenDecision, shape: tuple[int, ...]) -> Decision:
@@ -126,7 +126,7 @@ def _multi_label(path: Path, labels: Array, decision: ChosenDecision, ids: NDArr
         # What is at least its threshold is at least zero: the difference of two doubles has the right sign.
         return np.asarray(output, np.float64).reshape(len(output), count) - limits
 
-    return LabelledProbe(_TASKS["threshold"], problem, _samples(ids, {"y": labels}), arranged)
+    return LabelledProbe(_task_deciding("threshold"), problem, _samples(ids, {"y": labels}), arranged)
 
 
 def _classes(

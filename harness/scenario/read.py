@@ -113,6 +113,11 @@ def _check_names(path: Path, root: yaml.Node, scenario: Scenario) -> None:
             check((section, index), lambda name=target: runtime(name))
     described = model(scenario.model.name)
     check(("model", "name"), lambda: source(scenario.data.source).check_serves(described.NAME, described.TASK))
+    if (loss := scenario.source.training.loss) is not None:
+        # Imported here: a scenario without a loss is read without NumPy.
+        from harness.tasks import task
+
+        check(("source", "training", "loss"), lambda: task(described.TASK).loss(loss))
     fewest = int(described.MINIMUM_PROBE)
     if scenario.probe.samples < fewest:
         raise ScenarioError(

@@ -12,6 +12,7 @@ from harness.tasks.class_metrics import FEW_SAMPLES, Interval
 
 Float64 = NDArray[np.float64]
 
+_RESAMPLES = 1000
 #: Resamples that are drawn at once: bounds the table of how often each sample was drawn.
 _AT_ONCE = 50
 
@@ -22,13 +23,12 @@ def intervals_of(
     support: NDArray[np.int64] | int,
     *,
     seed: int = 0,
-    resamples: int = 1000,
-    level: float = 0.95,
 ) -> list[Interval]:
-    """Percentile bootstrap intervals over samples (Efron and Tibshirani 1993, chapter 13), one for each number of a metric.
+    """Percentile bootstrap intervals of 95 % over samples (Efron and Tibshirani 1993, chapter 13), one for each number.
 
     ``statistics`` (sample, *shape) are what the metric is made of: it takes their sum over samples, (..., *shape), and gives
-    (..., number). ``support``: what each number rests on. Equal seeds give equal intervals.
+    (..., number). ``support``: what each number rests on, samples or parts of them such as pixels; it is ``few`` where that is, or
+    where there are few samples to draw from. Equal seeds give equal intervals.
     """
     values = np.atleast_1d(metric(statistics.sum(axis=0)))
     supports = np.broadcast_to(support, values.shape)
@@ -37,20 +37,14 @@ def intervals_of(
         return [Interval(float(value), float(value), float(value), 0, True) for value in values]
     flat = statistics.reshape(samples, -1).astype(np.float64)
     generator, parts = np.random.default_rng(seed), []
-    for start in range(0, resamples, _AT_ONCE):
-        size = min(_AT_ONCE, resamples - start)
+    for start in range(0, _RESAMPLES, _AT_ONCE):
+        size = min(_AT_ONCE, _RESAMPLES - start)
         drawn = generator.multinomial(samples, np.full(samples, 1 / samples), size=size).astype(np.float64)
         # A sum may hold what is not finite: a model may answer so.
         with np.errstate(invalid="ignore"):
             parts.append(np.asarray(metric((drawn @ flat).reshape(size, *statistics.shape[1:]))).reshape(size, -1))
-    low, high = np.quantile(np.concatenate(parts), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(np.concatenate(parts), [0.025, 0.975], axis=0)
     return [
-        Interval(float(value), float(least), float(most), int(count), int(count) < FEW_SAMPLES)
+        Interval(float(value), float(least), float(most), int(count), min(int(count), samples) < FEW_SAMPLES)
         for value, least, most, count in zip(values, low, high, supports, strict=True)
     ]
-
-
-def ratio(over: Any, under: Any) -> Float64:
-    """Quotient in float64; 0 where the denominator is 0, as scikit-learn has it (``zero_division=0``)."""
-    top, bottom = np.broadcast_arrays(np.asarray(over, np.float64), np.asarray(under, np.float64))
-    return np.asarray(np.divide(top, bottom, out=np.zeros(top.shape), where=bottom != 0))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataError
+from harness.tasks.numbers import ratio
 
 Labels = NDArray[np.integer[Any]]
 Float64 = NDArray[np.float64]
@@ -38,15 +39,15 @@ def confusion_matrix(truth: Labels, prediction: Labels, classes: int) -> NDArray
 
 def accuracy(confusion: NDArray[Any]) -> Float64:
     """Share of samples on the diagonal; confusion (..., true, predicted) -> (...,)."""
-    return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
+    return ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
 def cohen_kappa(confusion: NDArray[Any]) -> Float64:
     """Agreement beyond chance (Cohen 1960); 0 where chance agrees fully; confusion (..., true, predicted) -> (...,)."""
     total = confusion.sum(axis=(-2, -1)).astype(np.float64)
     observed = accuracy(confusion)
-    by_chance = _ratio((confusion.sum(axis=-1) * confusion.sum(axis=-2).astype(np.float64)).sum(axis=-1), total * total)
-    return _ratio(observed - by_chance, 1.0 - by_chance)
+    by_chance = ratio((confusion.sum(axis=-1) * confusion.sum(axis=-2).astype(np.float64)).sum(axis=-1), total * total)
+    return ratio(observed - by_chance, 1.0 - by_chance)
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ def per_class(confusion: NDArray[Any]) -> ClassMetrics:
     hit = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
     support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     return ClassMetrics(
-        precision=_ratio(hit, predicted),
-        recall=_ratio(hit, support),
-        f1=_ratio(2 * hit, support + predicted),
+        precision=ratio(hit, predicted),
+        recall=ratio(hit, support),
+        f1=ratio(2 * hit, support + predicted),
         support=support.astype(np.int64),
     )
 
@@ -83,9 +84,9 @@ def averaged(confusion: NDArray[Any], measure: Literal["precision", "recall", "f
     classes = per_class(confusion)
     values: Float64 = getattr(classes, measure)
     if average == "weighted":
-        return _ratio((values * classes.support).sum(axis=-1), classes.support.sum(axis=-1))
+        return ratio((values * classes.support).sum(axis=-1), classes.support.sum(axis=-1))
     present = (classes.support + confusion.sum(axis=-2)) > 0
-    return _ratio(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1))
+    return ratio(np.where(present, values, 0.0).sum(axis=-1), present.sum(axis=-1))
 
 
 def summary(confusion: NDArray[Any]) -> dict[str, float]:
@@ -220,9 +221,3 @@ def _labels(labels: Labels, classes: int, which: str) -> NDArray[np.int64]:
     if array.size and (array.min() < 0 or array.max() >= classes):
         raise DataError(f"{which} labels must lie in 0 to {classes - 1}, found {array.min()} to {array.max()}")
     return array.astype(np.int64)
-
-
-def _ratio(numerator: Any, denominator: Any) -> Float64:
-    """Quotient in float64; 0 where the denominator is 0."""
-    over, under = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
-    return np.asarray(np.divide(over, under, out=np.zeros(over.shape), where=under != 0))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tasks.bootstrap import Float64, ratio
+from harness.tasks.numbers import Float64, ratio
 
 
 def label_counts(truth: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.int64]:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tasks.bootstrap import Float64, ratio
 from harness.tasks.class_metrics import accuracy, averaged, cohen_kappa
+from harness.tasks.numbers import Float64, ratio
 
 
 def pixel_confusions(

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.tasks.base import Answers, Array, Problem, Rows, Samples, Task
-from harness.tasks.bootstrap import Float64, intervals_of
+from harness.tasks.bootstrap import intervals_of
 from harness.tasks.class_metrics import Interval
-from harness.tasks.numbers import shortest
+from harness.tasks.numbers import Float64, shortest
 
 #: Columns of ``scores.csv``; ``part`` is the class, label or variable, empty over all of them.
 COLUMNS = ("who", "output", "part", "metric", "value", "low", "high", "support", "few", "unit", "samples")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.tasks.bootstrap import Float64
+from harness.tasks.numbers import Float64
 
 
 def value_sums(truth: NDArray[Any], predicted: NDArray[Any]) -> Float64:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.files.nearly_equal import nearly_equal
 from harness.workers.engine import (
     Array,
     BadInput,
@@ -193,22 +194,9 @@ def _joined(name: str, parts: list[Array], axis: int | None) -> Array:
     if axis is not None:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
     for place, part in enumerate(parts):
-        if not _same(parts[0], part):
+        if not nearly_equal(parts[0], part, SAME):
             raise BadInput(
                 f"output '{name}' belongs to no sample, but differs between batch 1 and batch {place + 1}: "
                 f"it depends on the samples; ask with batch_size null"
             )
     return parts[0]
-
-
-def _same(one: Array, other: Array) -> bool:
-    if one.shape != other.shape:
-        return False
-    if one.dtype.kind != "f":
-        return bool(np.array_equal(one, other))
-    if not np.array_equal(np.isfinite(one), np.isfinite(other)):
-        return False
-    finite = np.isfinite(one)
-    one64, other64 = np.where(finite, one, 0).astype(np.float64), np.where(finite, other, 0).astype(np.float64)
-    largest = np.abs(one64).max(initial=0.0)
-    return bool(np.abs(one64 - other64).max(initial=0.0) <= SAME * largest)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.data.prepared_arrays import INPUT, TARGET, named
-from harness.errors import DataError
 from harness.files.digests import file_hash
 from harness.models.spec import ModelSpec
 from harness.tasks.base import Problem, Task
 from harness.workers.engine import Array, BadInput
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
-from harness.workers.training.parts import Batch, Chosen, check_shapes
+from harness.workers.training.parts import Batch, Chosen, check_shapes, check_targets
 
 
 class ArraysPart:
@@ -42,10 +41,7 @@ class ArraysPart:
 
     def check(self, task: Task, problem: Problem) -> None:
         """See Part."""
-        try:
-            task.check(problem, self.targets)
-        except DataError as error:
-            raise BadInput(f"{self.file}: {error.what}") from error
+        check_targets(self.file, task, problem, self.targets)
 
     def batches(self, epoch: int) -> Batch:
         """See Part; the same in every epoch."""

@@ -7,7 +7,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.data.sequences import inputs_of, targets_of
-from harness.errors import DataError
 from harness.files.digests import file_hash
 from harness.models.spec import ModelSpec
 from harness.tasks.base import Problem, Task
@@ -15,7 +14,7 @@ from harness.tasks.forecast_frames import Forecast
 from harness.workers.engine import Array, BadInput
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
-from harness.workers.training.parts import Batch, Chosen, read_record
+from harness.workers.training.parts import Batch, Chosen, check_targets, read_record
 
 
 class FramesPart:
@@ -44,10 +43,7 @@ class FramesPart:
 
     def check(self, task: Task, problem: Problem) -> None:
         """See Part; all sequences have the shape of the first."""
-        try:
-            task.check(problem, self.batches(0)(slice(0, 1))[1])
-        except DataError as error:
-            raise BadInput(f"{self.file}: {error.what}") from error
+        check_targets(self.file, task, problem, self.batches(0)(slice(0, 1))[1])
 
     def batches(self, epoch: int) -> Batch:
         """See Part."""

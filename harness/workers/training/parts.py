@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.errors import DataError
 from harness.models.spec import ModelSpec
 from harness.tasks.base import Problem, Task
 from harness.workers.engine import Array, BadInput
@@ -32,6 +33,14 @@ class Part(Protocol):
 
     def batches(self, epoch: int) -> Batch:
         """What gives the batches of an epoch counted from 0."""
+
+
+def check_targets(file: Path, task: Task, problem: Problem, targets: Mapping[str, Array]) -> None:
+    """Raise BadInput, naming the file, where the targets by name are not what the task wants."""
+    try:
+        task.check(problem, targets)
+    except DataError as error:
+        raise BadInput(f"{file}: {error.what}") from error
 
 
 def check_shapes(file: Path, spec: ModelSpec, found: Mapping[str, tuple[int, ...]]) -> None:

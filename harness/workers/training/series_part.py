@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.draw import drawn_series
-from harness.errors import DataError
 from harness.files.digests import file_hash
 from harness.models.spec import ModelSpec
 from harness.tasks.base import Problem, Task
 from harness.workers.engine import Array, BadInput
 from harness.workers.requests import existing_file
 from harness.workers.tensors import read_tensors
-from harness.workers.training.parts import Batch, Chosen, check_shapes, read_record
+from harness.workers.training.parts import Batch, Chosen, check_shapes, check_targets, read_record
 
 
 class SeriesPart:
@@ -47,10 +46,7 @@ class SeriesPart:
 
     def check(self, task: Task, problem: Problem) -> None:
         """See Part."""
-        try:
-            task.check(problem, {"y": self.labels})
-        except DataError as error:
-            raise BadInput(f"{self.file}: {error.what}") from error
+        check_targets(self.file, task, problem, {"y": self.labels})
 
     def inputs(self, epoch: int) -> dict[str, Array]:
         """Inputs by name for an epoch counted from 0; the same ones every time where the draw is frozen."""

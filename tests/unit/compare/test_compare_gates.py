@@ -12,7 +12,7 @@ from harness.compare.decisions import compare_decisions
 from harness.compare.fold import Normalisation, check_fold
 from harness.compare.outputs import compare_route, compare_runtime
 from harness.compare.records import Floor, Verdict
-from harness.results.evaluate import _is_spoiled
+from harness.results.evaluate import _is_far_off
 
 ZEROS = np.zeros((4, 2))
 SIDES = [(1.0, True), (1.001, False)]
@@ -117,4 +117,4 @@ def test_an_output_without_decisions_that_is_far_off(ratio: float, relative: flo
     compared = SimpleNamespace(rms_ratio=ratio, errors=SimpleNamespace(relative_rms=relative))
     shown = SimpleNamespace(verdict=Verdict.DRIFTED, route_error=None)
     output: Any = SimpleNamespace(shown=shown, runtime=compared, end_to_end=None)
-    assert _is_spoiled(output) is spoiled
+    assert _is_far_off(output) is spoiled

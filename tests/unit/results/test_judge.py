@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.compare.records import OutputResult, Verdict
-from harness.results.evaluate import DecisionRule, Exported, Judged, SourceFile, SourceModel, Target, _is_spoiled, judge
+from harness.results.evaluate import DecisionRule, Exported, Judged, SourceFile, SourceModel, Target, _is_far_off, judge
 from tests.unit.compare.tempcnn_graphs import draw_parameters, export, specification
 
 SPEC = specification()
@@ -342,6 +342,9 @@ def test_a_decision_of_the_first_output_is_seen_against_the_floor_of_the_first()
     found = judge(source, graph, Target({}, TENSORS, {"y": flipped, "z": WIDE + 200 * WIDE_NOISE}))
     assert found.decisions is not None
     assert (found.decisions.flip_count, found.decisions.counted_count) == (1, 1)
+    # Decisions changed on the first output alone.
+    found = judge(source, graph, Target({}, TENSORS, {"y": flipped, "z": WIDE + 9 * WIDE_NOISE}))
+    assert [row.verdict for row in found.outputs] == [Verdict.DIVERGENT, Verdict.DRIFTED]
 
 
 def test_oracles_must_agree_on_every_output() -> None:
@@ -381,6 +384,8 @@ def test_an_output_beside_the_decided_one_that_is_far_off_is_divergent(
     graph = Exported(None, {"python/onnx-reference": {"y": EXACT, "z": WIDE + route * sign}})
     found = judge(source, graph, Target({}, TENSORS, {"y": EXACT + NOISE, "z": WIDE + error * sign}))
     assert found.judgement.verdict is verdict
+    # Its row says the same, and that of the decided output what is true of that.
+    assert [row.verdict for row in found.outputs] == [Verdict.IDENTICAL, verdict]
     told = [finding.message for finding in found.judgement.findings if finding.comparison == "decisions"]
     assert told == (["output z, on which no decision is made, is far off"] if verdict is Verdict.DIVERGENT else [])
 
@@ -412,7 +417,7 @@ def test_limits_past_which_an_output_is_far_off(runtime: Any, end_to_end: Any, r
             end_to_end=None if end_to_end is None else compared(*end_to_end),
         )
         # What is past no gate is no finding, and what is worse is so already.
-        assert _is_spoiled(output) is (spoiled and verdict is Verdict.DRIFTED)
+        assert _is_far_off(output) is (spoiled and verdict is Verdict.DRIFTED)
 
 
 def test_outputs_of_a_model_are_found_by_name_or_else_by_place() -> None:

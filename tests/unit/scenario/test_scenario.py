@@ -45,6 +45,11 @@ def test_every_shipped_scenario_can_be_read_and_is_named_after_its_file(path: Pa
         ("source: synthetic-crops", "source: sintetic-crops", "did you mean 'synthetic-crops'?"),
         ("framework: pytorch", "framework: pytorhc", "there is no framework 'pytorhc'"),
         ("route: torch-script, opset: 17, fold: true", "route: torchscript", "did you mean 'torch-script'?"),
+        (
+            "epochs: 6",
+            "epochs: 6\n    loss: mse",
+            "source.training.loss: loss must be cross-entropy for classification",
+        ),
         ("epochs: 6", "epochs: -6", "source.training.epochs: input should be greater than 0 (found -6)"),
         ("samples: 256", "samples: 12", "probe.samples: input should be greater than or equal to 64 (found 12)"),
         ("samples: 256", "samples: many", "probe.samples"),

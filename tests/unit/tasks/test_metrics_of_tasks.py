@@ -92,6 +92,8 @@ def test_intervals_are_seeded_and_hold_the_mean_as_theory_has_it() -> None:
     assert found.high == pytest.approx(values.mean() + half, abs=0.2 * half)
     assert not found.few
     assert intervals_of(statistics[:5], mean, 5)[0].few
+    # Many pixels of few samples: what is drawn are samples.
+    assert intervals_of(statistics[:5], mean, 9000)[0].few
     assert intervals_of(statistics, mean, 400, seed=1) != [found]
 
 
