@@ -75,7 +75,8 @@ def test_a_label_is_what_covers_enough_of_a_patch_and_some_masks_are_empty(tmp_p
 
 def test_a_spectrum_tells_of_its_variables(tmp_path: Path) -> None:
     found = made(SPECTRA, tmp_path)
-    assert found.task == "regression"
+    record = json.loads((found.folder / "dataset.json").read_text())["arrays"]
+    assert (record["task"], record["inputs"], record["targets"]) == ("regression", ["x"], ["y"])
     assert found.sizes == {"bands": 12, "variables": 2}
     assert [variable.unit for variable in found.info.variables] == ["m2/m2", "g/m2"]
     part = found.part("train")
@@ -176,7 +177,7 @@ def test_a_data_set_that_breaks_its_promises_is_refused(tmp_path: Path) -> None:
         "valid", arrays={**dataset.parts["valid"].arrays, "doy": np.ones(20)}
     )
     assert "'x' has 3 bands, not 4" in refused("train", arrays={**train.arrays, "x": train.arrays["x"][:, :3]})
-    assert f"group {train.groups[0]} is in the train and in the valid part" in refused(
+    assert f"group {train.groups[0]} (polygon, parcel or scene) is in the train and in the valid part" in refused(
         "valid", groups=np.full(20, train.groups[0])
     )
     check_arrays(dataset, dataset.serves["segmentation"])
