@@ -24,8 +24,11 @@ def compare(
         typer.Option(
             "--labels",
             help="y.npy: classes from 0 (sample,), 0 and 1 (sample, label), or classes of pixels (sample, row, column), "
-            "negative where none is known.",
+            "negative where none is known; 0 and 1 in the output's own shape for several labels per pixel.",
         ),
+    ] = None,
+    ignore_label: Annotated[
+        int | None, typer.Option("--ignore-label", help="With --labels: the number that stands where none is known.")
     ] = None,
     decision: Annotated[
         str | None,
@@ -103,6 +106,8 @@ def compare(
         raise ScenarioError(
             f"there is no head '{head}'", where="--head", hint=f"choose one of {', '.join(get_args(Head))}"
         )
+    if ignore_label is not None and labels is None:
+        raise ScenarioError("there are no labels", where="--ignore-label", hint="name them by --labels")
     if no_layers and layers:
         raise ScenarioError("asked for layers and for none", where="--layers", hint="leave out --no-layers")
     named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
@@ -115,6 +120,7 @@ def compare(
         targets=tuple(dict.fromkeys(part.strip() for part in to.split(","))),
         probe={name: Path(path) for name, _, path in named},
         labels=labels,
+        ignored_label=ignore_label,
         ids=ids,
         decision=None if decision is None else read_decision(decision),
         decision_output=decision_output,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,8 +154,12 @@ class Execution:
         self._kept: dict[str, Artifact] = {}
         self._noticed: set[str] = set()
 
-    def all_steps(self) -> Finished:
-        """Do every step that is not finished; returns what all of them left."""
+    def all_steps(self, checks: Mapping[str, Callable[[Mapping[str, Path]], None]] | None = None) -> Finished:
+        """Do every step that is not finished; returns what all of them left.
+
+        ``checks``: by step, what is called with the folders so far once the step has one; its HarnessError ends the run
+        before the steps that follow.
+        """
         sweep_temporary_folder()
         self._store.sweep()
         self._check_source()
@@ -173,6 +177,8 @@ class Execution:
                     if state != "kept":
                         seconds[step.id] = elapsed
                     self._listener.ended(step.id, state, elapsed)
+                    if step.id in self._finished.folders and (check := (checks or {}).get(step.id)) is not None:
+                        check(self._finished.folders)
             finally:
                 workers.close()
             kept = {name: artifact.record for name, artifact in self._kept.items()}

@@ -46,8 +46,9 @@ class Given:
 
     ``probe``: ``.npy`` files by input name, or one under "" for a model with one input. ``labels`` (sample,) int64 index
     the classes, or are 0 and 1 (sample, label), or classes of pixels (sample, row, column), negative where none is known;
-    ``ids`` (sample,) int64 name the samples. ``decision``: what is decided on the output ``decision_output``, which is the file's
-    first where none is named; None: as the file tells. ``layers``: samples of the probe that are followed node by node.
+    ``ignored_label`` stands where none is known, too. ``ids`` (sample,) int64 name the samples. ``decision``: what is decided on
+    the output ``decision_output``, which is the file's first where none is named; None: as the file tells. ``layers``: samples
+    of the probe that are followed node by node.
     ``weights``: what the file was made from; ``architecture`` names their model and ``head`` its head, where neither a
     ``model.json`` beside them nor the file's metadata holds the specification; they are run in ``framework``.
     ``batch_size``: samples per call, :data:`BATCH_SIZE` where the user names none.
@@ -58,6 +59,7 @@ class Given:
     targets: tuple[str, ...]
     probe: Mapping[str, Path]
     labels: Path | None = None
+    ignored_label: int | None = None
     ids: Path | None = None
     decision: AskedDecision | None = None
     decision_output: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -27,12 +27,14 @@ class OutputSamples:
     """By name of an output its sample axis, None where it belongs to none.
 
     ``whole``: outputs that depend on all samples of a call together, so that batches would change them. ``unproven``: outputs
-    of which a sample run alone does not give its row, with the reason.
+    of which a sample run alone does not give its row, with the reason. ``rows``: by name of an output its shape without the
+    sample axis, of those that have one and are not ``whole``.
     """
 
     axes: Mapping[str, int | None]
     whole: tuple[str, ...] = ()
     unproven: tuple[str, ...] = ()
+    rows: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def sentences(self) -> list[str]:
         """What is told of it: everything but outputs whose samples lie along axis 0."""
@@ -90,7 +92,12 @@ def find_output_axes(
             unproven.append(name)
         if made.varies_elsewhere(name):
             whole.append(name)
-    return OutputSamples(axes, tuple(whole), tuple(unproven))
+    rows = {
+        name: made.shape(name)[:axis] + made.shape(name)[axis + 1 :]
+        for name, axis in axes.items()
+        if axis is not None and name not in whole
+    }
+    return OutputSamples(axes, tuple(whole), tuple(unproven), rows)
 
 
 def _known_sizes(probe: Mapping[str, Array], inputs: InputSamples, outputs: Sequence[Mapping[str, Any]]) -> set[int]:

@@ -7,7 +7,7 @@ and a comparison is that of a scenario's cell.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -116,6 +116,47 @@ def read_reference(given: Given, finished: Finished) -> Reference:
             raise finished.failures[step].of_the_run()
     if not oracles:
         raise next(iter(finished.failures.values())).of_the_run()
+    exact = folders[oracles[0]] / "probe.float64.safetensors"
+    reference = _known(given, folders, lambda sampling, outputs: read_outputs(exact, sampling, outputs))
+    return replace(reference, decision=_decision(given, reference))
+
+
+def foreseen_reference(given: Given, folders: Mapping[str, Path]) -> Reference | None:
+    """The reference as far as it is known before any oracle or target is asked; ``folders``: of the steps that are done.
+
+    Its outputs are single precision's or, before there are such, zeros of the right shapes; None where these do not tell
+    what is decided. Raises DataError as :func:`read_reference` does.
+    """
+    if given.weights is not None or "reference" in folders:
+        reference = _known(given, folders, lambda sampling, outputs: {})
+        if reference.source is None:
+            reference = replace(reference, float64=reference.float32)
+        return replace(reference, decision=_decision(given, reference))
+    found = json.loads((folders["samples"] / "samples.json").read_text())
+    reference = _known(given, folders, lambda sampling, outputs: _zeros(outputs, found["rows"], folders))
+    name = _decided(given, reference)
+    dtype = next(str(entry["dtype"]) for entry in reference.structure["outputs"] if str(entry["name"]) == name)
+    if name not in found["rows"] or not dtype.startswith(("float", "double", "bfloat")):
+        return None
+    decision = _decision(given, reference)
+    # Classes that an output holds are told by its values.
+    return None if decision.rule == "classes" else replace(reference, decision=decision)
+
+
+def _zeros(
+    outputs: list[dict[str, Any]], rows: Mapping[str, list[int]], folders: Mapping[str, Path]
+) -> dict[str, Array]:
+    samples = json.loads((folders["probe"] / "probe.json").read_text())["samples"]
+    shapes = {str(entry["name"]): (samples, *rows.get(str(entry["name"]), ())) for entry in outputs}
+    return {name: np.broadcast_to(np.zeros(()), shape) for name, shape in shapes.items()}
+
+
+#: Outputs in float64 by name, from what is known of samples and of the file's outputs.
+_Exact = Callable[[Sampling, list[dict[str, Any]]], dict[str, Array]]
+
+
+def _known(given: Given, folders: Mapping[str, Path], exact: _Exact) -> Reference:
+    """All of the reference but the decision; without float32 where there is none yet."""
     load = json.loads((folders["structure"] / "load.json").read_text())
     probe = json.loads((folders["probe"] / "probe.json").read_text())
     ids = np.arange(probe["samples"])
@@ -124,9 +165,8 @@ def read_reference(given: Given, finished: Finished) -> Reference:
     structure = json.loads((folders["structure"] / "structure.json").read_text())
     sampling = read_sampling(folders)
     float32: dict[str, Array] = {}
-    if given.weights is None:
+    if "reference" in folders:
         float32 = read_outputs(folders["reference"] / "probe.float32.safetensors", sampling, structure["outputs"])
-    float64 = read_outputs(folders[oracles[0]] / "probe.float64.safetensors", sampling, structure["outputs"])
     reference = Reference(
         structure=structure,
         metadata=load.get("metadata", {}),
@@ -134,31 +174,34 @@ def read_reference(given: Given, finished: Finished) -> Reference:
         probe_sha256=probe["sha256"],
         samples=probe["samples"],
         float32=float32,
-        float64=float64,
+        float64=exact(sampling, structure["outputs"]),
         ids=ids,
         sampling=sampling,
         samples_said=tuple(json.loads((folders["samples"] / "samples.json").read_text())["said"]),
     )
-    if given.weights is not None:
-        reference = _with_source(reference, load["inputs"], folders)
-    return replace(reference, decision=_decision(given, reference))
+    return reference if given.weights is None else _with_source(reference, load["inputs"], folders)
+
+
+def _decided(given: Given, reference: Reference) -> str:
+    """The name of the output that decisions are made on. Raises DataError where there is none of the name that was given."""
+    names = [str(entry["name"]) for entry in reference.structure["outputs"]]
+    names = [name for name in names if name in reference.float64]
+    if given.decision_output is not None and given.decision_output not in names:
+        raise DataError(
+            f"the model has no output '{given.decision_output}'",
+            where="--decision-output",
+            hint=f"it has {', '.join(names)}",
+        )
+    # Those of a source begin with the one that its model names; a file's are as its graph has them.
+    ordered = [name for name in reference.float64 if name in names] if reference.source else names
+    of_samples = [name for name in ordered if reference.sampling.axes.get(name, 0) is not None]
+    return given.decision_output or next(iter(of_samples or ordered or names))
 
 
 def _decision(given: Given, reference: Reference) -> ChosenDecision:
     """What is decided, and on which output. Raises DataError where it cannot be made, or there is no such output."""
-    entries = {
-        str(entry["name"]): entry for entry in reference.structure["outputs"] if str(entry["name"]) in reference.float64
-    }
-    if given.decision_output is not None and given.decision_output not in entries:
-        raise DataError(
-            f"the model has no output '{given.decision_output}'",
-            where="--decision-output",
-            hint=f"it has {', '.join(entries)}",
-        )
-    # Those of a source begin with the one that its model names; a file's are as its graph has them.
-    names = [name for name in reference.float64 if name in entries] if reference.source else [*entries]
-    of_samples = [name for name in names if reference.sampling.axes.get(name, 0) is not None]
-    name = given.decision_output or next(iter(of_samples or names or entries))
+    name = _decided(given, reference)
+    entry = next(entry for entry in reference.structure["outputs"] if str(entry["name"]) == name)
     metadata = reference.metadata
     if reference.source is not None:
         spec = reference.source.spec
@@ -166,7 +209,7 @@ def _decision(given: Given, reference: Reference) -> ChosenDecision:
     output = GivenOutput(
         name,
         reference.float64[name],
-        str(entries[name].get("dtype")),
+        str(entry.get("dtype")),
         reference.structure,
         metadata,
         reference.sampling.axes.get(name, 0),

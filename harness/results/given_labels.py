@@ -77,12 +77,37 @@ def _rule(decision: ChosenDecision, shape: tuple[int, ...]) -> Decision:
     return "argmax-per-pixel" if _places(decision, shape) else "argmax"
 
 
+def check_whole(path: Path, labels: Array) -> None:
+    """Raises DataError where an array holds anything but whole numbers (or booleans)."""
+    if labels.dtype.kind not in "biu":
+        raise DataError(
+            f"holds {labels.dtype.name} of {labels.ndim} axes", where=str(path), hint="save whole numbers (sample, ...)"
+        )
+
+
+def check_count(path: Path, labels: Array, samples: int) -> None:
+    """Raises DataError where labels are of another number of samples."""
+    if labels.ndim and len(labels) != samples:
+        raise DataError(
+            f"holds labels of {len(labels)} samples for {samples} samples",
+            where=str(path),
+            hint="give one for each sample",
+        )
+
+
 def read_labels(
-    path: Path, decision: ChosenDecision, values: Array, head: str, ids: NDArray[np.int64]
+    path: Path,
+    decision: ChosenDecision,
+    values: Array,
+    head: str,
+    ids: NDArray[np.int64],
+    *,
+    ignored: int | None = None,
 ) -> LabelledProbe:
     """Labels for the decisions on an output. ``values``: the output over the probe, axis 0 the sample; ``head``: what it is.
 
-    Raises DataError, in one line, where labels and decisions do not fit.
+    ``ignored``: the number that stands where no label is known, beside negative ones of pixels. Raises DataError, in one line,
+    where labels and decisions do not fit.
     """
     from harness.data.probe import read_array
 
@@ -99,45 +124,70 @@ def read_labels(
             hint="leave the labels out, or name another output by --decision-output",
         )
     rule, places = _rule(decision, values.shape), _places(decision, values.shape)
-    if places and rule == "threshold":
-        raise DataError(
-            f"the output '{decision.output}' has several labels in every place, which are not scored",
-            where="--labels",
-            hint="leave the labels out",
-        )
-    of_labels = rule == "threshold"
-    wanted = (len(values), _labels(decision)) if of_labels else (len(values), *places)
-    labels = _fitting(path, read_array(path), wanted, decision)
-    if of_labels:
-        return _multi_label(path, labels, decision, ids)
-    return _classes(path, labels, decision, values, head, ids)
+    if rule == "threshold":
+        # Several labels in every place are given in the output's own arrangement.
+        wanted = values.shape if places else (len(values), _labels(decision))
+        labels = _fitting(path, read_array(path), wanted, decision)
+        return _multi_label(path, labels, decision, ids, ignored)
+    labels = _fitting(path, read_array(path), (len(values), *places), decision)
+    return _classes(path, labels, decision, values, head, ids, ignored)
 
 
-def _multi_label(path: Path, labels: Array, decision: ChosenDecision, ids: NDArray[np.int64]) -> LabelledProbe:
-    odd = labels[(labels != 0) & (labels != 1)]
+def _multi_label(
+    path: Path, labels: Array, decision: ChosenDecision, ids: NDArray[np.int64], ignored: int | None
+) -> LabelledProbe:
+    known = np.ones(labels.shape, np.bool_) if ignored is None else labels != ignored
+    odd = labels[known & (labels != 0) & (labels != 1)]
     if odd.size:
-        raise DataError(f"holds {odd[0]}, a label is 0 or 1", where=str(path), hint="1 where the sample has the label")
+        raise DataError(
+            f"holds {odd[0]}, a label is 0 or 1",
+            where=str(path),
+            hint="1 where the label is there; --ignore-label names the number that stands where it is not known",
+        )
+    _some_known(path, known)
     count = _labels(decision)
     names = decision.names or (decision.output,)
-    problem = Problem(decision.output, ("sample", "label"), (None, count), "logits", names)
-    limits = np.asarray(decision.thresholds, np.float64)
+    axes = ("sample", "label", *("place",) * (labels.ndim - 2))
+
+    def labels_second(array: Array) -> Array:
+        return array.reshape(len(array), count) if labels.ndim == 2 else np.moveaxis(array, decision.axis or 1, 1)
+
+    y = labels_second(np.where(known, labels, 0))
+    problem = Problem(decision.output, axes, (None, *y.shape[1:]), "logits", names)
+    limits = np.asarray(decision.thresholds, np.float64).reshape(-1, *[1] * (y.ndim - 2))
 
     def arranged(output: Array) -> Array:
         # What is at least its threshold is at least zero: the difference of two doubles has the right sign.
-        return np.asarray(output, np.float64).reshape(len(output), count) - limits
+        return labels_second(np.asarray(output, np.float64)) - limits
 
-    return LabelledProbe(_task_deciding("threshold"), problem, _samples(ids, {"y": labels}), arranged)
+    target = {"y": y} if ignored is None else {"y": y, "mask": labels_second(known)}
+    return LabelledProbe(_task_deciding("threshold"), problem, _samples(ids, target), arranged)
+
+
+def _some_known(path: Path, known: NDArray[np.bool_]) -> None:
+    if known.size and not known.any():
+        raise DataError("holds no label that is known", where=str(path), hint="mind the number that stands for none")
 
 
 def _classes(
-    path: Path, labels: Array, decision: ChosenDecision, values: Array, head: str, ids: NDArray[np.int64]
+    path: Path,
+    labels: Array,
+    decision: ChosenDecision,
+    values: Array,
+    head: str,
+    ids: NDArray[np.int64],
+    ignored: int | None,
 ) -> LabelledProbe:
     per_place = bool(_places(decision, values.shape))
+    known = np.ones(labels.shape, np.bool_) if ignored is None else labels != ignored
+    _some_known(path, known)
+    labels = np.where(known, labels, -1)
     names = _class_names(decision, values, labels)
-    lowest = int(labels.min(initial=0))
+    lowest = int(labels[known].min(initial=0))
     if (lowest < 0 and not per_place) or labels.max(initial=0) >= len(names):
         odd = lowest if lowest < 0 and not per_place else int(labels.max())
         also = ", and give places without one a negative number" if per_place else ""
+        also += "; --ignore-label names the number that stands where none is known" if ignored is None else ""
         raise DataError(
             f"holds the class {odd}, the model has {len(names)}",
             where=str(path),
@@ -148,12 +198,16 @@ def _classes(
     arranged = _scores(decision, len(names), values.shape)
     own = decision.rule == "argmax"
     axes: tuple[str, ...] = ("sample", "class")
-    target: dict[str, Any] = {"y": labels}
     shape: tuple[int | None, ...] = (None, len(names))
     if per_place:
-        known = labels.reshape(len(labels), *_map(labels.shape[1:]))
-        target = {"y": np.where(known < 0, 0, known), "mask": known >= 0}
-        axes, shape = (*axes, "row", "column"), (*shape, *known.shape[1:])
+        mapped = labels.reshape(len(labels), *_map(labels.shape[1:]))
+        target: dict[str, Any] = {"y": np.where(mapped < 0, 0, mapped), "mask": mapped >= 0}
+        axes, shape = (*axes, "row", "column"), (*shape, *mapped.shape[1:])
+    else:
+        # Samples of which nothing is known are left out.
+        of_all = arranged
+        arranged = lambda output: of_all(output)[known]  # noqa: E731
+        target, ids = {"y": labels[known]}, ids[known]
     problem = Problem(decision.output, axes, shape, head if own else "softmax", names)
     return LabelledProbe(task_of(decision, values.shape), problem, _samples(ids, target), arranged)
 
@@ -202,14 +256,11 @@ def _class_names(decision: ChosenDecision, values: Array, labels: Array) -> tupl
 
 def _fitting(path: Path, labels: Array, wanted: tuple[int, ...], decision: ChosenDecision) -> NDArray[np.int64]:
     """The labels as int64 of the wanted shape. Raises DataError where they are no whole numbers, or have another shape."""
-    axes = ("sample", "label") if decision.rule == "threshold" and len(wanted) == 2 else ("sample", "row", "column")
+    axes: tuple[str, ...] = ("sample", "row", "column")
+    if _rule(decision, wanted) == "threshold":
+        axes = ("sample", "label", "row", "column") if decision.axis in (None, 1) else ()
     words = ", ".join(axes[: len(wanted)]) if len(wanted) <= len(axes) else "sample, place, ..."
-    if labels.dtype.kind not in "biu":
-        raise DataError(
-            f"holds {labels.dtype.name} of {labels.ndim} axes",
-            where=str(path),
-            hint=f"save whole numbers ({words}{',' if len(wanted) == 1 else ''})",
-        )
+    check_whole(path, labels)
     # An axis of one, as (sample, 1) or (sample, 1, row, column), says nothing more.
     if [size for size in labels.shape[1:] if size != 1] != [
         size for size in wanted[1:] if size != 1
@@ -219,12 +270,7 @@ def _fitting(path: Path, labels: Array, wanted: tuple[int, ...], decision: Chose
             where=str(path),
             hint="give one number for each decision",
         )
-    if len(labels) != wanted[0]:
-        raise DataError(
-            f"holds labels of {len(labels)} samples for {wanted[0]} samples",
-            where=str(path),
-            hint="give one for each sample",
-        )
+    check_count(path, labels, wanted[0])
     if labels.dtype.kind == "u" and labels.max(initial=0) > np.iinfo(np.int64).max:
         raise DataError(f"holds the class {labels.max()}", where=str(path), hint="count classes from 0")
     return labels.astype(np.int64).reshape(wanted)

@@ -20,7 +20,8 @@ from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import package_hash
 from harness.results.artifacts import read_outputs
 from harness.results.given import Reference, evaluate_given, read_reference
-from harness.results.given_labels import LabelledProbe, read_labels, task_of
+from harness.results.given_checks import checks_of, labelled_probe
+from harness.results.given_labels import LabelledProbe, task_of
 from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
 from harness.results.tables import Rows, probe_rows
 from harness.tasks.base import SOURCE
@@ -49,6 +50,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
     Raises HarnessError on a model, probe, labels or ids that cannot be used.
     """
     plan = given_plan(given)
+    checks = checks_of(given)
     states = availabilities(plan, listener)
     keys = step_keys(plan)
     folder = output / given.name
@@ -59,7 +61,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
             "columns": columns,
             "code": package_hash(),
             "pdf": pdf,
-            "decision": repr((given.decision, given.decision_output)),
+            "decision": repr((given.decision, given.decision_output, given.ignored_label)),
         }
     )
     if (cells := finished_run(folder, identity, listener.noticed)) is not None:
@@ -73,13 +75,9 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         )
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
-        finished = execution.all_steps()
+        finished = execution.all_steps(checks)
         reference = read_reference(given, finished)
-        # Before anything is written: what does not fit is refused.
-        labelled = None
-        if given.labels is not None:
-            values = reference.float64[reference.output]
-            labelled = read_labels(given.labels, reference.decision, values, reference.head, reference.ids)
+        labelled = labelled_probe(given, reference)
         cells = [evaluate_given(given, cell, reference, finished) for cell in plan.cells]
         tables: dict[str, Rows] = {
             "outputs_probe.csv.gz": probe_rows(

@@ -13,11 +13,18 @@ from numpy.typing import NDArray
 from harness.tasks.numbers import Float64, ratio
 
 
-def label_counts(truth: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.int64]:
-    """Counts (sample, case, label), each 0 or 1, of truth and prediction (sample, label), each 0 or 1."""
+def label_counts(
+    truth: NDArray[Any], predicted: NDArray[Any], known: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Counts (sample, case, label) of truth and prediction (sample, label, place, ...), each 0 or 1, summed over places.
+
+    ``known``, of the same shape: where the truth is known; elsewhere nothing is counted.
+    """
     true, found = np.asarray(truth) != 0, np.asarray(predicted) != 0
+    counted = np.ones(true.shape, np.bool_) if known is None else known
     cases = (true & found, ~true & found, true & ~found, ~true & ~found)
-    return np.stack(cases, axis=1).astype(np.int64)
+    places = tuple(range(2, true.ndim))
+    return np.stack([(case & counted).sum(axis=places, dtype=np.int64) for case in cases], axis=1)
 
 
 def precision(counts: NDArray[Any]) -> Float64:

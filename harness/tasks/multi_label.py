@@ -31,7 +31,11 @@ METRICS: dict[str, Callable[[NDArray[Any]], NDArray[np.float64]]] = {
 
 
 class MultiLabel(ScoredTask):
-    """Output (sample, label); target ``y`` (sample, label), 0 or 1."""
+    """Output (sample, label); target ``y`` (sample, label), 0 or 1.
+
+    Labels that a user gives for the outputs of a file may have places (sample, label, row, column), and ``mask``, bool of the
+    same shape, where they are known.
+    """
 
     name: ClassVar[str] = NAME
     losses: ClassVar[tuple[str, ...]] = ("binary-cross-entropy",)
@@ -84,11 +88,12 @@ class MultiLabel(ScoredTask):
 
     def scores(self, problem: Problem, samples: Samples, output: Array) -> list[Score]:
         """See ScoredTask."""
-        truth = samples.target["y"]
-        counts = label_counts(truth, labels_of(problem, output, truth))
+        truth, known = samples.target["y"], samples.target.get("mask")
+        counts = label_counts(truth, labels_of(problem, output, truth), known)
         names = [problem.name(index) for index in range(truth.shape[1])]
+        decided = truth[:, 0].size if known is None else int(known.any(axis=1).sum())
         return [
-            *overall_scores(counts, overall, len(truth)),
+            *overall_scores(counts, overall, decided),
             *part_scores(counts, METRICS, names, support(counts.sum(axis=0))),
         ]
 

@@ -186,9 +186,14 @@ def test_another_decision_is_made_where_it_is_asked_for_and_kept_apart(folder: P
             (),
             "the file names the task segmentation, and its output 'y' of shape 6 x 2 is none of it",
         ),
+        ("scores.onnx", "maps.npy", ("--labels", "beyond.npy"), "beyond.npy: holds the class 255, the model has 4"),
+        ("labels.onnx", "rows.npy", ("--labels", "fields.npy"), "fields.npy: holds labels of 5 samples for 6 samples"),
+        ("labels.onnx", "rows.npy", ("--ids", "there.npy"), "there.npy: holds int64 of 2 axes"),
+        ("labels.onnx", "rows.npy", ("--labels", "rows.npy"), "rows.npy: holds float32 of 2 axes; save whole numbers"),
+        ("labels.onnx", "rows.npy", ("--ignore-label", "255"), "--ignore-label: there are no labels"),
     ],
 )
-def test_what_cannot_be_decided_gets_one_line_and_leaves_nothing(
+def test_what_cannot_be_decided_gets_one_line_before_long_steps_and_leaves_nothing(
     folder: Path, model: str, probe: str, arguments: tuple[str, ...], expected: str
 ) -> None:
     done = decided(folder, model, probe, *arguments, "--output", "refused")
@@ -198,3 +203,5 @@ def test_what_cannot_be_decided_gets_one_line_and_leaves_nothing(
     assert expected in line
     assert "Traceback" not in done.stderr
     assert not list((folder / "refused").rglob("*.json"))
+    # Only what tells sizes was done: no runtime has answered the whole probe.
+    assert not [step for step in ("reference", "oracle", "target") if f"  {step}" in done.stdout + done.stderr]

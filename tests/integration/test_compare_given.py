@@ -231,7 +231,7 @@ def test_expecting_more_than_there_is_ends_with_code_1(folder: Path) -> None:
         ),
         (
             ("patch.onnx", "--to", "python/onnxruntime", "--probe", "x.npy", "--labels", "x.npy"),
-            "save whole numbers (sample,)",
+            "save whole numbers (sample, ...)",
         ),
         (("patch.onnx", "--to", "r/base", "--probe", "x.npy", "--expect", "good"), "there is no verdict 'good'"),
     ],

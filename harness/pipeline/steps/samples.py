@@ -25,6 +25,8 @@ from harness.runtimes.registry import availability, runtime
 class SamplesStep(Step):
     """Leaves ``samples.json``: the axes by name, whether all samples are run in one call, and what is told of it.
 
+    It holds ``rows`` too: the shapes of outputs without their sample axis, as far as the file could be run.
+
     ``runtimes``: those that are asked in turn until one can run the file. ``axes``, ``shared``: what the user says, by name.
     ``batch_size``: samples per call where the user names a number.
     """
@@ -65,7 +67,12 @@ class SamplesStep(Step):
         said = [*sentences(inputs), *found.sentences()]
         if why:
             said.append(f"which axes of the outputs are the sample could not be tried: {why}")
-        content = {"axes": {**inputs.axes, **found.axes}, "whole": bool(found.whole), "said": said}
+        content = {
+            "axes": {**inputs.axes, **found.axes},
+            "whole": bool(found.whole),
+            "said": said,
+            "rows": dict(found.rows),
+        }
         write_atomically(context.folder / "samples.json", to_json(content))
 
     def _search(

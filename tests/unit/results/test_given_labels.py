@@ -19,10 +19,17 @@ def decision(rule: Any, axis: int | None = None, names: tuple[str, ...] = (), *t
     return ChosenDecision("y", rule, "it is tested", axis, thresholds, names)
 
 
-def read(folder: Path, labels: Any, chosen: ChosenDecision, values: Any, head: str = "softmax") -> LabelledProbe:
+def read(
+    folder: Path,
+    labels: Any,
+    chosen: ChosenDecision,
+    values: Any,
+    head: str = "softmax",
+    ignored: int | None = None,
+) -> LabelledProbe:
     np.save(folder / "labels.npy", np.asarray(labels))
     array = np.asarray(values)
-    return read_labels(folder / "labels.npy", chosen, array, head, np.arange(10, 10 + len(array)))
+    return read_labels(folder / "labels.npy", chosen, array, head, np.arange(10, 10 + len(array)), ignored=ignored)
 
 
 def scored(found: LabelledProbe, *outputs: Any) -> dict[str, list[list[str]]]:
@@ -112,6 +119,49 @@ def test_places_that_are_no_map_are_scored_as_pixels(tmp_path: Path) -> None:
     assert score(scored(found, values)["scores.csv"], "source", "", "accuracy") == 1.0
 
 
+@pytest.mark.parametrize("axis", [1, 3])
+def test_several_labels_of_every_pixel(tmp_path: Path, axis: int) -> None:
+    # (sample, label, row, column): two samples of two labels in three pixels.
+    values = np.array([[[[0.9, 0.2, 0.5]], [[0.1, 0.8, 0.3]]], [[[0.1, 0.2, 0.9]], [[0.7, 0.9, 0.8]]]])
+    labels = np.array([[[[1, 0, 0]], [[0, 1, 1]]], [[[1, 7, 1]], [[1, 1, 0]]]])
+    chosen = decision("threshold", axis, ("oak", "pine"), 0.5, 0.75)
+    given = (np.moveaxis(array, 1, axis) for array in (labels, values))
+    found = read(tmp_path, next(given), chosen, outputs := next(given), ignored=7)
+    assert found.task == "multi-label"
+    rows = scored(found, outputs)["scores.csv"]
+    # oak: two hits, a false alarm, a miss, a correct rejection; pine: two hits, a false alarm, two misses, a rejection.
+    assert score(rows, "source", "oak", "precision") == score(rows, "source", "oak", "recall") == pytest.approx(2 / 3)
+    assert score(rows, "source", "pine", "precision") == pytest.approx(2 / 3)
+    assert score(rows, "source", "pine", "recall") == 0.5
+    assert score(rows, "source", "", "hamming") == pytest.approx(5 / 11)
+    supports = [row[rows[0].index("support")] for row in rows[1:] if row[2:4] in (["", "hamming"], ["oak", "f1"])]
+    assert supports == ["6", "3"]
+
+
+def test_another_number_may_stand_where_no_label_is_known(tmp_path: Path) -> None:
+    chosen = np.array([[[0, 1], [2, 2]]])
+    values = np.moveaxis(np.eye(3)[chosen], -1, 1)
+    found = read(tmp_path, np.uint8([[[0, 255], [0, 2]]]), decision("argmax-per-pixel", 1, NAMES), values, ignored=255)
+    assert score(scored(found, values)["scores.csv"], "source", "", "accuracy") == pytest.approx(2 / 3)
+    # A class of the model may be the one that is not scored.
+    found = read(tmp_path, [[[0, 1], [0, 2]]], decision("argmax-per-pixel", 1, NAMES), values, ignored=0)
+    assert found.samples.target["mask"].tolist() == [[[False, True], [False, True]]]
+    rows = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
+    found = read(tmp_path, [0, 255, 2, 0], decision("argmax", 1, NAMES), rows, ignored=255)
+    (table,) = scored(found, rows).values()
+    assert [row[1:4] for row in table[1:]] == [["10", "a", "a"], ["12", "c", "c"], ["13", "a", "c"]]
+    pair = np.array([[0.9, 0.9], [0.1, 0.1]])
+    found = read(tmp_path, [[1, -1], [0, 1]], decision("threshold", 1, ("a", "b"), 0.5), pair, ignored=-1)
+    table = scored(found, pair)["scores.csv"]
+    assert score(table, "source", "b", "recall") == 0.0
+    assert score(table, "source", "", "hamming") == pytest.approx(1 / 3)
+
+
+def test_labels_of_which_none_is_known_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no label that is known"):
+        read(tmp_path, [255] * 4, decision("argmax", 1, NAMES), ROWS, ignored=255)
+
+
 def test_targets_of_another_shape_are_not_scored(tmp_path: Path) -> None:
     values = np.eye(3, dtype=np.float32)
     found = read(tmp_path, [0, 1, 2], decision("argmax", 1, NAMES), values)
@@ -141,7 +191,12 @@ ROWS, MAPS = np.zeros((4, 3)), np.zeros((2, 3, 4, 5))
             ROWS,
             r"has the shape 4 x 3, the decisions .* are 4 \(sample\)",
         ),
-        (np.zeros(4), decision("argmax", 1, NAMES), ROWS, r"holds float64 of 1 axes; save whole numbers \(sample,\)"),
+        (
+            np.zeros(4),
+            decision("argmax", 1, NAMES),
+            ROWS,
+            r"holds float64 of 1 axes; save whole numbers \(sample, ...\)",
+        ),
         (np.int64(1), decision("argmax", 1, NAMES), ROWS, r"has the shape \(\)"),
         (
             [0, 1, 0, 1],
@@ -160,10 +215,15 @@ ROWS, MAPS = np.zeros((4, 3)), np.zeros((2, 3, 4, 5))
             np.full((2, 4, 5), 255),
             decision("argmax-per-pixel", 1, NAMES),
             MAPS,
-            "the class 255, .* give places without one a neg",
+            "the class 255, .* give places without one a negative number; --ignore-label names",
         ),
         (np.full((2, 4, 5), -1), decision("argmax-per-pixel", 1, NAMES), MAPS, "names no class"),
-        (np.zeros((2, 4, 5), int), decision("threshold", 1, NAMES, 0.5), MAPS, "has several labels in every place"),
+        (
+            np.zeros((2, 4, 5), int),
+            decision("threshold", 1, NAMES, 0.5),
+            MAPS,
+            r"2 x 4 x 5, .* 2 x 3 x 4 x 5 \(sample, label, row, column\)",
+        ),
         (np.full((2, 4), 255), decision("classes"), np.zeros((2, 4), int), "holds the class 255, the model has 255"),
         ([0, 1], decision("classes"), np.array([0, 70000]), "holds 70000, too large for a class"),
         ([0, 1], decision("classes"), np.array(["a", "b"]), "holds texts"),
