@@ -72,6 +72,14 @@ def compare(
     shared: Annotated[
         list[str] | None, typer.Option("--shared", help="NAME of an input or output that belongs to all samples.")
     ] = None,
+    nan: Annotated[
+        str,
+        typer.Option(
+            "--nan",
+            help="refuse or allow NaN and infinities in the probe, where the model is made for them: their positions must "
+            "be equal everywhere.",
+        ),
+    ] = "refuse",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of every runtime.")] = 1,
     time: Annotated[bool, typer.Option("--time", help="Time every runtime, at batch 1 and at --batch-size.")] = False,
     layers: Annotated[
@@ -108,6 +116,8 @@ def compare(
         )
     if ignore_label is not None and labels is None:
         raise ScenarioError("there are no labels", where="--ignore-label", hint="name them by --labels")
+    if nan not in ("refuse", "allow"):
+        raise ScenarioError(f"'{nan}' is no choice", where="--nan", hint="say refuse or allow")
     if no_layers and layers:
         raise ScenarioError("asked for layers and for none", where="--layers", hint="leave out --no-layers")
     named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
@@ -131,6 +141,7 @@ def compare(
         batch_size=batch_size,
         sample_axes=_sample_axes(sample_axis or []),
         shared=tuple(dict.fromkeys(shared or [])),
+        allow_nan=nan == "allow",
         threads=threads,
         layers=0 if no_layers else LayersSection().samples if layers is None else layers,
         timing=TimingSection(batch_sizes=sorted({1, batch_size or BATCH_SIZE})) if time else None,

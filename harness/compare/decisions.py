@@ -117,8 +117,8 @@ def compare_decisions(
 
     A flip is within the floor where its margin, the source oracle's distance between the two decisions, is
     under twice ``floor.rms``. A target value that is not finite is a flip that counts; where the source
-    oracle itself is not finite there is no decision to change. Raises DataError where shapes do not fit or
-    thresholds are missing.
+    oracle itself is not finite there is no decision to change, and these are counted by themselves.
+    Raises DataError where shapes do not fit or thresholds are missing.
     """
     if target.shape != source_oracle.shape:
         raise DataError(f"decisions need outputs of one shape, not {target.shape} and {source_oracle.shape}")
@@ -151,7 +151,9 @@ def compare_decisions(
         considered = np.broadcast_to(considered[..., None], source.choice.shape)
     if considered.shape != source.choice.shape:
         raise DataError(f"a mask of shape {considered.shape} does not fit decisions of shape {source.choice.shape}")
-    flipped = considered & (source.choice != other.choice) & (source.choice != NOT_FINITE)
+    without = considered & (source.choice == NOT_FINITE)
+    considered = considered & ~without
+    flipped = considered & (source.choice != other.choice)
     margin = source.margin.copy()
     if rule in ("argmax", "argmax-per-pixel"):
         margin = _distance_between(np.moveaxis(source_oracle, axis, -1), source.choice, other.choice, margin)
@@ -185,6 +187,7 @@ def compare_decisions(
         flip_count=count,
         counted_count=count - int(within.sum()),
         flips=flips,
+        without=int(without.sum()),
     )
 
 

@@ -107,6 +107,7 @@ def compare_layers(
     samples: int,
     not_examined: Sequence[str] = (),
     notes: Sequence[str] = (),
+    nodata: Sequence[str] = (),
 ) -> LayersComparison:
     """All tensors of a graph in the order of its nodes, and the first whose local error is past its floor's gate.
 
@@ -121,6 +122,7 @@ def compare_layers(
         rms_limit=gates.RUNTIME_RMS_RATIO,
         max_limit=gates.RUNTIME_MAX_RATIO,
         not_examined=list(not_examined),
+        nodata=list(nodata),
         notes=list(notes),
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare import gates
+from harness.compare.not_finite import describe_parted, finite_in_both, parted
 from harness.compare.records import (
     Comparison,
     ErrorStatistics,
@@ -58,27 +59,33 @@ def relative_rms(candidate: Array, reference: Array) -> float | None:
 
 
 def _difference(candidate: Array, reference: Array) -> NDArray[np.float64]:
-    return np.subtract(candidate, reference, dtype=np.float64)
+    # Of two infinities there is no difference: NaN, which every gate refuses.
+    with np.errstate(invalid="ignore"):
+        return np.subtract(candidate, reference, dtype=np.float64)
 
 
 def _rms(values: NDArray[np.float64]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def error_statistics(candidate: Array, reference: Array) -> ErrorStatistics:
+def error_statistics(candidate: Array, reference: Array, *, allow_nan: bool = False) -> ErrorStatistics:
     """How far ``candidate`` lies from ``reference``; both of one shape, any floating-point dtype, any axes.
 
     Differences are taken in float64. ``relative_rms`` is rms(candidate - reference) / `relative_scale`
     (reference); ``max_ulp`` is taken after rounding both to float32. Elements that are not finite on either
     side count in ``non_finite``; where there are any, where shapes differ, or where there are no elements,
-    the errors are None.
+    the errors are None. With ``allow_nan`` they are left out, and errors are those of all other elements.
     """
     if candidate.shape != reference.shape or candidate.size == 0:
         bad = int(np.count_nonzero(~np.isfinite(candidate))) + int(np.count_nonzero(~np.isfinite(reference)))
         return no_errors(int(candidate.size), bad, reference)
-    non_finite = int(np.count_nonzero(~(np.isfinite(candidate) & np.isfinite(reference))))
-    if non_finite:
+    kept = finite_in_both(candidate, reference)
+    non_finite = int(np.count_nonzero(~kept))
+    if non_finite and not (allow_nan and kept.any()):
         return no_errors(int(candidate.size), non_finite, reference)
+    count = int(candidate.size)
+    if non_finite:
+        candidate, reference = candidate[kept], reference[kept]
     # One number alone is an array, too.
     first, second = (np.atleast_1d(array).astype(np.float64) for array in (candidate, reference))
     difference = first - second
@@ -87,8 +94,8 @@ def error_statistics(candidate: Array, reference: Array) -> ErrorStatistics:
     with np.errstate(over="ignore"):
         ulp = max_ulp(first.astype(np.float32), second.astype(np.float32))
     return ErrorStatistics(
-        count=int(first.size),
-        non_finite=0,
+        count=count,
+        non_finite=non_finite,
         max_abs=float(magnitude.max()),
         mean_abs=float(magnitude.mean()),
         rms=rms,
@@ -135,18 +142,21 @@ def compare_runtime(
     *,
     source32: Array | None = None,
     comparison: Literal["runtime", "end-to-end"] = "runtime",
+    allow_nan: bool = False,
 ) -> RuntimeComparison:
     """A target's outputs against an oracle (the route oracle, or for ``end-to-end`` the source oracle), in
     floors.
 
     The gates: rms(error) <= 4 x floor.rms and max |error| <= 16 x floor.max_abs. Verdict: ``identical`` where
     the outputs have the bits of ``source32``, ``equivalent`` where both gates hold, ``drifted`` where one
-    fails, ``divergent`` where a value is not finite (on whichever side, even on both) or shapes differ.
+    fails, ``divergent`` where a value is not finite (on whichever side, even on both) or shapes differ. With
+    ``allow_nan`` such values must stand in the same places on both sides, infinities with the same sign, and errors are
+    those of the finite ones.
     Whether a decision changed is not known here: `harness.compare.verdict` turns ``drifted`` into
     ``divergent``.
     """
-    findings = _unusable(comparison, target32, oracle64, "target", "oracle")
-    errors = error_statistics(target32, oracle64)
+    findings = _unusable(comparison, target32, oracle64, "target", "oracle", allow_nan)
+    errors = error_statistics(target32, oracle64, allow_nan=allow_nan)
     same = source32 is not None and bit_equal(target32, source32)
     rms_ratio = None if errors.rms is None else errors.rms / floor.rms
     max_ratio = None if errors.max_abs is None else errors.max_abs / floor.max_abs
@@ -190,6 +200,7 @@ def compare_route(
     *,
     oracle: str = "route oracle",
     passed_over: Mapping[str, str] | None = None,
+    allow_nan: bool = False,
 ) -> RouteComparison:
     """The exported graph in float64 against the source model in float64.
 
@@ -199,12 +210,12 @@ def compare_route(
     not exceed 1e-10, or the reference itself is in doubt. ``oracle`` names the implementation that made
     ``route64``, ``passed_over`` those that could not, with the reason. Verdict: ``identical`` where float64 outputs
     are bit-equal, ``equivalent`` within the limits, ``drifted`` beyond, ``divergent`` where a value is not finite,
-    shapes differ or the implementations disagree.
+    shapes differ or the implementations disagree. ``allow_nan``: see `compare_runtime`.
     """
     others = dict(other_oracles or {})
     limit = gates.ROUTE_FOLDED if folded else gates.ROUTE_UNFOLDED
-    findings = _unusable("route", route64, source64, "route oracle", "source oracle")
-    errors = error_statistics(route64, source64)
+    findings = _unusable("route", route64, source64, "route oracle", "source oracle", allow_nan)
+    errors = error_statistics(route64, source64, allow_nan=allow_nan)
     if errors.relative_rms is not None and not errors.relative_rms <= limit:
         findings.append(
             Finding(
@@ -216,10 +227,12 @@ def compare_route(
         )
     agreement: float | None = None
     for name, other in others.items():
-        difference = _largest_relative_difference(other, route64)
+        difference = _largest_relative_difference(other, route64, allow_nan)
         if difference is None:
             agreement = None
             text = f"outputs {other.shape}" if other.shape != route64.shape else "values that are not finite"
+            if allow_nan and other.shape == route64.shape:
+                text = "NaN or infinities in other places"
             findings.append(
                 Finding(
                     comparison="route",
@@ -252,9 +265,14 @@ def compare_route(
 
 
 def _unusable(
-    comparison: Comparison, candidate: Array, reference: Array, candidate_name: str, reference_name: str
+    comparison: Comparison,
+    candidate: Array,
+    reference: Array,
+    candidate_name: str,
+    reference_name: str,
+    allow_nan: bool,
 ) -> list[Finding]:
-    """Findings that call for ``divergent``: other shapes, no elements, values that are not finite."""
+    """Findings that call for ``divergent``: other shapes, no elements, values that are not finite and not meant."""
     findings: list[Finding] = []
 
     def add(message: str) -> None:
@@ -266,6 +284,12 @@ def _unusable(
         )
     elif candidate.size == 0:
         add(f"the {candidate_name} has no outputs to compare: shape {_shape(candidate)}")
+    if allow_nan:
+        if candidate.shape == reference.shape and (
+            text := describe_parted(candidate, reference, candidate_name, reference_name)
+        ):
+            add(text)
+        return findings
     bad, bad_reference = ~np.isfinite(candidate), ~np.isfinite(reference)
     if bad.any() and bad_reference.any() and bad.shape == bad_reference.shape and np.array_equal(bad, bad_reference):
         add(
@@ -282,10 +306,15 @@ def _unusable(
     return findings
 
 
-def _largest_relative_difference(candidate: Array, reference: Array) -> float | None:
+def _largest_relative_difference(candidate: Array, reference: Array, allow_nan: bool) -> float | None:
     if candidate.shape != reference.shape or candidate.size == 0:
         return None
-    largest = float(np.abs(_difference(candidate, reference)).max())
+    if allow_nan:
+        if parted(candidate, reference).any():
+            return None
+        kept = finite_in_both(candidate, reference)
+        candidate, reference = candidate[kept], reference[kept]
+    largest = float(np.abs(_difference(candidate, reference)).max(initial=0.0))
     return largest / relative_scale(reference) if np.isfinite(largest) else None
 
 
@@ -326,7 +355,9 @@ def _first_sample(mask: NDArray[np.bool_]) -> int:
 def _sample_of_largest(candidate: Array, reference: Array) -> str:
     if candidate.ndim == 0:
         return ""
-    place = int(np.argmax(np.abs(_difference(candidate, reference))))
+    # Where values are not finite on both sides, and that is meant, there is no error.
+    error = np.where(finite_in_both(candidate, reference), np.abs(_difference(candidate, reference)), -1.0)
+    place = int(np.argmax(error))
     return f" (sample {int(np.unravel_index(place, candidate.shape)[0])})"
 
 

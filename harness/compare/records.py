@@ -70,7 +70,7 @@ class ComparisonRecord(Record):
 
 
 class ErrorStatistics(Record):
-    """How far outputs lie from a reference over a probe. None where a value is not finite.
+    """How far outputs lie from a reference over a probe. None where a value is not finite and not meant.
 
     ``max_ulp``: distance in float32 representable values, across signs. ``one_minus_cosine``: 1 - cosine
     similarity of the flattened outputs. ``reference_min`` and ``reference_max`` give the range that the
@@ -213,7 +213,8 @@ class DecisionComparison(Record):
 
     ``decisions``: how many there were (samples, or samples times labels, or unmasked pixels), each one of a ``unit``.
     ``flip_count`` of them changed, ``counted_count`` of these by a margin that is not under twice the floor. ``flips`` lists
-    those of the widest margin, at most a thousand of them.
+    those of the widest margin, at most a thousand of them. ``without``: how many more there would be, had the source oracle
+    finite values to decide on there.
     """
 
     rule: str
@@ -224,6 +225,7 @@ class DecisionComparison(Record):
     flip_count: int
     counted_count: int
     flips: list[Flip]
+    without: int = 0
 
     @property
     def counted(self) -> list[Flip]:
@@ -285,7 +287,7 @@ class LayersComparison(Record):
     """Error per node over the first ``samples`` of the probe, in the order of the graph.
 
     ``past_gate``: rows whose local error is past its gate. ``not_examined``: nodes that could not be run on their own,
-    each with the reason.
+    each with the reason. ``nodata``: a sentence for every node that makes something else of NaN than the oracle's.
     """
 
     samples: int
@@ -295,6 +297,7 @@ class LayersComparison(Record):
     rms_limit: float
     max_limit: float
     not_examined: list[str] = []
+    nodata: list[str] = []
     notes: list[str] = []
 
 

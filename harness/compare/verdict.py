@@ -46,6 +46,7 @@ def combine(
     structure: Iterable[Finding] = (),
     origin: Origin = "source",
     far_off: Sequence[str] = (),
+    said: str = "",
 ) -> Judgement:
     """The verdict of a cell: the worst of its comparisons, which are never merged.
 
@@ -57,6 +58,7 @@ def combine(
       not finite, shapes differ, or parameters are unmatched or unequal, or the structure contradicts the source.
 
     ``far_off``: outputs beside the decided one that are so far off that whoever reads them would decide otherwise.
+    ``said``: what the sentence ends with, whatever the verdict.
     """
     findings = sorted(
         [
@@ -83,7 +85,8 @@ def combine(
     if verdict.rank <= Verdict.EQUIVALENT.rank:
         same = parameters.verdict is Verdict.IDENTICAL and runtime.bit_equal_to_source
         verdict = Verdict.IDENTICAL if same else Verdict.EQUIVALENT
-    return Judgement(verdict, _sentence(verdict, findings, parameters, runtime, decisions, origin), findings)
+    sentence = _sentence(verdict, findings, parameters, runtime, decisions, origin)
+    return Judgement(verdict, f"{sentence.removesuffix('.')}; {said}." if said else sentence, findings)
 
 
 def _sentence(
@@ -187,13 +190,14 @@ def _decision_finding(message: str) -> Finding:
 def decision_changes(decisions: DecisionComparison, count: int | None = None) -> str:
     """How many decisions changed, in words of the task: ``0 of 4,455 pixels change class``, ``3 of 258 labels change``.
 
-    ``count``: of which flips; of all of them where it is None.
+    ``count``: of which flips; of all of them where it is None. Where outputs are not finite no decision is made, which is told.
     """
     number = decisions.flip_count if count is None else count
     unit = decisions.unit if decisions.decisions == 1 else f"{decisions.unit}s"
     verb = "changes" if number == 1 or decisions.decisions == 1 else "change"
     what = f"{verb} class" if decisions.unit in ("sample", "pixel") else verb
-    return f"{number:,} of {decisions.decisions:,} {unit} {what}"
+    none = f" ({decisions.without:,} more: no decision, outputs are not finite)" if decisions.without else ""
+    return f"{number:,} of {decisions.decisions:,} {unit} {what}{none}"
 
 
 def _changed(decisions: DecisionComparison) -> str:

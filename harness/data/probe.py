@@ -38,13 +38,15 @@ def read_probe(
     inputs: Sequence[Mapping[str, Any]],
     outputs: Sequence[Mapping[str, Any]] = (),
     told: ToldAxes | None = None,
+    *,
+    allow_nan: bool = False,
 ) -> tuple[dict[str, NDArray[Any]], InputSamples]:
     """Arrays by input name, checked against the model's inputs (``name``, ``dtype``, ``shape`` of the worker contract).
 
     ``files``: by input name, or one file under :data:`ONLY` for a model with one input. ``told``: what the user says of sample
     axes; else they are found by :func:`harness.data.sample_axes.find_input_axes`. A file of a fixed number of samples takes any
     number of them. Raises DataError, naming file and input, on a missing or unknown input, another dtype or shape, different
-    numbers of samples, and values that are not finite.
+    numbers of samples, and values that are not finite where ``allow_nan`` does not allow them.
     """
     told = told or ToldAxes()
     names = [str(entry["name"]) for entry in inputs]
@@ -65,7 +67,7 @@ def read_probe(
     if missing:
         raise DataError(f"the probe lacks the input '{missing[0]}'", where="--probe", hint=f"add {missing[0]}=FILE.npy")
     check_told(told, inputs, outputs)
-    arrays = {name: _typed(files[name], entry) for name, entry in zip(names, inputs, strict=True)}
+    arrays = {name: _typed(files[name], entry, allow_nan) for name, entry in zip(names, inputs, strict=True)}
     samples = find_input_axes(inputs, outputs, {name: array.shape for name, array in arrays.items()}, told)
     for name, entry in zip(names, inputs, strict=True):
         _check_sizes(files[name], arrays[name], entry, samples.axes[name])
@@ -75,8 +77,8 @@ def read_probe(
     return {name: np.require(array, requirements="C") for name, array in arrays.items()}, samples
 
 
-def _typed(path: Path, entry: Mapping[str, Any]) -> NDArray[Any]:
-    """An array of the dtype and the number of axes of an input, its values finite."""
+def _typed(path: Path, entry: Mapping[str, Any], allow_nan: bool) -> NDArray[Any]:
+    """An array of the dtype and the number of axes of an input, its values finite or allowed not to be."""
     array = read_array(path)
     name, wanted = entry["name"], str(entry["dtype"])
     if array.dtype.name != wanted:
@@ -87,10 +89,12 @@ def _typed(path: Path, entry: Mapping[str, Any]) -> NDArray[Any]:
         )
     if entry["shape"] is not None and array.ndim != len(entry["shape"]):
         raise _other_shape(path, array, entry)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
         first = np.argwhere(~np.isfinite(array))[0]
         raise DataError(
-            f"holds a value that is not finite at {first.tolist()}", where=str(path), hint="leave such samples out"
+            f"holds a value that is not finite at {first.tolist()}",
+            where=str(path),
+            hint="leave such samples out, or say --nan allow where the model is made for them",
         )
     return array
 

@@ -53,6 +53,7 @@ class Given:
     ``model.json`` beside them nor the file's metadata holds the specification; they are run in ``framework``.
     ``batch_size``: samples per call, :data:`BATCH_SIZE` where the user names none.
     ``sample_axes``, ``shared``: what the user says of the axes of inputs and outputs, by name.
+    ``allow_nan``: the probe may hold NaN and infinities, which the model means.
     """
 
     model: Path
@@ -70,6 +71,7 @@ class Given:
     batch_size: int | None = None
     sample_axes: Mapping[str, int] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
+    allow_nan: bool = False
     threads: int = 1
     layers: int = LayersSection().samples
     timing: TimingSection | None = None
@@ -185,6 +187,7 @@ def _probe_step(given: Given) -> ProbeStep:
         sha256={name: file_hash(path) for name, path in probe.items()},
         axes=dict(given.sample_axes),
         shared=given.shared,
+        allow_nan=given.allow_nan,
     )
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare.layers import compare_layers, layer_row
+from harness.compare.layers import compare_layers, layer_row, past_gate
+from harness.compare.not_finite import nodata_sentence
 from harness.compare.records import LayerRow, LayersComparison
 from harness.errors import AccidentError, BadInputError, UnsupportedError, WorkerError
 from harness.models.sampling import Sampling
@@ -58,6 +59,7 @@ def walk_layers(
     samples = _save_samples(inputs, probe, loaded, samples, sampling or Sampling())
     rows: list[LayerRow] = []
     skipped: list[str] = []
+    nodata: list[str] = []
     patience = _Patience(target)
     notes = [note] if note else []
     first, flow = 0, _Flow(model, inputs, scratch)
@@ -73,14 +75,15 @@ def walk_layers(
         )
         if refusal := flow.through(patience, part, again=first > 0):
             notes.append(f"Accumulated errors are not known: {refusal}")
-        rows += _examine(patience, part["nodes"], flow.activations, scratch, skipped)
+        rows += _examine(patience, part["nodes"], flow.activations, scratch, skipped, nodata)
         first = part["next"]
         if part["stopped"]:
             notes.append(f"The reference could not go on: {part['stopped']}; nodes from there on were not examined.")
         if part["stopped"] or first >= part["total"]:
             break
     flow.close()
-    return compare_layers(rows, structure, samples=samples, not_examined=skipped, notes=list(dict.fromkeys(notes)))
+    said = list(dict.fromkeys(notes))
+    return compare_layers(rows, structure, samples=samples, not_examined=skipped, notes=said, nodata=nodata)
 
 
 class _Patience:
@@ -199,11 +202,17 @@ def _save_samples(
 
 
 def _examine(
-    target: _Patience, nodes: list[dict[str, Any]], activations: Path, scratch: Path, skipped: list[str]
+    target: _Patience,
+    nodes: list[dict[str, Any]],
+    activations: Path,
+    scratch: Path,
+    skipped: list[str],
+    nodata: list[str],
 ) -> list[LayerRow]:
     """The rows of one part of the graph; ``activations``: the target's values in the whole graph, if the file exists.
 
-    The files of the part are taken away.
+    The files of the part are taken away. What cannot be examined is added to ``skipped``, what NaN is taken for otherwise to
+    ``nodata``.
     """
     from safetensors import safe_open
 
@@ -236,9 +245,20 @@ def _examine(
                             note=note,
                         )
                     )
+                    if local is not None and name in local and past_gate(rows[-1].local) and expected in known:
+                        about = (node["operator"], node["node"], name, _count_nan(stem))
+                        nodata += filter(None, [nodata_sentence(*about, local[name], stored.get_tensor(expected))])
         for suffix in (".onnx", ".inputs.safetensors", ".tensors.safetensors", ".outputs.safetensors"):
             stem.with_name(stem.name + suffix).unlink(missing_ok=True)
     return rows
+
+
+def _count_nan(stem: Path) -> int:
+    """How many values of a node's own inputs are NaN."""
+    from safetensors.numpy import load_file
+
+    arrays = load_file(stem.with_name(stem.name + ".inputs.safetensors")).values()
+    return sum(int(np.count_nonzero(np.isnan(array))) for array in arrays if array.dtype.kind == "f")
 
 
 def _alone(target: _Patience, stem: Path) -> tuple[dict[str, Array] | None, str]:

@@ -94,9 +94,14 @@ def layers_of(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str, Fa
 def with_explanation(
     findings: list[Finding], layers: LayersComparison | None, runtime: RuntimeComparison
 ) -> list[Finding]:
-    """Findings with the culprit among the nodes, right after those of the runtime comparison that it explains."""
-    found = None if layers is None else explanation(layers, runtime.verdict)
-    if found is None:
+    """Findings with the culprit among the nodes, right after those of the runtime comparison that it explains.
+
+    What the runtime makes of NaN is told, whatever came of it.
+    """
+    if layers is None:
         return findings
+    culprit = explanation(layers, runtime.verdict)
+    told = [] if culprit is None else [culprit]
+    told += [Finding(comparison="runtime", verdict=runtime.verdict, message=message) for message in layers.nodata]
     place = max((index + 1 for index, old in enumerate(findings) if old.comparison == "runtime"), default=len(findings))
-    return [*findings[:place], found, *findings[place:]]
+    return [*findings[:place], *told, *findings[place:]]

@@ -15,6 +15,7 @@ from harness.compare import gates
 from harness.compare.decisions import compare_decisions
 from harness.compare.exact_outputs import compare_exact_route, compare_exact_runtime, is_exact, no_floor
 from harness.compare.file_parameters import compare_file_parameters
+from harness.compare.not_finite import parted
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
 from harness.compare.records import (
@@ -37,6 +38,8 @@ from harness.tasks.decision_rule import DecisionRule as DecisionRule
 #: Outputs over the probe by name, each with the sample as axis 0.
 Outputs = Mapping[str, Array]
 Structure = Mapping[str, Any]
+#: What is told of a target where NaN and infinities are meant.
+SAME_PLACES = "positions of NaN are equal everywhere"
 _Compared = TypeVar("_Compared", RouteComparison, RuntimeComparison)
 
 
@@ -83,6 +86,10 @@ class Source(Protocol):
         """How decisions are made on the first output; None where it has none."""
 
     @property
+    def allow_nan(self) -> bool:
+        """Whether NaN and infinities are meant: the same ones everywhere are no fault."""
+
+    @property
     def converted(self) -> bool:
         """Whether the file was made from the source, so that a target has an error end to end, too."""
 
@@ -113,6 +120,7 @@ class SourceModel:
     file_spec: ModelSpec | None = None
     origin: Origin = "source"
     converted: bool = True
+    allow_nan: bool = False
 
     def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
         """The output of that name; else the only one or the graph's at its place; else an empty one. Another name is a finding."""
@@ -144,6 +152,7 @@ class SourceFile:
     decision: DecisionRule | None
     origin: Origin = "file"
     converted: bool = False
+    allow_nan: bool = False
 
     def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
         """The output of that name; empty where there is none: all readers have the names from the same file."""
@@ -182,6 +191,8 @@ class _Output:
     runtime: RuntimeComparison
     end_to_end: RuntimeComparison | None
     decisions: DecisionComparison | None
+    #: Whether NaN and infinities stand in the same places in the target's output and in those that it is compared with.
+    same_places: bool
 
 
 def judge(source: Source, exported: Exported, target: Target) -> Judged:
@@ -218,6 +229,7 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
             structure=source.compare_structure(exported.structure, target),
             origin=source.origin,
             far_off=far_off,
+            said=SAME_PLACES if source.allow_nan and all(output.same_places for output in outputs) else "",
         ),
         outputs=[_row(output.shown, decisions, far_off) for output in outputs],
     )
@@ -247,6 +259,7 @@ def _compare_output(
         (runtime, source.output(name, outputs, exported.structure)) for runtime, outputs in exported.oracles.items()
     )
     named: dict[str, Any] = {"oracle": oracle, "passed_over": exported.passed_over}
+    same_places = True
     if is_exact(source64) or is_exact(target32):
         floor = no_floor(source64)
         route = compare_exact_route(route64, source64, folded, dict(others), **named)
@@ -254,9 +267,14 @@ def _compare_output(
         ends = compare_exact_runtime(target32, source64, source=source32, comparison="end-to-end")
     else:
         floor = noise_floor(source32, source64)
-        route = compare_route(route64, source64, folded, dict(others), **named)
-        runtime = compare_runtime(target32, route64, floor, source32=source32)
-        ends = compare_runtime(target32, source64, floor, source32=source32, comparison="end-to-end")
+        meant = source.allow_nan
+        route = compare_route(route64, source64, folded, dict(others), **named, allow_nan=meant)
+        runtime = compare_runtime(target32, route64, floor, source32=source32, allow_nan=meant)
+        ends = compare_runtime(target32, source64, floor, source32=source32, comparison="end-to-end", allow_nan=meant)
+        same_places = all(
+            array.shape == target32.shape and not parted(target32, array).any()
+            for array in (route64, source64, *(other for _, other in others))
+        )
     end_to_end = ends if source.converted else None
     rule = source.decision if decided and target32.shape == source64.shape else None
     decisions = None if rule is None else compare_by_rule(rule, target32, source64, floor)
@@ -274,7 +292,7 @@ def _compare_output(
         route_error=route.errors.relative_rms,
         differing=runtime.errors.differing,
     )
-    return _Output(shown, floor, route, runtime, end_to_end, decisions)
+    return _Output(shown, floor, route, runtime, end_to_end, decisions, same_places)
 
 
 def _row(shown: OutputResult, decisions: DecisionComparison | None, far_off: Sequence[str]) -> OutputResult:

@@ -50,6 +50,9 @@ class Reference:
     #: Which axes of the file are the sample, and what is told of them.
     sampling: Sampling = field(default_factory=Sampling)
     samples_said: tuple[str, ...] = ()
+    #: Whether NaN and infinities are meant, and how many of each input of the probe are.
+    allow_nan: bool = False
+    not_finite: Mapping[str, str] = field(default_factory=dict)
     #: What is decided, and on which output.
     decision: ChosenDecision = field(default_factory=lambda: ChosenDecision("", "none", "it was not asked for"))
 
@@ -84,7 +87,7 @@ class Reference:
             # The same outputs in the same order, by the file's names and by the model's own.
             ordered = sorted(zip(self.float64, model.float64, strict=True), key=lambda pair: pair[0] != self.output)
             exact = {name: model.float64[name] for _, name in ordered}
-            return replace(model, float64=exact, decision=self._rule)
+            return replace(model, float64=exact, decision=self._rule, allow_nan=self.allow_nan)
         # Decisions are made on the first.
         names = sorted(
             (str(entry["name"]) for entry in self.structure["outputs"]), key=lambda name: name != self.output
@@ -94,6 +97,7 @@ class Reference:
             float32=self.float32,
             float64={name: self.float64[name] for name in names},
             decision=self._rule,
+            allow_nan=self.allow_nan,
         )
 
     @property
@@ -178,6 +182,8 @@ def _known(given: Given, folders: Mapping[str, Path], exact: _Exact) -> Referenc
         ids=ids,
         sampling=sampling,
         samples_said=tuple(json.loads((folders["samples"] / "samples.json").read_text())["said"]),
+        allow_nan=given.allow_nan,
+        not_finite=probe.get("not_finite", {}),
     )
     return reference if given.weights is None else _with_source(reference, load["inputs"], folders)
 

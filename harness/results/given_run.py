@@ -62,6 +62,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
             "code": package_hash(),
             "pdf": pdf,
             "decision": repr((given.decision, given.decision_output, given.ignored_label)),
+            "allow_nan": given.allow_nan,
         }
     )
     if (cells := finished_run(folder, identity, listener.noticed)) is not None:
@@ -172,6 +173,7 @@ def _about(given: Given, reference: Reference, labelled: LabelledProbe | None) -
             "notes": [
                 f"The probe was given as NumPy files: {', '.join(path.name for path in given.probe.values())}.",
                 *few,
+                *(f"Of input {name} {text}, which is allowed." for name, text in reference.not_finite.items()),
                 *(f"Samples: {sentence}." for sentence in reference.samples_said),
                 *_source_notes(reference),
             ],

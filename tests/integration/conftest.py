@@ -45,9 +45,10 @@ SMALL: dict[str, Any] = {
 }
 
 
-def without(program: str) -> dict[str, str]:
-    """An environment in which a program is not on the path, nor whatever lies beside it."""
-    kept = [folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / program).exists()]
+def without(program: str, path: str | None = None) -> dict[str, str]:
+    """An environment in which a program is not on the path (or on one given), nor whatever lies beside it."""
+    folders = (os.environ["PATH"] if path is None else path).split(os.pathsep)
+    kept = [folder for folder in folders if not (Path(folder) / program).exists()]
     return {**os.environ, "PATH": os.pathsep.join(kept)}
 
 

@@ -48,12 +48,22 @@ def read_model(path: Path, runtime: str) -> ModelProto:
             load_external_data_for_tensor(tensor, str(path.parent))
             tensor.data_location = TensorProto.DEFAULT
             del tensor.external_data[:]
+    # Runtimes take inputs and outputs whose shape is not stated, ONNX's checker does not.
+    unstated = [info.type.tensor_type for info in (*model.graph.input, *model.graph.output) if _has_no_shape(info)]
+    for kind in unstated:
+        kind.shape.SetInParent()
     try:
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError) as error:
         line = next((line for line in str(error).splitlines() if line.strip()), "")
         raise BadInput(f"{path}: not a valid ONNX model: {line}") from error
+    for kind in unstated:
+        kind.ClearField("shape")
     return model
+
+
+def _has_no_shape(info: ValueInfoProto) -> bool:
+    return info.type.WhichOneof("value") == "tensor_type" and not info.type.tensor_type.HasField("shape")
 
 
 def graphs(model: ModelProto) -> Iterator[GraphProto]:
