@@ -3,12 +3,19 @@
 # Shi, Chen, Wang, Yeung, Wong, Woo (2015): Convolutional LSTM Network: A Machine Learning Approach for Precipitation
 # Nowcasting. Advances in Neural Information Processing Systems 28. https://arxiv.org/abs/1506.04214
 #
-# Needs nothing but torch (and safetensors and jsonlite, which torch brings, to load weights). The names are those of the
-# twin in native/pytorch/convlstm.py and in the harness's canonical weights.
+# Needs torch (and safetensors and jsonlite, which torch brings, to load weights), and weights.R beside it. The names are those
+# of the twin in native/pytorch/convlstm.py and in the harness's canonical weights.
 #
 #   source("convlstm.R")
 #   model <- convlstm_load("weights.safetensors")   # with model.json beside it
 #   model(torch::torch_randn(2, 1, 18, 64, 64))
+
+# weights.R lies beside this file, whose path source() holds as `ofile` and sys.source() as `file`.
+local({
+  reader <- Find(function(frame) is.character(c(frame$ofile, frame$file)), rev(sys.frames()))
+  folder <- if (isTRUE(reader$chdir)) "." else dirname(c(reader$ofile, reader$file, "weights.R")[1L])
+  sys.source(file.path(folder, "weights.R"), parent.env(environment()))
+})
 
 #' An activation by name: "linear", "tanh" or "leaky-relu" with a slope
 convlstm_activated <- function(x, name, slope) {
@@ -122,45 +129,15 @@ convlstm_check <- function(cell_activation, recurrent_activation, layer_activati
   }
 }
 
-#' Canonical name to the name in the module's state, one by one: equal names prove nothing, so they are said.
+#' See `canonical_names()`
 convlstm_names <- function(layers) {
-  trained <- c("weight", "bias")
-  normalised <- c(trained, "running_mean", "running_var")
-  names <- c(
-    unlist(lapply(seq_len(layers), function(index) {
-      c(paste0("lstm", index, ".", trained), if (index < layers) paste0("norm", index, ".", normalised))
-    })),
-    paste0("output.", trained)
-  )
-  stats::setNames(names, names)
+  names <- paste0(c("lstm", "norm"), rep(seq_len(layers), each = 2L))
+  # The last layer is not normalised.
+  canonical_names(c(names[-length(names)], "output"))
 }
 
-#' Put canonical weights into a ConvLSTM
-#'
-#' @param model a ConvLSTM.
-#' @param weights named list of torch tensors in PyTorch's layout; the gates lie in the model's `gate_order`.
-#' @return The model, in evaluation mode. Names that are missing, left over or of another shape stop it.
-convlstm_weights <- function(model, weights) {
-  names <- convlstm_names(model$layers)
-  # How often a batch normalisation was updated is no parameter.
-  weights <- weights[!grepl("num_batches_tracked$", base::names(weights))]
-  missing <- setdiff(names(names), base::names(weights))
-  if (length(missing)) stop("the weights lack ", paste(missing, collapse = ", "), call. = FALSE)
-  left_over <- setdiff(base::names(weights), names(names))
-  if (length(left_over)) stop("no place for ", paste(left_over, collapse = ", "), call. = FALSE)
-  state <- model$state_dict()
-  torch::with_no_grad({
-    for (name in names(names)) {
-      target <- state[[names[[name]]]]
-      if (!identical(as.integer(target$shape), as.integer(weights[[name]]$shape))) {
-        stop(name, " is ", paste(weights[[name]]$shape, collapse = " x "), ", the model wants ",
-             paste(target$shape, collapse = " x "), call. = FALSE)
-      }
-      target$copy_(weights[[name]])
-    }
-  })
-  model$eval()
-}
+#' Put canonical weights into a ConvLSTM, see `canonical_weights()`; the gates lie in the model's `gate_order`
+convlstm_weights <- function(model, weights) canonical_weights(model, weights, convlstm_names(model$layers))
 
 #' A ConvLSTM from its canonical weights
 #'
@@ -169,11 +146,11 @@ convlstm_weights <- function(model, weights) {
 #'   same weights. By default those of the `model.json` beside the weights.
 #' @return The model, in evaluation mode.
 convlstm_load <- function(path, settings = convlstm_settings(file.path(dirname(path), "model.json"))) {
-  convlstm_weights(do.call(ConvLSTM, settings), safetensors::safe_load_file(path, framework = "torch"))
+  convlstm_weights(do.call(ConvLSTM, settings), canonical_file(path))
 }
 
-#' The arguments of `ConvLSTM` in a model specification of the harness
+#' The arguments of `ConvLSTM` in a model specification of the harness, which takes no head
 convlstm_settings <- function(path) {
-  if (!file.exists(path)) stop(path, " is missing; give the settings of the model", call. = FALSE)
-  jsonlite::fromJSON(path)$hyperparameters
+  settings <- model_settings(path)
+  settings[names(settings) != "head"]
 }

@@ -1,12 +1,19 @@
 # FieldSeg in R torch: a class for every pixel of a field, from an image, the day of its year and a mask.
 #
-# A design of the project that it belongs to, under its licence (MIT). Needs nothing but torch (and safetensors and jsonlite, which
-# torch brings, to load weights). The names are those of the twin in native/pytorch/fieldseg.py and in the harness's canonical
-# weights.
+# A design of the project that it belongs to, under its licence (MIT). Needs torch (and safetensors and jsonlite, which torch
+# brings, to load weights), and weights.R beside it. The names are those of the twin in native/pytorch/fieldseg.py and in the
+# harness's canonical weights.
 #
 #   source("fieldseg.R")
 #   model <- fieldseg_load("weights.safetensors")   # with model.json beside it
 #   model(torch::torch_randn(8, 4, 16, 12), torch::torch_full(8, 180), torch::torch_ones(8, 16, 12, dtype = torch::torch_bool()))
+
+# weights.R lies beside this file, whose path source() holds as `ofile` and sys.source() as `file`.
+local({
+  reader <- Find(function(frame) is.character(c(frame$ofile, frame$file)), rev(sys.frames()))
+  folder <- if (isTRUE(reader$chdir)) "." else dirname(c(reader$ofile, reader$file, "weights.R")[1L])
+  sys.source(file.path(folder, "weights.R"), parent.env(environment()))
+})
 
 #' Radians per day, 2 pi / 365.25 rounded to single precision: in double precision it must be the same number
 fieldseg_radians_per_day <- 0.01720242388546467
@@ -48,43 +55,11 @@ FieldSeg <- torch::nn_module(
   }
 )
 
-#' Canonical name to the name in the module's state, one by one: equal names prove nothing, so they are said.
-fieldseg_names <- function() {
-  trained <- c("weight", "bias")
-  normalised <- c(trained, "running_mean", "running_var")
-  names <- c(
-    paste0("season.", trained), paste0("conv1.", trained), paste0("norm1.", normalised), paste0("conv2.", trained),
-    paste0("norm2.", normalised), paste0("context.", trained), paste0("classifier.", trained)
-  )
-  stats::setNames(names, names)
-}
+#' See `canonical_names()`
+fieldseg_names <- function() canonical_names(c("season", "conv1", "norm1", "conv2", "norm2", "context", "classifier"))
 
-#' Put canonical weights into a FieldSeg
-#'
-#' @param model a FieldSeg.
-#' @param weights named list of torch tensors in PyTorch's layout.
-#' @return The model, in evaluation mode. Names that are missing, left over or of another shape stop it.
-fieldseg_weights <- function(model, weights) {
-  names <- fieldseg_names()
-  # How often a batch normalisation was updated is no parameter.
-  weights <- weights[!grepl("num_batches_tracked$", base::names(weights))]
-  missing <- setdiff(names(names), base::names(weights))
-  if (length(missing)) stop("the weights lack ", paste(missing, collapse = ", "), call. = FALSE)
-  left_over <- setdiff(base::names(weights), names(names))
-  if (length(left_over)) stop("no place for ", paste(left_over, collapse = ", "), call. = FALSE)
-  state <- model$state_dict()
-  torch::with_no_grad({
-    for (name in names(names)) {
-      target <- state[[names[[name]]]]
-      if (!identical(as.integer(target$shape), as.integer(weights[[name]]$shape))) {
-        stop(name, " is ", paste(weights[[name]]$shape, collapse = " x "), ", the model wants ",
-             paste(target$shape, collapse = " x "), call. = FALSE)
-      }
-      target$copy_(weights[[name]])
-    }
-  })
-  model$eval()
-}
+#' Put canonical weights into a FieldSeg, see `canonical_weights()`
+fieldseg_weights <- function(model, weights) canonical_weights(model, weights, fieldseg_names())
 
 #' A FieldSeg from its canonical weights
 #'
@@ -92,12 +67,8 @@ fieldseg_weights <- function(model, weights) {
 #' @param settings arguments of `FieldSeg` by name, by default those of the `model.json` beside the weights.
 #' @return The model, in evaluation mode.
 fieldseg_load <- function(path, settings = fieldseg_settings(file.path(dirname(path), "model.json"))) {
-  fieldseg_weights(do.call(FieldSeg, settings), safetensors::safe_load_file(path, framework = "torch"))
+  fieldseg_weights(do.call(FieldSeg, settings), canonical_file(path))
 }
 
 #' The arguments of `FieldSeg` in a model specification of the harness
-fieldseg_settings <- function(path) {
-  if (!file.exists(path)) stop(path, " is missing; give the settings of the model", call. = FALSE)
-  specification <- jsonlite::fromJSON(path)
-  c(specification$hyperparameters, list(head = specification$head))
-}
+fieldseg_settings <- model_settings

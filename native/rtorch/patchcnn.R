@@ -1,12 +1,19 @@
 # PatchCNN in R torch: the labels of an image patch, any number of them.
 #
-# A design of the project that it belongs to, under its licence (MIT). Needs nothing but torch (and safetensors and jsonlite, which
-# torch brings, to load weights). The names are those of the twin in native/pytorch/patchcnn.py and in the harness's canonical
-# weights.
+# A design of the project that it belongs to, under its licence (MIT). Needs torch (and safetensors and jsonlite, which torch
+# brings, to load weights), and weights.R beside it. The names are those of the twin in native/pytorch/patchcnn.py and in the
+# harness's canonical weights.
 #
 #   source("patchcnn.R")
 #   model <- patchcnn_load("weights.safetensors")   # with model.json beside it
 #   model(torch::torch_randn(8, 4, 16, 12))
+
+# weights.R lies beside this file, whose path source() holds as `ofile` and sys.source() as `file`.
+local({
+  reader <- Find(function(frame) is.character(c(frame$ofile, frame$file)), rev(sys.frames()))
+  folder <- if (isTRUE(reader$chdir)) "." else dirname(c(reader$ofile, reader$file, "weights.R")[1L])
+  sys.source(file.path(folder, "weights.R"), parent.env(environment()))
+})
 
 #' Two convolutions with a 2 x 2 maximum between them, the mean over all positions, then the labels
 #'
@@ -34,43 +41,11 @@ PatchCNN <- torch::nn_module(
   }
 )
 
-#' Canonical name to the name in the module's state, one by one: equal names prove nothing, so they are said.
-patchcnn_names <- function() {
-  trained <- c("weight", "bias")
-  normalised <- c(trained, "running_mean", "running_var")
-  names <- c(
-    paste0("conv1.", trained), paste0("norm1.", normalised), paste0("conv2.", trained), paste0("norm2.", normalised),
-    paste0("classifier.", trained)
-  )
-  stats::setNames(names, names)
-}
+#' See `canonical_names()`
+patchcnn_names <- function() canonical_names(c("conv1", "norm1", "conv2", "norm2", "classifier"))
 
-#' Put canonical weights into a PatchCNN
-#'
-#' @param model a PatchCNN.
-#' @param weights named list of torch tensors in PyTorch's layout.
-#' @return The model, in evaluation mode. Names that are missing, left over or of another shape stop it.
-patchcnn_weights <- function(model, weights) {
-  names <- patchcnn_names()
-  # How often a batch normalisation was updated is no parameter.
-  weights <- weights[!grepl("num_batches_tracked$", base::names(weights))]
-  missing <- setdiff(names(names), base::names(weights))
-  if (length(missing)) stop("the weights lack ", paste(missing, collapse = ", "), call. = FALSE)
-  left_over <- setdiff(base::names(weights), names(names))
-  if (length(left_over)) stop("no place for ", paste(left_over, collapse = ", "), call. = FALSE)
-  state <- model$state_dict()
-  torch::with_no_grad({
-    for (name in names(names)) {
-      target <- state[[names[[name]]]]
-      if (!identical(as.integer(target$shape), as.integer(weights[[name]]$shape))) {
-        stop(name, " is ", paste(weights[[name]]$shape, collapse = " x "), ", the model wants ",
-             paste(target$shape, collapse = " x "), call. = FALSE)
-      }
-      target$copy_(weights[[name]])
-    }
-  })
-  model$eval()
-}
+#' Put canonical weights into a PatchCNN, see `canonical_weights()`
+patchcnn_weights <- function(model, weights) canonical_weights(model, weights, patchcnn_names())
 
 #' A PatchCNN from its canonical weights
 #'
@@ -78,12 +53,8 @@ patchcnn_weights <- function(model, weights) {
 #' @param settings arguments of `PatchCNN` by name, by default those of the `model.json` beside the weights.
 #' @return The model, in evaluation mode.
 patchcnn_load <- function(path, settings = patchcnn_settings(file.path(dirname(path), "model.json"))) {
-  patchcnn_weights(do.call(PatchCNN, settings), safetensors::safe_load_file(path, framework = "torch"))
+  patchcnn_weights(do.call(PatchCNN, settings), canonical_file(path))
 }
 
 #' The arguments of `PatchCNN` in a model specification of the harness
-patchcnn_settings <- function(path) {
-  if (!file.exists(path)) stop(path, " is missing; give the settings of the model", call. = FALSE)
-  specification <- jsonlite::fromJSON(path)
-  c(specification$hyperparameters, list(head = specification$head))
-}
+patchcnn_settings <- model_settings

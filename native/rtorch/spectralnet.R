@@ -1,12 +1,19 @@
 # SpectralNet in R torch: physical variables from a reflectance spectrum.
 #
-# A design of the project that it belongs to, under its licence (MIT). Needs nothing but torch (and safetensors and jsonlite, which
-# torch brings, to load weights). The names are those of the twin in native/pytorch/spectralnet.py and in the harness's canonical
-# weights.
+# A design of the project that it belongs to, under its licence (MIT). Needs torch (and safetensors and jsonlite, which torch
+# brings, to load weights), and weights.R beside it. The names are those of the twin in native/pytorch/spectralnet.py and in the
+# harness's canonical weights.
 #
 #   source("spectralnet.R")
 #   model <- spectralnet_load("weights.safetensors")   # with model.json beside it
 #   model(torch::torch_randn(8, 40))
+
+# weights.R lies beside this file, whose path source() holds as `ofile` and sys.source() as `file`.
+local({
+  reader <- Find(function(frame) is.character(c(frame$ofile, frame$file)), rev(sys.frames()))
+  folder <- if (isTRUE(reader$chdir)) "." else dirname(c(reader$ofile, reader$file, "weights.R")[1L])
+  sys.source(file.path(folder, "weights.R"), parent.env(environment()))
+})
 
 #' A convolution along the spectrum, a dense layer, then the variables
 #'
@@ -35,43 +42,11 @@ SpectralNet <- torch::nn_module(
   }
 )
 
-#' Canonical name to the name in the module's state, one by one: equal names prove nothing, so they are said.
-spectralnet_names <- function() {
-  trained <- c("weight", "bias")
-  normalised <- c(trained, "running_mean", "running_var")
-  names <- c(
-    paste0("conv1.", trained), paste0("norm1.", normalised), paste0("dense.", trained), paste0("dense_norm.", normalised),
-    paste0("output.", trained)
-  )
-  stats::setNames(names, names)
-}
+#' See `canonical_names()`
+spectralnet_names <- function() canonical_names(c("conv1", "norm1", "dense", "dense_norm", "output"))
 
-#' Put canonical weights into a SpectralNet
-#'
-#' @param model a SpectralNet.
-#' @param weights named list of torch tensors in PyTorch's layout.
-#' @return The model, in evaluation mode. Names that are missing, left over or of another shape stop it.
-spectralnet_weights <- function(model, weights) {
-  names <- spectralnet_names()
-  # How often a batch normalisation was updated is no parameter.
-  weights <- weights[!grepl("num_batches_tracked$", base::names(weights))]
-  missing <- setdiff(names(names), base::names(weights))
-  if (length(missing)) stop("the weights lack ", paste(missing, collapse = ", "), call. = FALSE)
-  left_over <- setdiff(base::names(weights), names(names))
-  if (length(left_over)) stop("no place for ", paste(left_over, collapse = ", "), call. = FALSE)
-  state <- model$state_dict()
-  torch::with_no_grad({
-    for (name in names(names)) {
-      target <- state[[names[[name]]]]
-      if (!identical(as.integer(target$shape), as.integer(weights[[name]]$shape))) {
-        stop(name, " is ", paste(weights[[name]]$shape, collapse = " x "), ", the model wants ",
-             paste(target$shape, collapse = " x "), call. = FALSE)
-      }
-      target$copy_(weights[[name]])
-    }
-  })
-  model$eval()
-}
+#' Put canonical weights into a SpectralNet, see `canonical_weights()`
+spectralnet_weights <- function(model, weights) canonical_weights(model, weights, spectralnet_names())
 
 #' A SpectralNet from its canonical weights
 #'
@@ -79,12 +54,8 @@ spectralnet_weights <- function(model, weights) {
 #' @param settings arguments of `SpectralNet` by name, by default those of the `model.json` beside the weights.
 #' @return The model, in evaluation mode.
 spectralnet_load <- function(path, settings = spectralnet_settings(file.path(dirname(path), "model.json"))) {
-  spectralnet_weights(do.call(SpectralNet, settings), safetensors::safe_load_file(path, framework = "torch"))
+  spectralnet_weights(do.call(SpectralNet, settings), canonical_file(path))
 }
 
 #' The arguments of `SpectralNet` in a model specification of the harness
-spectralnet_settings <- function(path) {
-  if (!file.exists(path)) stop(path, " is missing; give the settings of the model", call. = FALSE)
-  specification <- jsonlite::fromJSON(path)
-  c(specification$hyperparameters, list(head = specification$head))
-}
+spectralnet_settings <- model_settings

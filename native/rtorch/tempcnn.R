@@ -3,12 +3,19 @@
 # Pelletier, Webb, Petitjean (2019): Temporal Convolutional Neural Network for the Classification of Satellite Image
 # Time Series. Remote Sensing 11(5), 523. https://doi.org/10.3390/rs11050523
 #
-# Needs nothing but torch (and safetensors, which torch brings, to load weights). The names are those of the twin in
-# native/pytorch/tempcnn.py and in the harness's canonical weights.
+# Needs torch (and safetensors, which torch brings, to load weights), and weights.R beside it. The names are those of the twin
+# in native/pytorch/tempcnn.py and in the harness's canonical weights.
 #
 #   source("tempcnn.R")
 #   model <- tempcnn_load("weights.safetensors", head = "logits")
 #   model(torch::torch_randn(8, 13, 45))
+
+# weights.R lies beside this file, whose path source() holds as `ofile` and sys.source() as `file`.
+local({
+  reader <- Find(function(frame) is.character(c(frame$ofile, frame$file)), rev(sys.frames()))
+  folder <- if (isTRUE(reader$chdir)) "." else dirname(c(reader$ofile, reader$file, "weights.R")[1L])
+  sys.source(file.path(folder, "weights.R"), parent.env(environment()))
+})
 
 #' Convolutions over time, then a dense layer, then the classes
 #'
@@ -59,47 +66,16 @@ TempCNN <- torch::nn_module(
   }
 )
 
-#' Canonical name to the name in the module's state, one by one: equal names prove nothing, so they are said.
+#' See `canonical_names()`
 tempcnn_names <- function(convolutions) {
-  trained <- c("weight", "bias")
-  normalised <- c(trained, "running_mean", "running_var")
-  layers <- c(
-    unlist(lapply(seq_len(convolutions), function(index) {
-      c(paste0("conv", index, ".", trained), paste0("norm", index, ".", normalised))
-    })),
-    paste0("dense.", trained), paste0("dense_norm.", normalised), paste0("classifier.", trained)
-  )
-  stats::setNames(layers, layers)
+  index <- rep(seq_len(convolutions), each = 2L)
+  canonical_names(c(paste0(c("conv", "norm"), index), "dense", "dense_norm", "classifier"))
 }
 
-#' Put canonical weights into a TempCNN
-#'
-#' @param model a TempCNN.
-#' @param weights named list of torch tensors, all in PyTorch's layout: Conv1d (filter, channel, tap), Linear (out, in).
-#' @return The model, in evaluation mode. Names that are missing, left over or of another shape stop it.
+#' Put canonical weights into a TempCNN, see `canonical_weights()`
 tempcnn_weights <- function(model, weights) {
-  names <- tempcnn_names(model$convolutions)
-  # How often a batch normalisation was updated is no parameter.
-  weights <- weights[!grepl("num_batches_tracked$", base::names(weights))]
-  missing <- setdiff(names(names), base::names(weights))
-  if (length(missing)) {
-    stop("the weights lack ", paste(missing, collapse = ", "),
-         "; of an ONNX file, that means that batch normalisation was folded", call. = FALSE)
-  }
-  left_over <- setdiff(base::names(weights), names(names))
-  if (length(left_over)) stop("no place for ", paste(left_over, collapse = ", "), call. = FALSE)
-  state <- model$state_dict()
-  torch::with_no_grad({
-    for (name in names(names)) {
-      target <- state[[names[[name]]]]
-      if (!identical(as.integer(target$shape), as.integer(weights[[name]]$shape))) {
-        stop(name, " is ", paste(weights[[name]]$shape, collapse = " x "), ", the model wants ",
-             paste(target$shape, collapse = " x "), call. = FALSE)
-      }
-      target$copy_(weights[[name]])
-    }
-  })
-  model$eval()
+  canonical_weights(model, weights, tempcnn_names(model$convolutions),
+                    hint = "; of an ONNX file, that means that batch normalisation was folded")
 }
 
 #' A TempCNN of the sizes that its weights have
@@ -114,7 +90,7 @@ tempcnn_load <- function(path, dropouts = NULL, dense_dropout = 0.5,
   weights <- if (grepl("\\.onnx$", path)) {
     plainonnx::as_nn_module(plainonnx::onnx_read(path))$state_dict()
   } else {
-    safetensors::safe_load_file(path, framework = "torch")
+    canonical_file(path)
   }
   convolutions <- sum(grepl("^conv[0-9]+\\.weight$", names(weights)))
   shapes <- lapply(seq_len(convolutions), function(index) weights[[paste0("conv", index, ".weight")]]$shape)

@@ -58,13 +58,14 @@ written_model <- function(name) {
   folder <- Sys.getenv("HARNESS_NATIVE")
   if (!nzchar(folder)) stop_unsupported("weights alone are not supported by r/torch without the variable HARNESS_NATIVE")
   file <- file.path(folder, "rtorch", paste0(name, ".R"))
+  unsupported <- function() stop_unsupported("model '", name, "' is not supported by r/torch")
   # The name is that of a file, and comes from outside.
-  if (!grepl("^[a-z][a-z0-9_]*$", name) || !file.exists(file)) {
-    stop_unsupported("model '", name, "' is not supported by r/torch")
-  }
+  if (!grepl("^[a-z][a-z0-9_]*$", name) || !file.exists(file)) unsupported()
   if (is.null(written_cache[[name]])) {
     functions <- new.env(parent = globalenv())
     sys.source(file, envir = functions)
+    # A file that the models read is none.
+    if (!exists(paste0(name, "_load"), envir = functions, inherits = FALSE)) unsupported()
     assign(name, functions, envir = written_cache)
   }
   written_cache[[name]]

@@ -154,7 +154,7 @@ def test_what_is_no_model_is_told_in_one_line(worker: Worker, tmp_path: Path) ->
     for wrong in ("{", "[]", '{"model": "tempcnn"}'):
         specification.write_text(wrong)
         assert "not a model specification" in refused(worker, BadInputError, weights)
-    for model in ("nobody", "../rtorch/tempcnn", "TempCNN"):
+    for model in ("nobody", "../rtorch/tempcnn", "TempCNN", "weights"):
         specification.write_text(json.dumps(json.loads(text) | {"model": model}))
         assert f"model '{model}' is not supported by {worker.runtime.name}" in refused(
             worker, UnsupportedError, weights
