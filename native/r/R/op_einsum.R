@@ -72,21 +72,14 @@ without_repetition <- function(op, x, labels, sizes) {
     own <- own[!narrow]
   }
   if (anyDuplicated(labels)) {
-    strides <- rev(cumprod(c(1, rev(own)))[seq_along(own)])
+    strides <- row_major_strides(own)
     unique_labels <- unique(labels)
     steps <- vapply(unique_labels, function(label) sum(strides[labels == label]), 0)
-    places <- grid_places(unname(sizes[unique_labels]), steps)
+    places <- strided_offsets(unname(sizes[unique_labels]), steps)
     x <- op("Gather", op("Reshape", x, whole_numbers_of(-1)), whole_numbers_of(places, sizes[unique_labels]), with = list(axis = 0))
     labels <- unique_labels
   }
   list(x = x, labels = labels)
-}
-
-# The place, counted from 0, of every element of a grid of that shape whose axes have these strides, the last axis fastest.
-grid_places <- function(shape, strides) {
-  places <- 0
-  for (axis in rev(seq_along(shape))) places <- as.vector(outer(places, (seq_len(shape[axis]) - 1) * strides[axis], `+`))
-  places
 }
 
 cheapest_pair <- function(factors, result, sizes) {

@@ -106,7 +106,7 @@ grid_taps <- function(at, op, mode, number) {
 
 # Values (sample, channel, place) at one neighbour of every axis, times its weights.
 tapped_values <- function(op, flat, chosen, spatial, node, number) {
-  strides <- rev(cumprod(c(1, rev(spatial)))[seq_along(spatial)])
+  strides <- row_major_strides(spatial)
   inside <- NULL
   weight <- NULL
   index <- NULL

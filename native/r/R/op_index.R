@@ -68,7 +68,7 @@ element_places <- function(x, indices, axis) {
   if (length(indices$shape) != length(x$shape)) stop_bad_input("the indices' rank differs from the input's")
   if (any(indices$shape[-(axis + 1)] > x$shape[-(axis + 1)])) stop_bad_input("the indices reach beyond the input")
   index <- checked_index(indices$data, x$shape[axis + 1])
-  strides <- rev(cumprod(c(1, rev(x$shape)[-length(x$shape)])))
+  strides <- row_major_strides(x$shape)
   places <- grid_offsets(indices$shape, replace(rep(1, length(x$shape)), axis + 1, 0), x$shape)
   places + index * strides[axis + 1] + 1
 }
@@ -114,7 +114,7 @@ tuple_places <- function(x, indices, batch) {
   rank <- length(indices$shape)
   depth <- indices$shape[rank]
   if (batch + depth > length(x$shape)) stop_bad_input("the index tuples are longer than the tensor's rank")
-  strides <- rev(cumprod(c(1, rev(x$shape)[-length(x$shape)])))
+  strides <- row_major_strides(x$shape)
   tuples <- matrix(indices$data, depth)
   start <- rep(0, ncol(tuples))
   for (k in seq_len(depth)) {
@@ -165,7 +165,7 @@ op_non_zero <- function(inputs, node) {
   x <- inputs[[1L]]
   found <- which(as.logical(x$data)) - 1
   if (length(x$shape) == 0L) return(tensor(double(), c(0, length(found)), "int64"))
-  strides <- rev(cumprod(c(1, rev(x$shape)[-length(x$shape)])))
+  strides <- row_major_strides(x$shape)
   places <- Map(function(stride, length) found %/% stride %% length, strides, x$shape)
   tensor(as.double(unlist(places)), c(length(x$shape), length(found)), "int64")
 }

@@ -103,6 +103,9 @@ axis_view <- function(shape, axis) {
   )
 }
 
+# How far apart the neighbours along each axis lie in the row-major buffer.
+row_major_strides <- function(shape) rev(cumprod(c(1, rev(shape)))[seq_along(shape)])
+
 # Reorder axes: axis i of the result is axis perm[i] of the tensor.
 permute_axes <- function(data, shape, perm) {
   if (length(shape) < 2L || identical(as.double(perm), as.double(seq_along(shape) - 1))) return(data)

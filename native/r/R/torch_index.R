@@ -64,7 +64,7 @@ torch_tuples <- function(x, indices, batch) {
   # Checked axis by axis: one that is too large may still point into the tensor.
   beyond <- torch::torch_logical_or(indices < 0, indices >= as_row(sizes))
   if (as.logical(beyond$any()$item())) stop_bad_input("an index lies outside axes of length ", shape_text(sizes))
-  at <- torch::torch_sum(indices * as_row(rev(cumprod(c(1, rev(sizes)))[seq_len(depth)])), dim = rank)
+  at <- torch::torch_sum(indices * as_row(row_major_strides(sizes)), dim = rank)
   batches <- prod(x$shape[leading])
   per_batch <- prod(indices$shape[-c(leading, rank)])
   first <- as_row((seq_len(batches) - 1) * prod(sizes))$unsqueeze(2)

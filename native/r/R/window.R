@@ -61,12 +61,13 @@ window_geometry <- function(node, spatial, kernel) {
 
 # Offsets of a regular grid: `counts` points per axis, `steps` apart, in a
 # buffer of the given sizes; the last axis runs fastest.
-grid_offsets <- function(counts, steps, sizes) {
-  strides <- rev(cumprod(c(1, rev(sizes)[-length(sizes)])))
+grid_offsets <- function(counts, steps, sizes) strided_offsets(counts, steps * row_major_strides(sizes))
+
+# The same where neighbours along an axis lie `strides` apart in the buffer.
+strided_offsets <- function(counts, strides) {
   offsets <- 0
   for (axis in rev(seq_along(counts))) {
-    along <- (seq_len(counts[axis]) - 1) * steps[axis] * strides[axis]
-    offsets <- as.vector(outer(offsets, along, `+`))
+    offsets <- as.vector(outer(offsets, (seq_len(counts[axis]) - 1) * strides[axis], `+`))
   }
   offsets
 }
@@ -90,8 +91,8 @@ padded_sizes <- function(geometry) {
 
 inner_positions <- function(geometry) {
   padded <- padded_sizes(geometry)
-  strides <- rev(cumprod(c(1, rev(padded)[-length(padded)])))
-  grid_offsets(geometry$spatial, rep(1, length(padded)), padded) + sum(geometry$before * strides) + 1
+  strides <- row_major_strides(padded)
+  strided_offsets(geometry$spatial, strides) + sum(geometry$before * strides) + 1
 }
 
 window_starts <- function(geometry) grid_offsets(geometry$output, geometry$strides, padded_sizes(geometry))
