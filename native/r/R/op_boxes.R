@@ -64,37 +64,23 @@ build_col_to_im <- function(op, inputs, node) {
   x <- inputs[[1L]]
   image <- inputs[[2L]]$data
   block <- inputs[[3L]]$data
-  axes <- length(image)
-  attributes <- node$attributes
-  per <- function(values, count, default) if (is.null(values)) rep(default, count) else values
-  strides <- per(attributes$strides, axes, 1)
-  dilations <- per(attributes$dilations, axes, 1)
-  pads <- per(attributes$pads, 2 * axes, 0)
-  if (any(lengths(list(block, strides, dilations)) != axes) || length(pads) != 2 * axes) stop_bad_input("image_shape, block_shape and attributes differ in length")
-  steps <- floor((image + pads[seq_len(axes)] + pads[axes + seq_len(axes)] - dilations * (block - 1) - 1) / strides) + 1
+  geometry <- window_geometry(node, image, block)
   size <- sizes_of(x)
-  if (length(size) != 3L || size[2L] %% prod(block) != 0 || size[3L] != prod(steps)) {
-    stop_bad_input("shape ", shape_text(size), " does not fit ", prod(steps), " windows of ", prod(block), " values")
+  places <- outer(window_starts(geometry), window_taps(geometry), `+`)
+  if (length(size) != 3L || size[2L] %% prod(block) != 0 || size[3L] != nrow(places)) {
+    stop_bad_input("shape ", shape_text(size), " does not fit ", nrow(places), " windows of ", prod(block), " values")
   }
-  # For each value of each window its place in the image; what falls into the padding goes to one place more.
-  place <- 0
-  outside <- FALSE
-  image_strides <- rev(cumprod(c(1, rev(image)))[seq_len(axes)])
-  window <- expand_grid(block)
-  start <- expand_grid(steps)
-  for (axis in seq_len(axes)) {
-    at <- outer(start[, axis] * strides[axis] - pads[axis], window[, axis] * dilations[axis], `+`)
-    outside <- outside | at < 0 | at >= image[axis]
-    place <- place + at * image_strides[axis]
-  }
-  place[outside] <- prod(image)
-  rows <- size[1L] * size[2L] / prod(block)
-  count <- prod(block) * prod(steps)
-  indices <- tensor(rep(as.vector(place), rows), c(rows, count), "int64")
-  zeros <- tensor(rep(0, rows * (prod(image) + 1)), c(rows, prod(image) + 1), dtype_of(x))
-  values <- op("Reshape", x, whole_numbers_of(c(rows, count)))
+  # Added up in an image with its padding, which is then cut off.
+  padded <- padded_sizes(geometry)
+  channels <- size[2L] / prod(block)
+  rows <- size[1L] * channels
+  indices <- whole_numbers_of(rep(as.vector(places), rows), c(rows, length(places)))
+  zeros <- tensor(rep(0, rows * prod(padded)), c(rows, prod(padded)), dtype_of(x))
+  values <- op("Reshape", x, whole_numbers_of(c(rows, length(places))))
   added <- op("ScatterElements", zeros, indices, values, with = list(axis = 1, reduction = "add"))
-  op("Reshape", part_of_axis(op, added, 1, 0, prod(image)), whole_numbers_of(c(size[1L], size[2L] / prod(block), image)))
+  added <- op("Reshape", added, whole_numbers_of(c(size[1L], channels, padded)))
+  axes <- whole_numbers_of(1 + seq_along(image))
+  op("Slice", added, whole_numbers_of(geometry$before), whole_numbers_of(geometry$before + image), axes)
 }
 
 # Every place of a grid, counted from 0, one row each, the last axis fastest.

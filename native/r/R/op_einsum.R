@@ -45,9 +45,7 @@ build_einsum <- function(op, inputs, node) {
   }
   last <- summed_to(op, factors[[1L]], equation$result)
   order <- match(equation$result, last$labels)
-  x <- if (length(order) > 1L) op("Transpose", last$x, with = list(perm = order - 1)) else last$x
-  # Without a second factor nothing was computed that could be handed on as it is.
-  op("Reshape", x, whole_numbers_of(unname(sizes[equation$result]), length(equation$result)))
+  if (length(order) > 1L) op("Transpose", last$x, with = list(perm = order - 1)) else last$x
 }
 
 # One size for each label; a size of 1 fits all.

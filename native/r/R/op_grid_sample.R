@@ -27,6 +27,8 @@ build_grid_sample <- function(op, inputs, node) {
   }
   outer <- places[c(-1L, -length(places))]
   count <- prod(outer)
+  mode <- grid_sample_mode(node)
+  aligned <- node$attributes$align_corners != 0
   number <- function(value) number_like(value, x, node)
   flat <- op("Reshape", x, whole_numbers_of(c(size[1:2], prod(spatial))))
   # Coordinates of each axis as (sample, 1, place).
@@ -34,22 +36,21 @@ build_grid_sample <- function(op, inputs, node) {
     part <- part_of_axis(op, grid, length(places) - 1, axes - axis, axes - axis + 1)
     at <- op("Reshape", part, whole_numbers_of(c(size[1L], 1, count)))
     length <- spatial[axis]
-    aligned <- node$attributes$align_corners != 0
     at <- if (aligned) {
       op("Mul", op("Div", op("Add", at, number(1)), number(2)), number(length - 1))
     } else {
       op("Div", op("Sub", op("Mul", op("Add", at, number(1)), number(length)), number(1)), number(2))
     }
-    if (grid_sample_mode(node) == "nearest") at <- op("Round", at)
+    if (mode == "nearest") at <- op("Round", at)
     # In cubic mode the neighbours alone are moved, as ONNX Runtime and PyTorch have it.
-    if (grid_sample_mode(node) == "cubic") return(at)
+    if (mode == "cubic") return(at)
     padded_coordinate(op, at, node$attributes$padding_mode, length, aligned, number)
   })
-  taps <- lapply(coordinates, grid_taps, op, grid_sample_mode(node), number)
+  taps <- lapply(coordinates, grid_taps, op, mode, number)
   total <- NULL
   for (choice in asplit(as.matrix(do.call(expand.grid, lapply(taps, seq_along))), 1L)) {
     chosen <- Map(function(of_axis, k) of_axis[[k]], taps, choice)
-    value <- tapped_values(op, flat, chosen, spatial, node, number)
+    value <- tapped_values(op, flat, chosen, spatial, number, node$attributes$padding_mode, aligned)
     total <- if (is.null(total)) value else op("Add", total, value)
   }
   op("Reshape", total, whole_numbers_of(c(size[1:2], outer)))
@@ -58,15 +59,13 @@ build_grid_sample <- function(op, inputs, node) {
 # A coordinate brought back into the input, or as it is.
 padded_coordinate <- function(op, at, padding, length, aligned, number) {
   if (padding == "border") return(op("Min", op("Max", at, number(0)), number(length - 1)))
-  if (padding == "reflection") {
-    borders <- if (aligned) c(0, length - 1) else c(-0.5, length - 0.5)
-    return(reflected(op, at, borders[1L], borders[2L], number))
-  }
-  at
+  if (padding == "reflection") reflected(op, at, length, aligned, number) else at
 }
 
-# Reflected at the borders until it lies between them.
-reflected <- function(op, at, lowest, highest, number) {
+# Reflected at the borders, the centres of the outer pixels or their edges, until it lies between them.
+reflected <- function(op, at, length, aligned, number) {
+  lowest <- if (aligned) 0 else -0.5
+  highest <- if (aligned) length - 1 else length - 0.5
   extent <- highest - lowest
   if (extent <= 0) return(op("Mul", at, number(0)))
   beyond <- op("Abs", op("Sub", at, number(lowest)))
@@ -91,7 +90,7 @@ grid_taps <- function(at, op, mode, number) {
   a <- -0.75
   polynomial <- function(x, coefficients) {
     Reduce(function(sum, coefficient) op("Add", op("Mul", sum, x), number(coefficient)), coefficients[-1L],
-           op("Add", op("Mul", x, number(0)), number(coefficients[1L])))
+           number(coefficients[1L]))
   }
   near <- function(x) polynomial(x, c(a + 2, -(a + 3), 0, 1))
   far <- function(x) polynomial(x, c(a, -5 * a, 8 * a, -4 * a))
@@ -104,8 +103,8 @@ grid_taps <- function(at, op, mode, number) {
   )
 }
 
-# Values (sample, channel, place) at one neighbour of every axis, times its weights.
-tapped_values <- function(op, flat, chosen, spatial, node, number) {
+# Values (sample, channel, place) at one neighbour of every axis, times its weights. `aligned` matters to reflections alone.
+tapped_values <- function(op, flat, chosen, spatial, number, padding = "zeros", aligned = FALSE) {
   strides <- row_major_strides(spatial)
   inside <- NULL
   weight <- NULL
@@ -114,13 +113,11 @@ tapped_values <- function(op, flat, chosen, spatial, node, number) {
     tap <- chosen[[axis]]
     at <- tap$at
     highest <- spatial[axis] - 1
-    if (node$attributes$padding_mode == "zeros") {
+    if (padding == "zeros") {
       here <- op("And", op("GreaterOrEqual", at, number(0)), op("LessOrEqual", at, number(highest)))
       inside <- if (is.null(inside)) here else op("And", inside, here)
-    } else if (node$attributes$padding_mode == "reflection") {
-      aligned <- node$attributes$align_corners != 0
-      borders <- if (aligned) c(0, highest) else c(-0.5, highest + 0.5)
-      at <- reflected(op, at, borders[1L], borders[2L], number)
+    } else if (padding == "reflection") {
+      at <- reflected(op, at, spatial[axis], aligned, number)
     }
     at <- op("Min", op("Max", at, number(0)), number(highest))
     place <- op("Mul", op("Cast", at, with = list(to = 7)), whole_numbers_of(strides[axis], double()))

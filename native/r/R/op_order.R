@@ -48,7 +48,7 @@ op_unique <- function(inputs, node) {
   slices <- as_dim(permute_axes(x$data, shape, perm), c(prod(shape[-(axis + 1)]), shape[axis + 1]))
   count <- ncol(slices)
   order <- if (nrow(slices)) do.call(order, lapply(seq_len(nrow(slices)), function(row) slices[row, ])) else seq_len(count)
-  # NA and NaN are one value here; R's comparison has none.
+  # NaN equals NaN here, as it does not in R's comparison.
   sorted <- slices[, order, drop = FALSE]
   differs <- function(a, b) !(a == b | (is.na(a) & is.na(b))) %in% TRUE
   fresh <- seq_len(count) == 1L

@@ -89,13 +89,10 @@ build_deform_conv <- function(op, inputs, node) {
   size <- sizes_of(x)
   filters <- sizes_of(weight)
   if (length(size) != 4L || length(filters) != 4L) stop_unsupported("other than two spatial axes are not supported")
-  per <- function(values, count, default) if (is.null(values)) rep(default, count) else values
-  strides <- per(attributes$strides, 2L, 1)
-  dilations <- per(attributes$dilations, 2L, 1)
-  pads <- per(attributes$pads, 4L, 0)
   kernel <- filters[3:4]
   check_kernel_shape(node, kernel)
-  output <- floor((size[3:4] + pads[1:2] + pads[3:4] - dilations * (kernel - 1) - 1) / strides) + 1
+  geometry <- window_geometry(node, size[3:4], kernel)
+  output <- geometry$output
   windows <- attributes$offset_group
   taps <- prod(kernel)
   places <- prod(output)
@@ -108,13 +105,12 @@ build_deform_conv <- function(op, inputs, node) {
   in_window <- expand_grid(kernel)
   start <- expand_grid(output)
   base <- lapply(1:2, function(axis) {
-    at <- outer(start[, axis] * strides[axis] - pads[axis], in_window[, axis] * dilations[axis], `+`)
+    at <- outer(start[, axis] * geometry$strides[axis] - geometry$before[axis], in_window[, axis] * geometry$dilations[axis], `+`)
     tensor(as.vector(at), c(1, taps, places), dtype_of(x))
   })
   offsets <- op("Reshape", inputs[[3L]], whole_numbers_of(c(size[1L], windows, taps, 2, places)))
   flat <- op("Reshape", x, whole_numbers_of(c(size[1:2], prod(size[3:4]))))
   channels <- size[2L] / windows
-  zeros <- list(attributes = list(padding_mode = "zeros"))
   columns <- lapply(seq_len(windows), function(window) {
     own <- op("Squeeze", part_of_axis(op, offsets, 1, window - 1, window), whole_numbers_of(1))
     coordinates <- lapply(1:2, function(axis) {
@@ -124,7 +120,7 @@ build_deform_conv <- function(op, inputs, node) {
     near <- lapply(coordinates, grid_taps, op, "linear", number)
     part <- part_of_axis(op, flat, 1, (window - 1) * channels, window * channels)
     values <- lapply(list(c(1, 1), c(1, 2), c(2, 1), c(2, 2)), function(choice) {
-      tapped_values(op, part, list(near[[1L]][[choice[1L]]], near[[2L]][[choice[2L]]]), size[3:4], zeros, number)
+      tapped_values(op, part, list(near[[1L]][[choice[1L]]], near[[2L]][[choice[2L]]]), size[3:4], number)
     })
     values <- Reduce(function(a, b) op("Add", a, b), values)
     if (!is.null(mask)) {

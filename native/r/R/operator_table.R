@@ -65,12 +65,9 @@ build_operator_table <- function() {
     dilations = none("numbers"), kernel_shape = none("numbers"))
   list(
     # Windows
-    Conv = operator(any_order(op_conv), c(1, 11, 22), c(2, 3), list(group = 1, pads = none("numbers"),
-      auto_pad = "NOTSET", strides = none("numbers"), dilations = none("numbers"),
-      kernel_shape = none("numbers")), factor = filter_matrix_sizes),
-    ConvTranspose = operator(op_conv_transpose, c(1, 11, 22), c(2, 3), list(group = 1, auto_pad = "NOTSET",
-      strides = none("numbers"), pads = none("numbers"), output_padding = none("numbers"),
-      dilations = none("numbers"), output_shape = none("numbers"), kernel_shape = none("numbers"))),
+    Conv = operator(any_order(op_conv), c(1, 11, 22), c(2, 3), window_attributes, factor = filter_matrix_sizes),
+    ConvTranspose = operator(op_conv_transpose, c(1, 11, 22), c(2, 3), c(window_attributes,
+      list(output_padding = none("numbers"), output_shape = none("numbers")))),
     MaxPool = operator(op_max_pool, c(1, 8, 10, 11, 12, 22), 1, list(pads = none("numbers"),
       auto_pad = "NOTSET", strides = none("numbers"), kernel_shape = needed("numbers"), storage_order = 0,
       dilations = none("numbers"), ceil_mode = 0)),
@@ -293,7 +290,6 @@ build_operator_table <- function() {
       mode = "linear", padding_mode = "zeros"), refuse = refuse_grid_sample),
     Col2Im = operator(composed(build_col_to_im), 18, 3, list(dilations = none("numbers"), pads = none("numbers"),
       strides = none("numbers"))),
-
     RoiAlign = operator(composed(build_roi_align), c(10, 16, 22), 3, list(mode = "avg", output_height = 1,
       output_width = 1, sampling_ratio = 0, spatial_scale = 1, coordinate_transformation_mode = "half_pixel"),
       refuse = refuse_roi_align),

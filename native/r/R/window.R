@@ -34,7 +34,7 @@ window_geometry <- function(node, spatial, kernel) {
   after <- pads[rank + seq_len(rank)]
   extent <- (kernel - 1) * dilations + 1
   ceiling_mode <- isTRUE(attributes$ceil_mode == 1)
-  auto <- attributes$auto_pad
+  auto <- if (is.null(attributes$auto_pad)) "NOTSET" else attributes$auto_pad
   if (auto %in% c("SAME_UPPER", "SAME_LOWER")) {
     output <- ceiling(spatial / strides)
     total <- pmax((output - 1) * strides + extent - spatial, 0)
