@@ -27,7 +27,9 @@ compute_batches <- function(graph, inputs, batch_size, axes, algebra, run) {
     last <- min(first + plan$size - 1, plan$samples)
     places <- c(first:last, if (plan$fixed) rep(plan$samples, plan$size - (last - first + 1)))
     results <- run(samples_of(inputs, axes, places, algebra))
-    for (name in names(results)) check_result(results, name, axes, algebra, length(places))
+    for (name in names(results)) {
+      check_result(name, algebra$shape(results[[name]]), axis_of(axes, name), length(places))
+    }
     if (length(places) == last - first + 1) results else samples_of(results, axes, seq_len(last - first + 1), algebra)
   })
   results <- lapply(stats::setNames(nm = names(parts[[1L]])), function(name) {
@@ -54,7 +56,7 @@ samples_of <- function(values, axes, places, algebra) {
 #' @noRd
 plan_batches <- function(graph, shapes, batch_size, axes) {
   check_batch_size(batch_size)
-  for (name in intersect(names(shapes), names(axes))) check_axis(axes[[name]], shapes[[name]], "input", name)
+  for (name in intersect(names(shapes), names(axes))) check_axis(axes[[name]], shapes[[name]], name)
   if (all(vapply(names(shapes), function(name) is.na(axis_of(axes, name)), NA))) return(list())
   fixed <- fixed_samples(graph, names(shapes), axes)
   if (!is.null(fixed) && !is.null(batch_size) && batch_size != fixed) {
@@ -85,9 +87,9 @@ check_batch_size <- function(batch_size) {
   if (!whole || batch_size < 1) stop_bad_input("batch_size must be a positive whole number")
 }
 
-check_axis <- function(axis, shape, what, name) {
+check_axis <- function(axis, shape, name) {
   if (!is.na(axis) && axis >= length(shape)) {
-    stop_bad_input("the ", what, " '", name, "' of shape ", shape_text(shape), " has no axis ", axis, ", counted from 0, ",
+    stop_bad_input("the input '", name, "' of shape ", shape_text(shape), " has no axis ", axis, ", counted from 0, ",
                    "for its samples")
   }
 }
@@ -111,11 +113,9 @@ fixed_samples <- function(graph, names, axes) {
   if (length(sizes) == 1L && sizes >= 1) sizes
 }
 
-check_result <- function(results, name, axes, algebra, samples) {
-  axis <- axis_of(axes, name)
-  shape <- algebra$shape(results[[name]])
-  if (is.na(axis)) return(invisible())
-  if (!isTRUE(shape[axis + 1] == samples)) {
+# An output of a batch must have as many samples as the batch; `axis` see axis_of().
+check_result <- function(name, shape, axis, samples) {
+  if (!is.na(axis) && !isTRUE(shape[axis + 1] == samples)) {
     stop_bad_input("the output '", name, "' has shape ", shape_text(shape), " for ", samples,
                    if (samples == 1) " sample" else " samples", ": axis ", axis, ", counted from 0, is not that of the samples")
   }
@@ -146,7 +146,7 @@ same_values <- function(a, b, algebra) {
   isTRUE(all(abs(a[different] - b[different]) <= 1e-5 * max(finite[is.finite(finite)], 0)))
 }
 
-# The same on plain data: `view` see axis_view().
+# The samples at places (from 1) of data whose `view` is that of their axis, see axis_view().
 take_along <- function(data, view, places) {
   after <- view[["after"]]
   if (view[["before"]] == 1 && all(diff(places) == 1)) return(data[(places[1L] - 1) * after + seq_len(length(places) * after)])
@@ -204,9 +204,7 @@ stored_view <- function(x, axis) axis_view(x$shape, axis) * c(dtype_bytes[[x$dty
 #' @noRd
 run_batches <- function(graph, inputs, batch_size = NULL, axes = list()) {
   check_batch_inputs(graph, inputs, batch_size, axes)
-  compute_batches(graph, inputs, batch_size, axes, plain_samples, function(batch) {
-    lapply(run_graph(graph, batch), round_output, graph$precision)
-  })
+  compute_batches(graph, inputs, batch_size, axes, plain_samples, function(batch) compute_outputs(graph, batch))
 }
 
 # The argument `sample_axes` of a request: {"doy": null, "attention": 1}, as axis_of() takes it.

@@ -60,6 +60,6 @@ base_predict <- function(model, path, batch_size, axes) {
 base_activations <- function(model, path, names) {
   inputs <- read_inputs(path, model)
   check_inputs(model$graph, inputs)
-  results <- lapply(run_graph(model$graph, inputs, names), round_output, model$precision)
+  results <- compute_outputs(model$graph, inputs, names)
   Map(encode_tensor, results, names(results))
 }

@@ -194,7 +194,7 @@ onnxruntime_arguments <- function(stored, names) {
   list(as.list(python_text(names)), feeds)
 }
 
-output_names <- function(model) vapply(model$graph$outputs, `[[`, "", "name")
+output_names <- function(model) names_of(model$graph$outputs)
 
 onnxruntime_predict <- function(model, path, batch_size, axes) {
   stored <- onnxruntime_inputs(model, path)

@@ -8,7 +8,7 @@ axis_of <- function(axes, name) {
 
 # Every input of the model named once, and nothing else.
 check_input_names <- function(graph, inputs) {
-  expected <- vapply(graph$inputs, `[[`, "", "name")
+  expected <- names_of(graph$inputs)
   if (length(inputs) && (is.null(names(inputs)) || anyDuplicated(names(inputs)))) {
     stop_bad_input("every input must be named once: ", quoted(expected))
   }

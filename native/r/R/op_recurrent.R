@@ -3,6 +3,8 @@
 #
 #   part(x, axis, place), stack(parts, axis)     see op_control.R;
 #   swapped(x)             the first two axes of three exchanged;
+#   rows(x, from, count)   some rows of a tensor, counted from 0;
+#   mask(x, counts)        a tensor of the dtype of x: counts[1] ones, then counts[2] zeros;
 #   weights(x), state(x)   a tensor (rows, columns) as a factor, and as a state;
 #   numbers(x)             a vector, to be added to or multiplied with all samples of a state;
 #   project(x, w)          one product for all steps of a sequence (time, sample, feature);
@@ -144,7 +146,7 @@ activation_functions <- function(node, algebra) {
 #' @noRd
 run_recurrent <- function(inputs, node, algebra) {
   cell <- recurrent_cells[[node$operator]]
-  input <- function(position) if (length(inputs) >= position) inputs[[position]]
+  input <- function(position) optional_input(inputs, position)
   batchwise <- identical(node$attributes$layout, 1)
   x <- inputs[[1L]]
   if (batchwise) x <- algebra$swapped(x)
@@ -212,18 +214,17 @@ recurrent_parameters <- function(own, node, sizes, algebra) {
 
 # How many steps, samples, features and directions there are; everything else has to fit.
 recurrent_sizes <- function(x, inputs, node, cell, batchwise) {
-  sizes_of <- function(position) if (length(inputs) >= position && !is.null(inputs[[position]])) as.double(inputs[[position]]$shape)
-  shape <- as.double(x$shape)
+  shape <- sizes_of(x)
   if (length(shape) != 3L || shape[1L] < 1) stop_bad_input("X has shape ", shape_text(shape), "; it needs 3 axes and a step")
-  weights <- sizes_of(3L)
+  weights <- sizes_of(inputs[[3L]])
   directions <- recurrent_directions(node)
   features <- if (length(weights) == 3L) weights[3L] else NA
   declared <- node$attributes$hidden_size
   if (!is.null(declared) && !isTRUE(declared == features)) stop_bad_input("hidden_size is ", declared, ", but R has shape ", shape_text(weights))
   fits <- function(position, expected, name) {
-    found <- sizes_of(position)
-    if (!is.null(found) && !identical(found, as.double(expected))) {
-      stop_bad_input(name, " has shape ", shape_text(found), " where ", shape_text(expected), " is needed")
+    x <- optional_input(inputs, position)
+    if (!is.null(x) && !identical(sizes_of(x), as.double(expected))) {
+      stop_bad_input(name, " has shape ", shape_text(sizes_of(x)), " where ", shape_text(expected), " is needed")
     }
   }
   state <- if (batchwise) c(shape[2L], directions, features) else c(directions, shape[2L], features)

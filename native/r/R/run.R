@@ -20,6 +20,11 @@ run_graph <- function(graph, inputs, names = NULL) {
   results
 }
 
+# The same in the dtypes with which they leave the graph.
+compute_outputs <- function(graph, inputs, names = NULL) {
+  lapply(run_graph(graph, inputs, names), round_output, graph$precision)
+}
+
 # The values after the nodes at the given places have run; `release` see release_plan().
 run_nodes <- function(nodes, places, values, release, compute = run_node) {
   for (k in places) {

@@ -114,7 +114,7 @@ sample_axes_of <- function(graph, inputs, axes, outputs, prove) {
   compute <- function(places) {
     batch <- samples_of(inputs, axes, places, plain_samples)
     check_inputs(graph, batch)
-    lapply(run_graph(graph, batch), round_output, graph$precision)
+    compute_outputs(graph, batch)
   }
   fixed <- fixed_samples(graph, names(inputs), axes)
   if (!is.null(fixed)) return(c(axes, axes_of_fixed(compute, samples, fixed, setdiff(outputs, names(axes)))))
@@ -154,7 +154,7 @@ changing_axis <- function(name, fewer, more, numbers) {
 prove_axis <- function(name, axis, more, alone, place, sample) {
   row <- more
   if (!is.na(axis)) {
-    check_result(stats::setNames(list(more), name), name, stats::setNames(list(axis), name), plain_samples, place)
+    check_result(name, more$shape, axis, place)
     row <- plain_samples$take(more, axis, place)
   }
   if (same_values(row, alone, plain_samples)) return(invisible())

@@ -153,7 +153,7 @@ answer_echo <- function(request) {
 base_prepare <- function(model, path) {
   inputs <- read_inputs(path, model)
   check_inputs(model$graph, inputs)
-  function() lapply(run_graph(model$graph, inputs), round_output, model$precision)
+  function() compute_outputs(model$graph, inputs)
 }
 
 # The call of r/torch that is timed: inputs are tensors beforehand.
