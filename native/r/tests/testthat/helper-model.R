@@ -101,7 +101,7 @@ write_model <- function(bytes, path = tempfile(fileext = ".onnx")) {
 # One operator on R arrays in ONNX axis order. Inputs are graph inputs; NULL
 # leaves an optional one out. `dtypes` names other dtypes than float32.
 run_operator <- function(operator, inputs, ..., opset = 17, outputs = "y", dtypes = rep("float32", length(inputs)),
-                         out_dtypes = rep("float32", length(outputs)), precision = "float64", constants = list()) {
+                         out_dtypes = rep("float32", length(outputs)), precision = "float64") {
   given <- !vapply(inputs, is.null, NA)
   names <- ifelse(given, paste0("in", seq_along(inputs)), "")
   sizes <- function(x) if (is.null(dim(x))) length(x) else dim(x)

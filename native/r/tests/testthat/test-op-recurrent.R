@@ -51,7 +51,7 @@ test_that("LSTM follows its formula in both directions, with peepholes, states a
     state <- function(s) if (layout == 1) aperm(s, c(2, 1, 3)) else s
     y <- run_operator("LSTM", list(state(x), w, r, b, lengths, state(h), state(c), p), hidden_size = 4L, layout = layout,
                       direction = "bidirectional", outputs = c("y", "yh", "yc"), out_dtypes = rep("float32", 3),
-                      dtypes = c(rep("float32", 4), "int32", rep("float32", 3)), constants = list())
+                      dtypes = c(rep("float32", 4), "int32", rep("float32", 3)))
     if (layout == 1) y <- list(y = aperm(y$y, c(2, 3, 1, 4)), yh = state(y$yh), yc = state(y$yc))
     for (sample in 1:2) for (direction in 1:2) {
       steps <- seq_len(lengths[sample])

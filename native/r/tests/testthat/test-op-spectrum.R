@@ -50,7 +50,7 @@ test_that("values go back to where MaxPool found them, and caches take updates",
 })
 
 test_that("a grid that is not moved samples an image as it is", {
-  theta <- array(rep(c(1, 0, 0, 1, 0, 0), each = 1), c(1, 2, 3))
+  theta <- array(c(1, 0, 0, 1, 0, 0), c(1, 2, 3))
   x <- wavy(1, 2, 3, 4)
   for (aligned in 0:1) {
     grid <- run_operator("AffineGrid", list(theta, c(1, 2, 3, 4)), align_corners = aligned, dtypes = c("float32", "int64"), opset = 20L)

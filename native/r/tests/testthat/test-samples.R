@@ -198,11 +198,11 @@ test_that("classes do not lie along the axis of the samples", {
 
 # --- the serve loop --------------------------------------------------------------
 
-test_that("the loop takes sample axes, fills batches and says so", {
+loop_fills_batches <- function(engine) {
   folder <- tempfile("samples")
   dir.create(folder)
   on.exit(unlink(folder, recursive = TRUE))
-  ask <- function(..., engine = "base") {
+  ask <- function(...) {
     line <- jsonlite::toJSON(list(id = 1, ...), auto_unbox = TRUE, null = "null")
     jsonlite::fromJSON(handle(line, engine), simplifyVector = FALSE)
   }
@@ -212,20 +212,27 @@ test_that("the loop takes sample axes, fills batches and says so", {
   ))
   x <- wavy(6, 3)
   safetensors_write(list(x = x, doy = 1:3), file.path(folder, "x.safetensors"), "float32")
-  asked <- function(engine, ...) {
-    ask(engine = engine, inputs = file.path(folder, "x.safetensors"), outputs = file.path(folder, "y.safetensors"), ...)
+  asked <- function(...) {
+    ask(inputs = file.path(folder, "x.safetensors"), outputs = file.path(folder, "y.safetensors"), ...)
   }
-  for (engine in c("base", if (requireNamespace("torch", quietly = TRUE) && torch::torch_is_installed()) "torch")) {
-    ask(engine = engine, request = "load", path = path)
-    answer <- asked(engine, request = "predict", sample_axes = list(doy = NULL))$result
-    expect_equal(answer[c("batches", "filled")], list(batches = 2L, filled = 2L))
-    expect_equal(as.vector(safetensors_read(file.path(folder, "y.safetensors"))$y), as.vector(x + rep(1:3, each = 6)),
-                 tolerance = 1e-6)
-    wrong <- asked(engine, request = "predict", batch_size = 3, sample_axes = list(doy = NULL))
-    expect_match(wrong$error$message, "batch_size 3 cannot be")
-    wrong <- asked(engine, request = "predict", sample_axes = list(day = NULL))
-    expect_equal(wrong$error$kind, "bad-input")
-    timed <- asked(engine, request = "time", batch_sizes = list(4), seconds = 0.01, repeats = 3, sample_axes = list(doy = NULL))
-    expect_equal(timed$result$batches[[1]]$batch_size, 4)
-  }
+  ask(request = "load", path = path)
+  answer <- asked(request = "predict", sample_axes = list(doy = NULL))$result
+  expect_equal(answer[c("batches", "filled")], list(batches = 2L, filled = 2L))
+  expect_equal(as.vector(safetensors_read(file.path(folder, "y.safetensors"))$y), as.vector(x + rep(1:3, each = 6)),
+               tolerance = 1e-6)
+  wrong <- asked(request = "predict", batch_size = 3, sample_axes = list(doy = NULL))
+  expect_match(wrong$error$message, "batch_size 3 cannot be")
+  wrong <- asked(request = "predict", sample_axes = list(day = NULL))
+  expect_equal(wrong$error$kind, "bad-input")
+  timed <- asked(request = "time", batch_sizes = list(4), seconds = 0.01, repeats = 3, sample_axes = list(doy = NULL))
+  expect_equal(timed$result$batches[[1]]$batch_size, 4)
+}
+
+test_that("the loop takes sample axes, fills batches and says so", {
+  loop_fills_batches("base")
+})
+
+test_that("so does that of r/torch", {
+  skip_without_torch()
+  loop_fills_batches("torch")
 })
