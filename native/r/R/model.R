@@ -13,7 +13,8 @@
 #'   outputs and the results of casts are rounded to the type that the model
 #'   declares; with `"float64"` they stay double, and only casts to half
 #'   precision round.
-#' @return An object of class `onnx_model`.
+#' @return An object of class `onnx_model`. A file that is not there or broken is an error of class `onnx_bad_input`, one that
+#'   asks for what the package does not do an error of class `onnx_unsupported`; each says why in one line.
 #' @seealso [predict.onnx_model()], [summary.onnx_model()]
 #' @examples
 #' m <- onnx_read(system.file("extdata", "crops.onnx", package = "plainonnx"))

@@ -14,9 +14,9 @@
 #' @param output the name of the output to use for every type but `"raw"`. By default the one that the file names
 #'   (metadata `harness.spec`), else the first that can hold class scores.
 #' @param batch_size how many samples to compute at once; `NULL` for all.
-#' @param sample_axes which axis of an input or output is that of the samples, where it is not the first and is not to be
-#'   found: a named list, for instance `list(attention = 2)`, counting from 1.
-#' @param shared names of inputs that all samples share, where that is not to be found, for instance `"doy"`.
+#' @param sample_axes the axis of the samples by name of input or output, counting from 1, for instance
+#'   `list(attention = 2)`. What is not named is found, see below.
+#' @param shared names of inputs that all samples share, for instance `"doy"`. What is not named is found, see below.
 #' @param ... ignored.
 #'
 #' @section Batches:
@@ -26,7 +26,7 @@
 #' An input whose first axis has another name or declared size than that of the samples is shared, and goes whole into
 #' every batch. Which axis of an output is that of the samples is found by computing two numbers of samples that equal no
 #' other axis, and proven: one sample alone gives its row. What is found is told by a message where it is not the first
-#' axis; what cannot be proven is an error. `sample_axes` and `shared` say it instead.
+#' axis; what cannot be proven is an error. What `sample_axes` and `shared` state is taken as it is.
 #'
 #' @section Classes:
 #' Class scores are floating-point numbers of shape `c(N, C)` or `c(N, C, ...)`, with the classes along the second axis.
@@ -34,11 +34,16 @@
 #' already; one value for each sample; an output of three axes that does not fit the class names of the file; and a
 #' model whose task (metadata `harness.spec`) is a regression or a forecast. Labels that do not exclude each other (task
 #' `multi-label`, or head `"sigmoid"`) have a probability each, but no class.
+#'
+#' @section Errors:
+#' An error of the model or its inputs has one line, the class `onnx_error` and one more: `onnx_bad_input` where `newdata`
+#' or an argument does not fit the model, `onnx_unsupported` where the package does not do what is asked, `onnx_failed` where
+#' a node fails.
 #' @return For `"raw"` an array with the axes in the model's order, or a named
 #'   list of arrays where there are several outputs. The second axis of class
 #'   scores is named after the classes if the file names them (metadata
-#'   `harness.classes`). For `"class"` a factor, with a `dim` where a class is
-#'   chosen for each pixel. For every type but `"raw"` the first axis is that of the samples.
+#'   `harness.classes`). For `"prob"` and `"link"` an array `c(N, C)` or `c(N, C, ...)`, samples first, classes second. For
+#'   `"class"` a factor with an entry for each sample, or with the `dim` `c(N, ...)` where a class is chosen for each pixel.
 #' @examples
 #' m <- onnx_read(system.file("extdata", "crops.onnx", package = "plainonnx"))
 #' x <- array(rnorm(2 * 3 * 8), c(2, 3, 8))
@@ -78,7 +83,7 @@ predict.onnx_model <- function(object, newdata, type = c("raw", "prob", "class",
 
 tensors_from_user <- function(newdata, model) {
   inputs <- model$graph$inputs
-  expected <- vapply(inputs, `[[`, "", "name")
+  expected <- names_of(inputs)
   if (is.data.frame(newdata) || !is.list(newdata)) {
     if (length(inputs) != 1L) {
       stop_bad_input("the model has ", length(inputs), " inputs; give a list named ", quoted(expected))
