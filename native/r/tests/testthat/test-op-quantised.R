@@ -15,10 +15,9 @@ test_that("values are rounded half to even, shifted and cut", {
 })
 
 test_that("the quotient is a float32, so that ties fall as they do in float32", {
-  # 0.3 / 0.2 is 1.5000001 in float32 and below 1.5 in double.
-  found <- bytes("QuantizeLinear", list(c(0.3, 0.7), scalar(0.2)), c("float32", "float32"))
-  single <- function(v) plainonnx:::round_to_dtype(v, "float32")
-  expect_equal(as.vector(found), round(single(single(c(0.3, 0.7)) / single(0.2))))
+  # In float32 0.7 / 0.2 is 3.5 and 1.7 / 0.2 is 8.5; the exact quotients of these numbers lie below and above.
+  found <- bytes("QuantizeLinear", list(c(0.7, 1.7), scalar(0.2)), c("float32", "float32"))
+  expect_equal(as.vector(found), c(4, 8))
 })
 
 test_that("scales are for all values, for each place of an axis, or for blocks", {
