@@ -57,33 +57,3 @@ overlaps <- function(boxes, one) {
   union <- areas + area(one) - shared
   ifelse(shared > 0 & areas > 0 & area(one) > 0 & union > 0, shared / union, 0)
 }
-
-#' Col2Im: windows (sample, channel x window, place) added up where they lie in an image
-#' @noRd
-build_col_to_im <- function(op, inputs, node) {
-  x <- inputs[[1L]]
-  image <- inputs[[2L]]$data
-  block <- inputs[[3L]]$data
-  geometry <- window_geometry(node, image, block)
-  size <- sizes_of(x)
-  places <- outer(window_starts(geometry), window_taps(geometry), `+`)
-  if (length(size) != 3L || size[2L] %% prod(block) != 0 || size[3L] != nrow(places)) {
-    stop_bad_input("shape ", shape_text(size), " does not fit ", nrow(places), " windows of ", prod(block), " values")
-  }
-  # Added up in an image with its padding, which is then cut off.
-  padded <- padded_sizes(geometry)
-  channels <- size[2L] / prod(block)
-  rows <- size[1L] * channels
-  indices <- whole_numbers_of(rep(as.vector(places), rows), c(rows, length(places)))
-  zeros <- tensor(rep(0, rows * prod(padded)), c(rows, prod(padded)), dtype_of(x))
-  values <- op("Reshape", x, whole_numbers_of(c(rows, length(places))))
-  added <- op("ScatterElements", zeros, indices, values, with = list(axis = 1, reduction = "add"))
-  added <- op("Reshape", added, whole_numbers_of(c(size[1L], channels, padded)))
-  axes <- whole_numbers_of(1 + seq_along(image))
-  op("Slice", added, whole_numbers_of(geometry$before), whole_numbers_of(geometry$before + image), axes)
-}
-
-# Every place of a grid, counted from 0, one row each, the last axis fastest.
-expand_grid <- function(shape) {
-  unname(as.matrix(do.call(expand.grid, rev(lapply(shape, function(n) seq_len(n) - 1)))))[, rev(seq_along(shape)), drop = FALSE]
-}

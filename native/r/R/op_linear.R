@@ -1,4 +1,4 @@
-# Matrix products. A row-major (rows x columns) matrix is an R matrix of
+# Matrix products and determinants. A row-major (rows x columns) matrix is an R matrix of
 # columns x rows, so A B becomes B A on the reversed arrays.
 
 # Rows and columns of a constant factor, see operator().
@@ -104,4 +104,14 @@ op_matmul <- function(inputs, node) {
   }
   shape <- c(batch, if (!drop_row) rows, if (!drop_column) columns)
   arithmetic_result(data, shape, a$dtype)
+}
+
+# The determinant of each matrix along the last two axes.
+op_det <- function(inputs, node) {
+  x <- inputs[[1L]]
+  rank <- length(x$shape)
+  if (rank < 2L || x$shape[rank] != x$shape[rank - 1L]) stop_bad_input("the input has shape ", shape_text(x$shape), "; square matrices are needed")
+  n <- x$shape[rank]
+  matrices <- array(x$data, c(n, n, prod(x$shape[seq_len(rank - 2L)])))
+  tensor(as.double(apply(matrices, 3L, function(m) det(matrix(m, n)))), x$shape[seq_len(rank - 2L)], x$dtype)
 }

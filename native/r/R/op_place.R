@@ -1,4 +1,4 @@
-# Values put to places, put together from other operators, see compose.R; and determinants.
+# Values put to places, put together from other operators, see compose.R.
 
 build_scatter <- function(op, inputs, node) {
   op("ScatterElements", inputs[[1L]], inputs[[2L]], inputs[[3L]], with = node$attributes["axis"])
@@ -57,6 +57,31 @@ build_max_unpool <- function(op, inputs, node) {
   op("Pad", y, whole_numbers_of(c(0 * natural, wanted$data - natural)))
 }
 
+#' Col2Im: windows (sample, channel x window, place) added up where they lie in an image
+#' @noRd
+build_col_to_im <- function(op, inputs, node) {
+  x <- inputs[[1L]]
+  image <- inputs[[2L]]$data
+  block <- inputs[[3L]]$data
+  geometry <- window_geometry(node, image, block)
+  size <- sizes_of(x)
+  places <- outer(window_starts(geometry), window_taps(geometry), `+`)
+  if (length(size) != 3L || size[2L] %% prod(block) != 0 || size[3L] != nrow(places)) {
+    stop_bad_input("shape ", shape_text(size), " does not fit ", nrow(places), " windows of ", prod(block), " values")
+  }
+  # Added up in an image with its padding, which is then cut off.
+  padded <- padded_sizes(geometry)
+  channels <- size[2L] / prod(block)
+  rows <- size[1L] * channels
+  indices <- whole_numbers_of(rep(as.vector(places), rows), c(rows, length(places)))
+  zeros <- tensor(rep(0, rows * prod(padded)), c(rows, prod(padded)), dtype_of(x))
+  values <- op("Reshape", x, whole_numbers_of(c(rows, length(places))))
+  added <- op("ScatterElements", zeros, indices, values, with = list(axis = 1, reduction = "add"))
+  added <- op("Reshape", added, whole_numbers_of(c(size[1L], channels, padded)))
+  axes <- whole_numbers_of(1 + seq_along(image))
+  op("Slice", added, whole_numbers_of(geometry$before), whole_numbers_of(geometry$before + image), axes)
+}
+
 #' AffineGrid: places of a regular grid, moved by one matrix (axis, axis + 1) for each sample
 #' @noRd
 build_affine_grid <- function(op, inputs, node) {
@@ -77,14 +102,4 @@ build_affine_grid <- function(op, inputs, node) {
   }, numeric(nrow(places)))
   grid <- op("MatMul", matrix_like(cbind(coordinates, 1), theta), op("Transpose", theta, with = list(perm = c(0, 2, 1))))
   op("Reshape", grid, whole_numbers_of(c(size[1L], spatial, axes)))
-}
-
-# The determinant of each matrix along the last two axes.
-op_det <- function(inputs, node) {
-  x <- inputs[[1L]]
-  rank <- length(x$shape)
-  if (rank < 2L || x$shape[rank] != x$shape[rank - 1L]) stop_bad_input("the input has shape ", shape_text(x$shape), "; square matrices are needed")
-  n <- x$shape[rank]
-  matrices <- array(x$data, c(n, n, prod(x$shape[seq_len(rank - 2L)])))
-  tensor(as.double(apply(matrices, 3L, function(m) det(matrix(m, n)))), x$shape[seq_len(rank - 2L)], x$dtype)
 }

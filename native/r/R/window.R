@@ -97,3 +97,8 @@ inner_positions <- function(geometry) {
 
 window_starts <- function(geometry) grid_offsets(geometry$output, geometry$strides, padded_sizes(geometry))
 window_taps <- function(geometry) grid_offsets(geometry$kernel, geometry$dilations, padded_sizes(geometry))
+
+# Every place of a grid, counted from 0, one row each, the last axis fastest.
+expand_grid <- function(shape) {
+  unname(as.matrix(do.call(expand.grid, rev(lapply(shape, function(n) seq_len(n) - 1)))))[, rev(seq_along(shape)), drop = FALSE]
+}
