@@ -3,7 +3,7 @@
 #' Attention: softmax(Q K' / sqrt(size)) V for each head
 #'
 #' Q, K and V are (sample, head, step, size), or (sample, step, heads x size) where the attributes count the heads. Opset 24 adds
-#' how many keys of each sample are none, 25 windows.
+#' how many keys of each sample are no padding, opset 25 windows.
 #' @noRd
 build_attention <- function(op, inputs, node) {
   attributes <- node$attributes
