@@ -3,15 +3,17 @@
 # Shi, Chen, Wang, Yeung, Wong, Woo (2015): Convolutional LSTM Network: A Machine Learning Approach for Precipitation
 # Nowcasting. Advances in Neural Information Processing Systems 28. https://arxiv.org/abs/1506.04214
 #
-# Needs nothing but Flux, and PlainONNX to read weights and settings from files. The names of the layers are those of the twin
-# in native/pytorch/convlstm.py and of the harness's canonical weights.
+# Needs Flux, PlainONNX to read files, and weights.jl beside it. The names of the layers are those of the twin in
+# native/pytorch/convlstm.py and of the harness's canonical weights.
 #
 #   include("convlstm.jl")
 #   model = convlstm_load("weights.safetensors")   # with model.json beside it
 #   model(randn(Float32, 64, 64, 18, 1, 2))
 
-using Flux: BatchNorm, Chain, CrossCor, Flux, leakyrelu, sigmoid, testmode!
-using PlainONNX: PlainONNX, safetensors_read
+using Flux: BatchNorm, Chain, CrossCor, Flux, leakyrelu, sigmoid
+
+# A module that was made by `Module` has no `include` of its own.
+isdefined(@__MODULE__, :canonical_load) || Base.include(@__MODULE__, joinpath(@__DIR__, "weights.jl"))
 
 # Activations take whole arrays: Zygote differentiates a broadcast of `leakyrelu` with dual numbers, but one of a closure
 # element by element.
@@ -133,62 +135,30 @@ function ConvLSTM(;
     return Chain(NamedTuple(layers))
 end
 
-# Which array of a layer holds a canonical parameter. A canonical array is the file's row-major buffer as it lies, with its
-# axes reversed: (column, row, in, out), and (column, row, time, in, out) at the end, as Flux has it.
-convlstm_arrays(layer::CrossCor) = ("weight" => layer.weight, "bias" => layer.bias)
-convlstm_arrays(layer::ConvLSTMLayer) = convlstm_arrays(layer.convolution)
-convlstm_arrays(layer::BatchNorm) =
-    ("weight" => layer.γ, "bias" => layer.β, "running_mean" => layer.μ, "running_var" => layer.σ²)
-convlstm_arrays(_) = ()
+placements(layer::ConvLSTMLayer) = placements(layer.convolution)
 
 """
     convlstm_parameters(model)
 
-The arrays that a ConvLSTM holds, by canonical name, their axes reversed.
+The arrays that a ConvLSTM holds, by canonical name, in the canonical layout with the axes reversed.
 """
-function convlstm_parameters(model::Chain)
-    return Dict("$name.$parameter" => array for (name, layer) in pairs(model.layers) for
-        (parameter, array) in convlstm_arrays(layer))
-end
+convlstm_parameters(model::Chain) = canonical_parameters(model)
 
 """
     convlstm_weights!(model, weights)
 
-Put canonical weights into a ConvLSTM: `weights` maps canonical names to arrays with their axes reversed, as
-`PlainONNX.safetensors_read` returns them. Returns the model, in test mode. Names that are missing, left over or of another
-shape are an error.
+Put canonical weights into a ConvLSTM, see [`canonical_weights!`](@ref). Returns the model, in test mode.
 """
-function convlstm_weights!(model::Chain, weights::AbstractDict)
-    # How often a batch normalisation was updated is no parameter.
-    left_over = Set(name for name in keys(weights) if !endswith(name, "num_batches_tracked"))
-    for (name, target) in convlstm_parameters(model)
-        haskey(weights, name) || error("the weights lack $name")
-        size(weights[name]) == size(target) ||
-            error("$name is $(join(size(weights[name]), " x ")), the model wants $(join(size(target), " x "))")
-        copyto!(target, weights[name])
-        delete!(left_over, name)
-    end
-    isempty(left_over) || error("no place for $(join(sort!(collect(left_over)), ", "))")
-    return testmode!(model)
-end
+convlstm_weights!(model::Chain, weights::AbstractDict) = canonical_weights!(model, weights)
 
 """
     convlstm_load(path; settings...)
 
 A ConvLSTM from a canonical `.safetensors` file, in test mode. The weights do not know their settings: two activations make two
-functions of the same weights. They are the keywords of `ConvLSTM`, by default those of the `model.json` beside the weights.
+functions of the same weights. `settings` are the keywords of `ConvLSTM`, by default those of the
+`model.json` beside the weights. Errors are those of [`canonical_load`](@ref).
 """
-function convlstm_load(path::AbstractString; settings...)
-    if isempty(settings)
-        settings = convlstm_settings(joinpath(dirname(path), "model.json"))
-    end
-    return convlstm_weights!(ConvLSTM(; settings...), safetensors_read(path))
-end
+convlstm_load(path::AbstractString; settings...) = canonical_load(ConvLSTM, path; settings...)
 
-"""The keywords of `ConvLSTM` in a model specification of the harness."""
-function convlstm_settings(path::AbstractString)
-    isfile(path) || error("$path is missing; give the settings of the model")
-    specification = PlainONNX.parse_json(read(path, String))
-    settings = Dict{Symbol,Any}(Symbol(name) => value for (name, value) in specification["hyperparameters"])
-    return merge!(settings, Dict(:head => specification["head"]))
-end
+"""The keywords of `ConvLSTM` in a model specification of the harness, see [`model_settings`](@ref)."""
+convlstm_settings(path::AbstractString) = model_settings(path)

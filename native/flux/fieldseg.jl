@@ -1,15 +1,16 @@
 # FieldSeg in Flux: a class for every pixel of a field, from an image, the day of its year and a mask.
 #
-# A design of the project that it belongs to, under its licence (MIT). Needs nothing but Flux, and PlainONNX to read weights and
-# settings from files. The names of the layers are those of the twin in native/pytorch/fieldseg.py and of the harness's canonical
-# weights.
+# A design of the project that it belongs to, under its licence (MIT). Needs Flux, PlainONNX to read files, and weights.jl beside
+# it. The names of the layers are those of the twin in native/pytorch/fieldseg.py and of the harness's canonical weights.
 #
 #   include("fieldseg.jl")
 #   model = fieldseg_load("weights.safetensors")   # with model.json beside it
 #   model(randn(Float32, 12, 16, 4, 8), fill(180f0, 8), trues(12, 16, 8))
 
-using Flux: BatchNorm, CrossCor, Dense, Flux, relu, softmax, testmode!
-using PlainONNX: PlainONNX, safetensors_read
+using Flux: BatchNorm, CrossCor, Dense, Flux, relu, softmax
+
+# A module that was made by `Module` has no `include` of its own.
+isdefined(@__MODULE__, :canonical_load) || Base.include(@__MODULE__, joinpath(@__DIR__, "weights.jl"))
 
 # Radians per day, 2 pi / 365.25, single precision: in double precision it must be the same number.
 const FIELDSEG_RADIANS_PER_DAY = 0.01720242388546467f0
@@ -59,68 +60,24 @@ function (model::FieldSeg)(x::AbstractArray{T,4}, doy::AbstractVector, mask::Abs
     return scores, mean_of(softmax(scores; dims=3))
 end
 
-# Where a canonical parameter lives in a layer, and how its array becomes the layer's own, which is also the way back. A canonical
-# array is the file's row-major buffer as it lies, with its axes reversed: convolutions as Flux has them, dense layers (in, out).
-fieldseg_arrays(layer::CrossCor) = ("weight" => layer.weight => identity, "bias" => layer.bias => identity)
-fieldseg_arrays(layer::Dense) = ("weight" => layer.weight => permutedims, "bias" => layer.bias => identity)
-fieldseg_arrays(layer::BatchNorm) = (
-    "weight" => layer.γ => identity,
-    "bias" => layer.β => identity,
-    "running_mean" => layer.μ => identity,
-    "running_var" => layer.σ² => identity,
-)
-fieldseg_arrays(_) = ()
-
 """
     fieldseg_parameters(model)
 
 The arrays that a FieldSeg holds, by canonical name, in the canonical layout with the axes reversed.
 """
-function fieldseg_parameters(model::FieldSeg)
-    return Dict("$name.$parameter" => as_canonical(array) for (name, layer) in pairs(model.layers) for
-        (parameter, (array, as_canonical)) in fieldseg_arrays(layer))
-end
+fieldseg_parameters(model::FieldSeg) = canonical_parameters(model)
 
 """
     fieldseg_weights!(model, weights)
 
-Put canonical weights into a FieldSeg: `weights` maps canonical names to arrays with their axes reversed, as
-`PlainONNX.safetensors_read` returns them. Returns the model, in test mode. Names that are missing, left over or of another
-shape are an error.
+Put canonical weights into a FieldSeg, see [`canonical_weights!`](@ref). Returns the model, in test mode.
 """
-function fieldseg_weights!(model::FieldSeg, weights::AbstractDict)
-    # How often a batch normalisation was updated is no parameter.
-    left_over = Set(name for name in keys(weights) if !endswith(name, "num_batches_tracked"))
-    for (layer_name, layer) in pairs(model.layers), (parameter, (target, as_layer)) in fieldseg_arrays(layer)
-        name = "$layer_name.$parameter"
-        haskey(weights, name) || error("the weights lack $name")
-        values = as_layer(weights[name])
-        size(values) == size(target) ||
-            error("$name is $(join(size(values), " x ")), the model wants $(join(size(target), " x "))")
-        copyto!(target, values)
-        delete!(left_over, name)
-    end
-    isempty(left_over) || error("no place for $(join(sort!(collect(left_over)), ", "))")
-    return testmode!(model)
-end
+fieldseg_weights!(model::FieldSeg, weights::AbstractDict) = canonical_weights!(model, weights)
 
 """
     fieldseg_load(path; settings...)
 
 A FieldSeg from a canonical `.safetensors` file, in test mode. `settings` are the keywords of `FieldSeg`, by default those of the
-`model.json` beside the weights.
+`model.json` beside the weights. Errors are those of [`canonical_load`](@ref).
 """
-function fieldseg_load(path::AbstractString; settings...)
-    if isempty(settings)
-        settings = fieldseg_settings(joinpath(dirname(path), "model.json"))
-    end
-    return fieldseg_weights!(FieldSeg(; settings...), safetensors_read(path))
-end
-
-"""The keywords of `FieldSeg` in a model specification of the harness."""
-function fieldseg_settings(path::AbstractString)
-    isfile(path) || error("$path is missing; give the settings of the model")
-    specification = PlainONNX.parse_json(read(path, String))
-    settings = Dict{Symbol,Any}(Symbol(name) => value for (name, value) in specification["hyperparameters"])
-    return merge!(settings, Dict(:head => specification["head"]))
-end
+fieldseg_load(path::AbstractString; settings...) = canonical_load(FieldSeg, path; settings...)

@@ -3,15 +3,18 @@
 # Pelletier, Webb, Petitjean (2019): Temporal Convolutional Neural Network for the Classification of Satellite Image
 # Time Series. Remote Sensing 11(5), 523. https://doi.org/10.3390/rs11050523
 #
-# Needs nothing but Flux, and PlainONNX to read weights from a file. The names of the layers are those of the twin in
+# Needs Flux, PlainONNX to read files, and weights.jl beside it. The names of the layers are those of the twin in
 # native/pytorch/tempcnn.py and of the harness's canonical weights.
 #
 #   include("tempcnn.jl")
 #   model = tempcnn_load("weights.safetensors")   # with model.json beside it, or head="logits"
 #   model(randn(Float32, 45, 13, 8))
 
-using Flux: BatchNorm, Chain, Conv, Dense, Dropout, flatten, logsoftmax, relu, softmax, testmode!
+using Flux: BatchNorm, Chain, Conv, Dense, Dropout, flatten, logsoftmax, relu, softmax
 using PlainONNX: PlainONNX, onnx_read, parameters, safetensors_read
+
+# A module that was made by `Module` has no `include` of its own.
+isdefined(@__MODULE__, :canonical_load) || Base.include(@__MODULE__, joinpath(@__DIR__, "weights.jl"))
 
 const HEADS = Dict("logits" => identity, "log-softmax" => logsoftmax, "softmax" => softmax)
 
@@ -56,67 +59,36 @@ function TempCNN(;
     return Chain(NamedTuple(layers))
 end
 
-# Where a canonical parameter lives in a layer, and how its array becomes the layer's own, which is also the way back. A canonical
-# array is the file's row-major buffer as it lies, with its axes reversed: Conv1d (tap, channel, filter), Linear (in, out).
-#
-# Flux's `Conv` is a true convolution: it runs through the taps backwards. PyTorch's does not.
-placements(layer::Conv) = ("weight" => layer.weight => (w -> reverse(w; dims=1)), "bias" => layer.bias => identity)
-placements(layer::Dense) = ("weight" => layer.weight => permutedims, "bias" => layer.bias => identity)
-placements(layer::BatchNorm) = (
-    "weight" => layer.γ => identity,
-    "bias" => layer.β => identity,
-    "running_mean" => layer.μ => identity,
-    "running_var" => layer.σ² => identity,
-)
-placements(_) = ()
-
 """
     tempcnn_parameters(model)
 
 The arrays that a TempCNN holds, by canonical name, in the canonical layout with the axes reversed.
 """
-function tempcnn_parameters(model::Chain)
-    return Dict("$name.$parameter" => as_canonical(array) for (name, layer) in pairs(model.layers) for
-        (parameter, (array, as_canonical)) in placements(layer))
-end
+tempcnn_parameters(model::Chain) = canonical_parameters(model)
 
 """
     tempcnn_weights!(model, weights)
 
-Put canonical weights into a TempCNN: `weights` maps canonical names to arrays with their axes reversed, as
-`PlainONNX.safetensors_read` returns them. Returns the model, in test mode. Names that are missing, left over or of another
-shape are an error.
+Put canonical weights into a TempCNN, see [`canonical_weights!`](@ref). Returns the model, in test mode.
 """
-function tempcnn_weights!(model::Chain, weights::AbstractDict)
-    # How often a batch normalisation was updated is no parameter.
-    left_over = Set(name for name in keys(weights) if !endswith(name, "num_batches_tracked"))
-    for (layer_name, layer) in pairs(model.layers), (parameter, (target, as_layer)) in placements(layer)
-        name = "$layer_name.$parameter"
-        haskey(weights, name) || error(
-            "the weights lack $name; of an ONNX file, that means that batch normalisation was folded"
-        )
-        values = as_layer(weights[name])
-        size(values) == size(target) ||
-            error("$name is $(join(size(values), " x ")), the model wants $(join(size(target), " x "))")
-        copyto!(target, values)
-        delete!(left_over, name)
-    end
-    isempty(left_over) || error("no place for $(join(sort!(collect(left_over)), ", "))")
-    return testmode!(model)
-end
+tempcnn_weights!(model::Chain, weights::AbstractDict) = canonical_weights!(model, weights)
 
 """
     tempcnn_load(path; dropouts, dense_dropout, head)
 
 A TempCNN of the sizes that its weights have, in test mode. `path` is a canonical `.safetensors` file, or an `.onnx` file
 whose batch normalisation is not folded. The weights do not know their head: it is by default that of the `model.json` beside
-them, `"logits"` where there is none. Nor do they know dropouts, which only matter for further training.
+them, `"logits"` where there is none. Nor do they know dropouts, which only matter for further training. The weights of another
+model, or of folded batch normalisation, are an `ErrorException`.
 """
 function tempcnn_load(path::AbstractString; dropouts=nothing, dense_dropout=0.5, head=tempcnn_head(path))
     weights = endswith(path, ".onnx") ? parameters(onnx_read(path)) : safetensors_read(path)
     convolutions = count(name -> occursin(r"^conv\d+\.weight$", name), keys(weights))
     if convolutions == 0 || !haskey(weights, "dense.weight") || !haskey(weights, "classifier.weight")
         error("these are not the weights of a TempCNN: $path")
+    end
+    if endswith(path, ".onnx") && !haskey(weights, "norm1.weight")
+        error("the weights lack norm1.weight, so batch normalisation was folded: $path")
     end
     shapes = [size(weights["conv$index.weight"]) for index in 1:convolutions]
     filters = last.(shapes)

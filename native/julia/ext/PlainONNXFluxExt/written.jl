@@ -44,11 +44,15 @@ function written_file(model)
     file = joinpath(folder, "flux", "$model.jl")
     (occursin(r"^[a-z][a-z0-9_]*\z", model) && isfile(file)) ||
         unsupported("model '", model, "' is not supported by julia/flux")
-    get!(written_files, file) do
+    found = get!(written_files, file) do
         found = Module(Symbol(:native_flux_, model))
         Base.include(found, file)
         found
     end
+    # A file that models include is no model.
+    Base.invokelatest(isdefined, found, Symbol(model, "_load")) ||
+        unsupported("model '", model, "' is not supported by julia/flux")
+    found
 end
 
 # What a specification asks for and a model does not know is told as it tells it.
@@ -110,15 +114,15 @@ function layer_outputs(model::Flux.Chain, inputs, names)
     [name => found[name] for name in names]
 end
 
-# What is no chain is run with layers that tell in place of its own.
+# A model that is no chain is called with layers in place of its own that also record their output.
 function layer_outputs(model, inputs, names)
     found = Dict{String,Array}()
-    telling(name, layer) = function (x)
+    recording(name, layer) = function (x)
         result = layer(x)
         found[String(name)] = as_array(without_activation(layer)(x))
         result
     end
-    layers = NamedTuple(name => String(name) in names ? telling(name, layer) : layer for (name, layer) in pairs(model.layers))
+    layers = NamedTuple(name => String(name) in names ? recording(name, layer) : layer for (name, layer) in pairs(model.layers))
     Base.typename(typeof(model)).wrapper(layers)(inputs...)
     [name => found[name] for name in names]
 end

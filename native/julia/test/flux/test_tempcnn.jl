@@ -18,9 +18,9 @@ function written_tempcnn()
     Flux.testmode!(model)
 end
 
-"""The graph as an exporter writes it that folds nothing."""
-function tempcnn_bytes(weights)
-    norm(name, from, to) = onnx_node(
+"""The graph as an exporter writes it that folds nothing, or one that folds batch normalisation."""
+function tempcnn_bytes(weights; folded=false)
+    norm(name, from, to) = folded ? onnx_node("Identity", from, to) : onnx_node(
         "BatchNormalization", [from; name .* [".weight", ".bias", ".running_mean", ".running_var"]], to
     )
     onnx_model(
@@ -34,7 +34,7 @@ function tempcnn_bytes(weights)
             onnx_node("Gemm", ["dr", "classifier.weight", "classifier.bias"], "logits"; transB=1),
         ],
         [onnx_value("x", "float32", ["sample", 3, 8])], [onnx_value("logits", "float32", ["sample", 4])],
-        [onnx_tensor(name, weight) for (name, weight) in weights]
+        [onnx_tensor(name, weight) for (name, weight) in weights if !(folded && occursin("norm", name))]
     )
 end
 
@@ -74,9 +74,13 @@ end
 @testset "weights that do not fit are refused by name" begin
     model = written_tempcnn()
     weights = tempcnn_parameters(model)
-    @test_throws ErrorException("the weights lack norm1.weight; of an ONNX file, that means that batch normalisation was folded") tempcnn_weights!(
-        model, filter(pair -> pair.first != "norm1.weight", weights)
-    )
+    lacking = filter(pair -> pair.first != "norm1.weight", weights)
+    @test_throws ErrorException("the weights lack norm1.weight") tempcnn_weights!(model, lacking)
+    mktempdir() do folder
+        onnx = joinpath(folder, "model.onnx")
+        write(onnx, tempcnn_bytes(weights; folded=true))
+        @test_throws ErrorException("the weights lack norm1.weight, so batch normalisation was folded: $onnx") tempcnn_load(onnx)
+    end
     @test_throws ErrorException("no place for extra") tempcnn_weights!(model, merge(weights, Dict("extra" => wavy(2))))
     turned = merge(weights, Dict("dense.weight" => permutedims(weights["dense.weight"])))
     @test_throws ErrorException("dense.weight is 48 x 7, the model wants 7 x 48") tempcnn_weights!(model, turned)

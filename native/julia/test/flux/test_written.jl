@@ -92,7 +92,7 @@ end
         end
         good = read(in_folder("model.json"), String)
         withenv(() -> (@test occursin("HARNESS_NATIVE", refusal("unsupported"))), "HARNESS_NATIVE" => nothing)
-        for model in ("nobody", "../flux/tempcnn", "tempcnn\n", "")
+        for model in ("nobody", "../flux/tempcnn", "tempcnn\n", "", "weights")
             store_tempcnn(weights, in_folder; model=model)
             @test startswith(refusal("unsupported"), "model '")
         end
