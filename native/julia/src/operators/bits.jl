@@ -9,7 +9,7 @@ bitwise(f) = (inputs, node) -> (foreach(check_bits, inputs); of_same_dtype(f, in
 
 op_bitwise_not(inputs, node) = (check_bits(inputs[1]); tensor(.~inputs[1]))
 
-# By as many places as there are bits, or more, nothing is left but the sign; a negative number of places counts as that many.
+# ONNX shifts unsigned numbers. A negative number of places is taken as more than there are bits, not as a shift the other way.
 shift_left(x, places) = x << (places < 0 ? 8 * sizeof(x) : places)
 shift_right(x, places) = x >> (places < 0 ? 8 * sizeof(x) : places)
 

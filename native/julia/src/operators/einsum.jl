@@ -47,6 +47,7 @@ end
 function build_einsum(op, inputs, node)
     labels, result = read_equation(node.attributes["equation"], map(ndims, inputs))
     sizes = label_sizes(inputs, labels)
+    element_count([sizes[label] for label in result], "the result")
     factors = Factor[without_repetition(op, x, own, sizes) for (x, own) in zip(inputs, labels)]
     while length(factors) > 1
         (i, j) = cheapest_pair(factors, result, sizes)
@@ -54,11 +55,7 @@ function build_einsum(op, inputs, node)
         kept = [result; [label for factor in others for label in factor.labels]]
         factors = [others; product_of_pair(op, factors[i], factors[j], kept, sizes)]
     end
-    last_factor = summed_to(op, factors[1], result)
-    x = arranged(op, last_factor, result)
-    element_count([sizes[label] for label in result], "the result")
-    # Without a second factor nothing was computed that could be handed on as it is.
-    op("Reshape", x, whole_numbers(Int[sizes[label] for label in result]); allowzero=1)
+    arranged(op, summed_to(op, factors[1], result), result)
 end
 
 arranged(op, factor::Factor, labels) = length(labels) < 2 ? factor.x :

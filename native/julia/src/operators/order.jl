@@ -41,10 +41,9 @@ function op_unique(inputs, node)
     slices = reshape(turned, extent(size(turned)[1:(end - 1)]), size(turned, ndims(turned)))
     group, first_places = groups_of(slices, node.attributes["sorted"] != 0)
     kept = reshape(slices[:, first_places], size(turned)[1:(end - 1)]..., length(first_places))
-    (
-        permute_axes(kept, inverse_order(perm)), Int64.(first_places .- 1), Int64.(group .- 1),
-        Int64[count(==(k), group) for k in eachindex(first_places)]
-    )
+    counts = zeros(Int64, length(first_places))
+    foreach(k -> counts[k] += 1, group)
+    (permute_axes(kept, inverse_order(perm)), Int64.(first_places .- 1), Int64.(group .- 1), counts)
 end
 
 # The number of the group of each column, and the first column of each group: in the order of their values, or of appearance.

@@ -1,14 +1,4 @@
-# LSTM, GRU and RNN. A state is a matrix of features x samples. Nothing is changed in place, so that Zygote can go back through it:
-# an engine that differentiates brings its own `Steps`.
-
-"""
-What an engine needs besides functions of arrays: `activations`, functions of an array (and alpha and beta) by name, and
-`buffer(count)`, where that many matrices can be stored and which `copy` turns into a vector.
-"""
-struct Steps
-    activations::Dict{String,Any}
-    buffer::Any
-end
+# LSTM, GRU and RNN. A state is a matrix of features x samples.
 
 """
 A kind of cell: how many gates and states it has, its activations where the file names none, and `step(z, states, given)`, which
@@ -23,7 +13,8 @@ end
 
 """
 The parameters of one direction: weights of the inputs and the states (rows are gates x features), biases of the inputs (with
-what does not change from step to step) and of the hidden gate's state, peepholes, and the activations as functions.
+what does not change from step to step) and of the hidden gate's state, peepholes, and the activations as functions. `flag` is
+`input_forget` of an LSTM, `linear_before_reset` of a GRU; without it a GRU has `r` in two parts, the last that of the hidden gate.
 """
 struct CellParameters
     features::Int
@@ -39,7 +30,7 @@ end
 # The rows of some gates, counted from 0.
 gate_rows(x, given, from, count=1) = x[(from * given.features + 1):((from + count) * given.features), :]
 
-# Gates stand in the order input, output, forget, cell; the flag couples input and forget.
+# Gates stand in the order input, output, forget, cell; with the flag the forget gate is 1 - input.
 function lstm_step(z, states, given)
     f, g, h = given.activations
     z = z .+ given.r * states[1]
@@ -53,7 +44,7 @@ function lstm_step(z, states, given)
     (output .* h(cell), cell)
 end
 
-# Gates stand in the order update, reset, hidden; the flag says that the state is multiplied before it is reset.
+# Gates stand in the order update, reset, hidden; with the flag the state is multiplied before it is reset.
 function gru_step(z, states, given)
     f, g = given.activations
     hidden = states[1]
@@ -87,21 +78,21 @@ const activation_numbers = Dict{String,Vector{Union{Nothing,Float64}}}(
     "ScaledTanh" => [nothing, nothing],
 )
 
+# Files write names in any case.
+const activations_in_lowercase = Dict(lowercase(name) => name for name in keys(activation_numbers))
+
 affine(x, alpha, beta) = alpha * x + beta
 scaled_tanh(x, alpha, beta) = alpha * tanh(beta * x)
 
 # A function of arrays, its numbers in their dtype.
 over_array(f) = (x, numbers...) -> f.(x, map(eltype(x), numbers)...)
 
-const plain_steps = Steps(
-    Dict{String,Any}(
-        name => over_array(f) for (name, f) in (
-            "Relu" => relu, "Tanh" => tanh, "Sigmoid" => sigmoid, "Softsign" => softsign, "Softplus" => softplus,
-            "LeakyRelu" => leaky_relu, "ThresholdedRelu" => thresholded_relu, "Elu" => elu, "HardSigmoid" => hard_sigmoid,
-            "Affine" => affine, "ScaledTanh" => scaled_tanh
-        )
-    ),
-    count -> Vector{Any}(undef, count),
+const recurrent_activations = Dict{String,Any}(
+    name => over_array(f) for (name, f) in (
+        "Relu" => relu, "Tanh" => tanh, "Sigmoid" => sigmoid, "Softsign" => softsign, "Softplus" => softplus,
+        "LeakyRelu" => leaky_relu, "ThresholdedRelu" => thresholded_relu, "Elu" => elu, "HardSigmoid" => hard_sigmoid,
+        "Affine" => affine, "ScaledTanh" => scaled_tanh
+    )
 )
 
 directions_of(node) = node.attributes["direction"] == "bidirectional" ? 2 : 1
@@ -113,8 +104,7 @@ function activation_names(node)
     stated = something(node.attributes["activations"], repeat(defaults, directions_of(node)))
     # A file may state those of two directions where it has one.
     stated = stated[1:min(needed, length(stated))]
-    known = Dict(lowercase(name) => name for name in keys(activation_numbers))
-    [get(known, lowercase(name), nothing) for name in stated], stated, needed
+    [get(activations_in_lowercase, lowercase(name), nothing) for name in stated], stated, needed
 end
 
 function refuse_recurrent(node)
@@ -140,7 +130,7 @@ end
 
 # The activations as functions of a state, which is clipped before. The cell of LSTM is not, before its activation h: the standard's
 # "input of activations" may mean it, but onnxruntime, which files were tried with, leaves it as it is.
-function activation_functions(node, steps)
+function activation_functions(node)
     names, = activation_names(node)
     each = length(recurrent_cells[node.operator].activations)
     taken = [0, 0]
@@ -152,28 +142,26 @@ function activation_functions(node, steps)
             values = something(node.attributes[attribute], Float64[])
             isempty(values) || (numbers[which] = values[taken[which]])
         end
-        f = steps.activations[name]
+        f = recurrent_activations[name]
         clips = limit !== nothing && limit > 0 && mod1(k, each) < 3
-        x -> f(clips ? clipped(x, eltype(x)(limit)) : x, numbers...)
+        x -> f(clips ? clamp.(x, eltype(x)(-limit), eltype(x)(limit)) : x, numbers...)
     end
 end
 
-clipped(x, limit) = min.(max.(x, -limit), limit)
-
 """
-    run_recurrent(inputs, node, steps)
+    run_recurrent(inputs, node)
 
 LSTM, GRU or RNN. Inputs in ONNX's order of axes: X (time, sample, feature), W (direction, gates x hidden, feature), R (direction,
 gates x hidden, hidden), B, the lengths of the sequences, initial states, and peepholes of LSTM. Returns Y (time, direction, sample,
 hidden) and the last states (direction, sample, hidden); with layout 1 samples come first.
 """
-function run_recurrent(inputs, node, steps::Steps)
+function run_recurrent(inputs, node)
     cell = recurrent_cells[node.operator]
     samples_first = node.attributes["layout"] == 1
     x = samples_first ? permutedims(inputs[1], (1, 3, 2)) : inputs[1]
     features = recurrent_features(x, inputs, node, cell, samples_first)
     active = active_steps(input(inputs, 5), size(x, 2), size(x, 3))
-    functions = activation_functions(node, steps)
+    functions = activation_functions(node)
     each = length(cell.activations)
     initial = map(1:cell.states) do k
         given = input(inputs, 5 + k)
@@ -183,7 +171,7 @@ function run_recurrent(inputs, node, steps::Steps)
         given = cell_parameters(inputs, node, cell, features, direction, functions[((direction - 1) * each + 1):(direction * each)])
         backward = direction == 2 || node.attributes["direction"] == "reverse"
         states = Tuple(start === nothing ? zero_state(x, features) : start[:, :, direction] for start in initial)
-        run_direction(x, cell, given, states, active, backward, steps)
+        run_direction(x, cell, given, states, active, backward)
     end
     y = joined_directions([reshape(one[1], features, size(x, 2), 1, size(x, 3)) for one in found])
     last_states = map(1:cell.states) do k
@@ -198,30 +186,27 @@ joined_directions(parts) = length(parts) == 1 ? parts[1] : cat(parts...; dims=3)
 zero_state(x, features) = zeros(eltype(x), features, size(x, 2))
 
 # One product for all inputs of the sequence, then step after step.
-function run_direction(x, cell, given, states, active, backward, steps)
+function run_direction(x, cell, given, states, active, backward)
     count = size(x, 3)
     z = given.w * reshape(x, size(x, 1), :)
     z = given.bias === nothing ? z : z .+ given.bias
-    shares = time_steps(reshape(z, size(z, 1), size(x, 2), count))
-    shown = steps.buffer(count)
+    z = reshape(z, size(z, 1), size(x, 2), count)
+    shown = Array{eltype(x)}(undef, given.features, size(x, 2), count)
     for step in (backward ? (count:-1:1) : (1:count))
-        new = cell.step(shares[step], states, given)
+        new = cell.step(z[:, :, step], states, given)
         here = active[:, step]
         if all(here)
-            shown[step] = new[1]
+            shown[:, :, step] = new[1]
         else
             # A sequence that has ended keeps its states, and shows zeros.
             mask = reshape(here, 1, :)
-            shown[step] = ifelse.(mask, new[1], zero(eltype(x)))
+            shown[:, :, step] = ifelse.(mask, new[1], zero(eltype(x)))
             new = map((after, before) -> ifelse.(mask, after, before), new, states)
         end
         states = new
     end
-    stacked_steps(copy(shown)), states
+    shown, states
 end
-
-time_steps(z) = [z[:, :, step] for step in axes(z, 3)]
-stacked_steps(parts) = reduce(hcat, [part for part in parts])
 
 # Weights and biases of one direction. What does not change from step to step is added to the product of the inputs.
 function cell_parameters(inputs, node, cell, features, direction, functions)
@@ -283,7 +268,7 @@ function active_steps(lengths, samples, count)
     vec(lengths) .>= (1:count)'
 end
 
-const op_recurrent = widened((inputs, node) -> map(dense, run_recurrent(inputs, node, plain_steps)), (1, 1, 1))
+const op_recurrent = widened((inputs, node) -> map(dense, run_recurrent(inputs, node)), (1, 1, 1))
 
 # The first steps of each sequence in the opposite order.
 function op_reverse_sequence(inputs, node)
