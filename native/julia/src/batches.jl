@@ -43,19 +43,16 @@ and a batch size that cannot be: the model's own where it has a fixed one.
 function plan_batches(graph, inputs::AbstractDict, batch_size, axes::AbstractDict)
     check_input_names(graph, inputs)
     check_sample_axes(graph, inputs, axes)
-    if batch_size === nothing
-        misfit_of(graph, inputs) === nothing && return nothing
-        return plan_fixed_batches(graph, inputs, axes)
-    end
+    batch_size === nothing && return plan_as_declared(graph, inputs, axes)
     (batch_size isa Integer && batch_size >= 1) || bad_input("batch_size must be a positive number")
-    samples = common_samples(graph, inputs, axes)
+    samples = common_samples(inputs, axes)
     sizes = fixed_sizes(graph, axes)
     if !isempty(sizes)
         sizes == [batch_size] || bad_input(
             "the model takes batches of ", sizes[1], " samples, which is fixed in the file; a batch_size of ", batch_size,
             " cannot be"
         )
-        return misfit_of(graph, inputs) === nothing ? nothing : plan_fixed_batches(graph, inputs, axes)
+        return plan_as_declared(graph, inputs, axes)
     end
     if samples <= batch_size
         check_inputs(graph, inputs)
@@ -67,10 +64,11 @@ function plan_batches(graph, inputs::AbstractDict, batch_size, axes::AbstractDic
     BatchPlan(samples, batch_size, false)
 end
 
-# Inputs that are not of the declared sizes: as batches of the file's own size, if it is that alone.
-function plan_fixed_batches(graph, inputs, axes)
+# Inputs of the declared sizes at once; others as batches of the file's own size, where only their number of samples differs.
+function plan_as_declared(graph, inputs, axes)
+    misfit_of(graph, inputs) === nothing && return nothing
     sizes = fixed_sizes(graph, axes)
-    counts = sample_counts(graph, inputs, axes)
+    counts = sample_counts(inputs, axes)
     (length(sizes) == 1 && length(counts) == 1 && sizes[1] >= 1 && counts[1] >= 1) || check_inputs(graph, inputs)
     check_inputs(graph, inputs; samples=sizes[1], axes=axes)
     BatchPlan(counts[1], sizes[1], true)
@@ -85,15 +83,15 @@ function fixed_sizes(graph, axes)
 end
 
 # The numbers of samples that the inputs hold; -1 for one that has no axis for them.
-function sample_counts(graph, inputs, axes)
+function sample_counts(inputs, axes)
     unique(Int[
         axis < ndims(inputs[name]) ? size(inputs[name], ndims(inputs[name]) - axis) : -1
         for (name, axis) in ((name, sample_axis(axes, name)) for name in keys(inputs)) if axis !== nothing
     ])
 end
 
-function common_samples(graph, inputs, axes)
-    counts = sample_counts(graph, inputs, axes)
+function common_samples(inputs, axes)
+    counts = sample_counts(inputs, axes)
     isempty(counts) && bad_input("all inputs are shared by all samples, so there is nothing to make batches of")
     (length(counts) == 1 && counts[1] >= 0) && return counts[1]
     bad_input(
@@ -117,28 +115,15 @@ end
 check_axis_exists(name, x::Array, axis) = 0 <= axis < ndims(x) ||
     bad_input("axis ", axis, " of ", quoted(name), " cannot be that of the samples: it has ", ndims(x), " axes, counted from 0")
 
-"""
-    run_batches([run_part,] graph, inputs, batch_size=nothing; axes=SampleAxes())
-
-Run a graph on `inputs` (a `Dict` of tensors), `batch_size` samples at a time, or all at once for `nothing`. `axes` says along which
-axis the samples lie. A model with a fixed number of samples takes any number; the last batch is then filled by repeating the last
-sample, and cut. Returns the outputs by name, as pairs in the graph's order. `run_part` is who computes the outputs of a part, by
-default [`run_graph`](@ref).
-"""
-run_batches(graph::Graph, inputs::AbstractDict, batch_size=nothing; axes=SampleAxes()) =
-    run_batches(part -> run_graph(graph, part), graph, inputs, batch_size; axes=axes)
-
-function run_batches(run_part, graph, inputs::AbstractDict, batch_size=nothing; axes=SampleAxes())
-    plan = plan_batches(graph, inputs, batch_size, axes)
-    run_planned(outputs_of(run_part, graph), graph, inputs, plan, axes)
-end
-
+"""A function from inputs to outputs in the graph's precision; `run_part` computes the outputs, for instance [`run_graph`](@ref)."""
 outputs_of(run_part, graph) = part -> Array[in_precision(x, graph.precision) for x in run_part(part)]
 
 """
     run_planned(compute, graph, inputs, plan, axes[, first])
 
-The outputs of all samples, as pairs. `compute` gives those of a part; `first` are those of the first batch, where they are there.
+The outputs of all samples, as pairs of name and `Array` in the graph's order, computed by `plan` (see [`plan_batches`](@ref)).
+`compute` gives the outputs of a batch, see [`outputs_of`](@ref); `first` are those of the first batch, if they are already
+computed. An output that lacks its axis of samples, or that belongs to no sample and differs from batch to batch, is refused.
 """
 function run_planned(compute, graph, inputs, plan::BatchPlan, axes, first=nothing)
     names = [info.name for info in graph.outputs]
@@ -159,7 +144,7 @@ end
 
 function run_planned(compute, graph, inputs, ::Nothing, axes, first=nothing)
     results = first === nothing ? compute(inputs) : first
-    counts = sample_counts(graph, inputs, axes)
+    counts = sample_counts(inputs, axes)
     pairs = map((info, x) -> info.name => x, graph.outputs, results)
     for (name, x) in pairs
         haskey(axes, name) && length(counts) == 1 && check_batch_output(name, x, axes[name], counts[1])

@@ -22,14 +22,12 @@ function class_scores(model, results, output, class_axis, axes)
         bad_input("the model's task is ", task, ", so no output is scores of one class of several; take type=:raw")
     decided = something(output, specified(model, "decided"), Some(nothing))
     if decided === nothing
-        found = [result => class_dim(model, result..., class_axis, axes) for result in results]
-        last(found[1]) isa Int || (found = filter(pair -> last(pair) isa Int, found))
-        length(found) >= 1 && last(found[1]) isa Int && (length(found) == 1 || first(found[1]) === results[1]) &&
-            return ClassScores(first(found[1])..., last(found[1]))
-        length(found) > 1 && bad_input(
-            "several outputs may be scores of classes: ", quoted(first.(first.(found))), "; say which with output"
-        )
-        decided = results[1].first
+        can_be(result) = class_dim(model, result..., class_axis, axes) isa Int
+        fitting = can_be(results[1]) ? results[1:1] : filter(can_be, results)
+        length(fitting) > 1 &&
+            bad_input("several outputs may be scores of classes: ", quoted(first.(fitting)), "; say which with output")
+        # Where none fits, the first one's reason is told.
+        decided = first([fitting; results]).first
     end
     at = findfirst(pair -> pair.first == decided, results)
     at === nothing &&

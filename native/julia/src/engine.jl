@@ -133,5 +133,6 @@ end
 function prepare(::BaseEngine, model, inputs)
     inputs = declared_inputs(model, inputs)
     check_inputs(model.graph, inputs)
-    () -> run_batches(model.graph, inputs)
+    compute = outputs_of(part -> run_graph(model.graph, part), model.graph)
+    () -> compute(inputs)
 end

@@ -209,8 +209,8 @@ depends_on_others(name) = bad_input(
     "where it lies otherwise, sample_axes and shared say so"
 )
 
-# Rows of one sample, of two runs. Sums are rounded in another order there, and where a class is chosen of two that are next to equal,
-# that may turn out otherwise for a few of many.
+# Rows of one sample, of two runs, which may round sums in another order: so numbers differ a little, and of many whole numbers (a
+# class of each pixel) a few, where two scores are almost equal.
 function same_sample(a, b)
     size(a) == size(b) || return false
     eltype(a) <: AbstractFloat ? same_values(a, b; slack=10) : count(a .!= b) <= length(a) / 1000

@@ -101,9 +101,8 @@ function run_operator(operator, inputs...; opset=17, outputs=["y"], precision="f
         [onnx_node(operator, names, outputs; attributes...)], infos, [onnx_value(name) for name in outputs];
         opset=opset, precision=precision
     )
-    results = last.(P.run_batches(model.graph, Dict{String,Array}(
-        name => P.in_precision(x, precision) for (name, x) in given
-    )))
+    results = P.run_graph(model.graph, Dict{String,Array}(name => P.in_precision(x, precision) for (name, x) in given))
+    results = [P.in_precision(x, precision) for x in results]
     length(results) == 1 ? results[1] : results
 end
 
