@@ -16,8 +16,9 @@ import pytest
 from harness.files import remembered_digests as digests
 from harness.pipeline import source_code
 from harness.pipeline.execution import step_keys
+from harness.pipeline.fingerprint import worker_hash
 from harness.pipeline.plan import Plan, make_plan
-from harness.runtimes.registry import RUNTIMES, availability
+from harness.runtimes.registry import RUNTIMES, availability, sources
 from harness.runtimes.row import Availability
 from harness.scenario.sections import Scenario
 
@@ -124,6 +125,26 @@ def test_a_line_changes_the_keys_of_those_who_load_it_alone(package: Path, modul
     for _ in changed(package, module):
         after = outside()
     assert {step.kind for step in steps.steps if before[step.id] != after[step.id]} == kinds
+
+
+def test_a_line_in_what_models_of_flux_share_changes_the_keys_of_flux_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "native"
+    shutil.copytree(source_code.native_folder(), copy)
+    monkeypatch.setattr(source_code, "native_folder", lambda: copy)
+    rows = [row for row in RUNTIMES.values() if sources(row).native]
+
+    def hashes() -> dict[str, str]:
+        source_code.read_anew()
+        return {row.name: worker_hash(row) for row in rows}
+
+    before = hashes()
+    with (copy / "flux" / "weights.jl").open("a") as file:
+        file.write("# another line\n")
+    after = hashes()
+    source_code.read_anew()
+    assert {name for name in before if before[name] != after[name]} == {"julia/flux"}
 
 
 def test_a_module_that_does_not_exist_is_refused(package: Path) -> None:
