@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from harness.errors import DataError
 
 #: Name under which a probe of one array is given, whatever the model calls its only input.
 ONLY = ""
+
+#: Orders of so many axes are tried.
+_MOST_AXES = 6
 
 
 def read_array(path: Path) -> NDArray[Any]:
@@ -112,5 +116,24 @@ def _other_shape(path: Path, array: NDArray[Any], entry: Mapping[str, Any]) -> D
     return DataError(
         f"has the shape {found}, the input '{entry['name']}' takes {text}",
         where=str(path),
-        hint="mind the order of the axes",
+        hint=_order_that_fits(array.shape, entry["shape"]) or "mind the order of the axes",
     )
+
+
+def _order_that_fits(shape: Sequence[int], wanted: Sequence[int | str | None]) -> str:
+    """The order of axes in which an array fits, in words; empty where there is none, or an axis is too many."""
+    if len(shape) != len(wanted) or len(shape) > _MOST_AXES:
+        return ""
+    axes = range(len(shape))
+    fitting = [
+        order
+        for order in permutations(axes)
+        if all(not isinstance(size, int) or shape[axis] == size for axis, size in zip(order, wanted, strict=True))
+    ]
+    if not fitting:
+        return ""
+    # The fewest axes that change their place are the likeliest: the sample stays where it is.
+    moved = [sum(axis != place for place, axis in enumerate(order)) for order in fitting]
+    likeliest = [order for order, count in zip(fitting, moved, strict=True) if count == min(moved)]
+    told = " or ".join(f"numpy.transpose(X, {order})" for order in likeliest[:3])
+    return f"its axes are in another order: {told} fits"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import ModelError
+from harness.files.not_a_model import check_is_model, check_is_there, link_text
 
 #: Message -> fields that are messages on the way to a tensor's external data.
 _WAYS: dict[str, dict[int, str]] = {
@@ -29,18 +30,37 @@ _MAX_DEPTH = 100
 #: Names that the copy of a model has for itself.
 _TAKEN = ("model.onnx", "step.json")
 
+#: What caches of model hubs call the folder that links lead to.
+_BLOBS = "blobs"
+
+
+def model_file(given: Path) -> Path:
+    """The file that a path to a model leads to; raises ModelError where that is none, see `check_is_model`.
+
+    Where a cache of a model hub was copied without its links, files hold the text of the link: it is followed to the cache's own
+    folder ``blobs``, and nowhere else.
+    """
+    path = _followed(given)
+    check_is_model(path)
+    return path
+
 
 def external_files(model: Path) -> dict[str, Path]:
     """The files that the tensors of a model lie in, by the name the model gives them; none where it is in one piece.
 
-    A file that is not ONNX, or cut short, has none either: what is wrong with it is for a worker to say. Raises ModelError
-    where a file is missing or lies outside of the model's folder.
+    A file that is not ONNX, or cut short, has none either: what is wrong with it is for a worker to say. They are looked for beside
+    the path that is given and beside the file that it is a link to, and must lie below one of the two folders, wherever links
+    lead: a cache of a model hub has links beside each other whose targets lie beside each other. Raises ModelError where a file is
+    missing, lies elsewhere, or is something else, see `check_is_model`.
     """
-    folder = model.resolve().parent
+    folders = tuple(dict.fromkeys((model.absolute().parent, model.resolve().parent)))
+    roots = {folder.resolve() for folder in folders} | {_followed(model).resolve().parent}
     found: dict[str, Path] = {}
-    for name in sorted(_locations(model)):
-        path = (folder / name).resolve()
-        if not name or Path(name).is_absolute() or not path.is_relative_to(folder):
+    for name in sorted(_locations(_followed(model))):
+        where = next((folder / name for folder in folders if name and (folder / name).is_file()), folders[0] / name)
+        path = _followed(where).resolve() if where.is_file() else where.resolve()
+        inside = any(path.is_relative_to(root) for root in roots)
+        if not name or Path(name).is_absolute() or ".." in Path(name).parts or not inside:
             raise ModelError(
                 f"its weights lie in '{name}', outside of its folder", where=str(model), hint="put them beside it"
             )
@@ -54,8 +74,25 @@ def external_files(model: Path) -> dict[str, Path]:
             raise ModelError(
                 f"its weights lie in '{name}', a name that cannot be copied", where=str(model), hint="rename the file"
             )
+        check_is_there(path)
         found[name] = path
     return found
+
+
+def _followed(path: Path) -> Path:
+    """What the text of a link leads to, where that lies in ``blobs`` of a folder around it; else the path itself."""
+    text = link_text(path)
+    if text is None:
+        return path
+    target = (path.parent / text).resolve()
+    around = path.resolve().parent.parents
+    if target.is_file() and target.parent.name == _BLOBS and target.parent.parent in around:
+        return target
+    raise ModelError(
+        f"holds the text of a link, '{text}', not a model: it was copied without links",
+        where=str(path),
+        hint="copy it again with links (cp -a), or name the file that it is a link to",
+    )
 
 
 def _locations(model: Path) -> set[str]:

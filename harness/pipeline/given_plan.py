@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.compare.asked_decision import AskedDecision
 from harness.errors import DataError, ModelError, ScenarioError
 from harness.files.digests import file_hash
-from harness.files.onnx_external_data import external_files
+from harness.files.onnx_external_data import external_files, model_file
 from harness.models import model
 from harness.models.layouts import WEIGHT_FILES
 from harness.models.spec import Head
@@ -88,7 +88,7 @@ def given_plan(given: Given) -> Plan:
     """The steps and cells of a given model. Raises ModelError, DataError or ScenarioError on what cannot be used."""
     if not given.model.is_file():
         raise ModelError("no such file", where=str(given.model), hint="name an .onnx file")
-    if given.model.suffix != ".onnx":
+    if given.model.suffix.lower() != ".onnx":
         raise ModelError(
             f"is {given.model.suffix or 'a file without an ending'}, not .onnx",
             where=str(given.model),
@@ -153,7 +153,7 @@ def given_plan(given: Given) -> Plan:
 
 def _given_step(model: Path) -> GivenStep:
     """The copy of the model file, and of those beside it that its tensors lie in."""
-    paths = {MODEL: model.resolve(), **external_files(model)}
+    paths = {MODEL: model_file(model).resolve(), **external_files(model)}
     return GivenStep(
         id="given",
         paths={name: str(path) for name, path in paths.items()},

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from harness.compare.records import CellResult, Verdict
+from harness.files.csv_text import safe
 from harness.report import formatting
 
 #: How the values of a column are shown; in CSV files they are always raw.
@@ -78,7 +79,7 @@ class Table:
         return tuple(column for column in self.columns if column.header is not None)
 
     def to_csv(self) -> str:
-        """All columns with raw values: floats in full precision, missing values empty, ``\\n`` line ends."""
+        """All columns with raw values: floats in full precision, missing values empty, no formulas, ``\\n`` line ends."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([column.key for column in self.columns])
@@ -97,8 +98,8 @@ def _raw(value: Any) -> str:
     if isinstance(value, float):
         return repr(float(value))
     if isinstance(value, list | tuple):
-        return ";".join(str(part) for part in value)
-    return str(value)
+        return safe(";".join(str(part) for part in value))
+    return safe(str(value))
 
 
 @dataclass(frozen=True)

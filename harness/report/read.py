@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult
 from harness.errors import DataError
+from harness.files.csv_text import plain
 from harness.report.result_files.frames import read_frames
 from harness.report.result_files.manifest import Manifest
 from harness.report.result_files.structures import Structure
@@ -280,6 +281,11 @@ def _table(path: Path, text_columns: set[str]) -> pd.DataFrame:
         )
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError("is damaged: a number cannot be read", where=str(path), hint=_AGAIN) from error
+    for name in text:
+        # Few texts stand in many rows.
+        written = {value: plain(value) for value in frame[name].unique()}
+        if any(value != found for value, found in written.items()):
+            frame[name] = frame[name].map(written)
     return frame
 
 

@@ -7,14 +7,17 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.files.arrays import Array
+from harness.files.csv_text import safe
 from harness.tasks.base import Rows as Rows
 from harness.tasks.numbers import shortest
 
 
 def as_csv(rows: Rows) -> str:
-    """Rows as CSV with plain line ends."""
+    """Rows as CSV with plain line ends, and no formulas."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(
+        [safe(value) if isinstance(value, str) else value for value in row] for row in rows
+    )
     return text.getvalue()
 
 

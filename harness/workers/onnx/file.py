@@ -176,13 +176,14 @@ def _check_versions(model: ModelProto, path: Path) -> None:
     if model.ir_version > onnx.IR_VERSION:
         raise Unsupported(
             f"{path}: IR version {model.ir_version} is newer than what onnx {onnx.__version__} knows "
-            f"({onnx.IR_VERSION})"
+            f"({onnx.IR_VERSION}); export the model again with an older exporter, or install a newer onnx"
         )
     newest = onnx.defs.onnx_opset_version()
     for opset in model.opset_import:
         if opset.domain in _STANDARD and opset.version > newest:
             raise Unsupported(
-                f"{path}: opset {opset.version} is newer than what onnx {onnx.__version__} knows ({newest})"
+                f"{path}: opset {opset.version} is newer than what onnx {onnx.__version__} knows ({newest}); export the model "
+                f"again with opset {newest} or older, or install a newer onnx"
             )
 
 
@@ -308,7 +309,15 @@ def inputs_of(model: ModelProto) -> list[TensorInfo]:
 
 
 def outputs_of(model: ModelProto) -> list[TensorInfo]:
-    """The outputs of the graph."""
+    """The outputs of the graph. Raises Unsupported where one is no tensor, and says how to export it without ZipMap."""
+    mapped = {node.output[0] for node in model.graph.node if node.op_type == "ZipMap" and node.domain == "ai.onnx.ml"}
+    for info in model.graph.output:
+        if info.name in mapped:
+            raise Unsupported(
+                f"'{info.name}' is a sequence of maps, one per sample from class to probability (operator ZipMap), not a "
+                f"tensor; export the model without: skl2onnx.to_onnx(..., options={{'zipmap': False}}), or zipmap=False of "
+                f"onnxmltools"
+            )
     return [tensor_info(info) for info in model.graph.output]
 
 

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 from onnx_models import FLOAT, batch_normalisation, external, model, saved
 
 from harness.workers.engine import BadInput, Unsupported
-from harness.workers.onnx.file import inputs_of, read_model
+from harness.workers.onnx.file import inputs_of, outputs_of, read_model
 
 RUNTIME = "python/onnx-reference"
 W = np.arange(16, dtype=np.float32).reshape(4, 4)
@@ -145,3 +145,20 @@ def test_inputs_that_are_no_tensors_are_refused() -> None:
     graph = helper.make_graph([helper.make_node("SequenceLength", ["x"], ["y"])], "g", [info], [])
     with pytest.raises(Unsupported, match="'x' is a sequence, not a tensor"):
         inputs_of(helper.make_model(graph))
+
+
+def test_an_output_without_a_stated_shape_is_read(tmp_path: Path) -> None:
+    made = product()
+    made.graph.output[0].type.tensor_type.ClearField("shape")
+    read = read_model(saved(made, tmp_path), RUNTIME)
+    assert outputs_of(read)[0].shape is None
+
+
+def test_a_sequence_of_maps_is_refused_with_the_way_to_export_without() -> None:
+    made = product()
+    made.graph.node.append(
+        helper.make_node("ZipMap", ["y"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2, 3])
+    )
+    made.graph.output.append(onnx.ValueInfoProto(name="maps"))
+    with pytest.raises(Unsupported, match=r"'maps' is a sequence of maps.*options=\{'zipmap': False\}"):
+        outputs_of(made)
