@@ -294,6 +294,14 @@ CASES = [
     Case("LRN", 13, [X2], neighbours(3), {"size": 3}),
     Case("LRN", 1, [drawn(2, 7, 3, 3)], neighbours(4), {"size": 4}),
     Case("LRN", 13, [drawn(6, 2, 3, 3)], neighbours(3), {"size": 3}),
+    # The only window leaves the place in the middle out.
+    Case(
+        "Conv",
+        11,
+        [np.array([[[1.0, np.inf, 2.0]]]), drawn(2, 1, 2)],
+        lambda x, w: F.conv1d(x, w, dilation=2),
+        {"dilations": [2]},
+    ),
     Case(
         "ConvTranspose",
         11,

@@ -27,6 +27,7 @@ _FUNCTIONS: dict[str, Compute] = {
     "AffineGrid": sampling.affine_grid,
     "AveragePool": pooling.average_pool,
     "BatchNormalization": normalisation.batch_normalization,
+    "Conv": convolution.conv,
     "ConvInteger": quantisation.conv_integer,
     "ConvTranspose": convolution.conv_transpose,
     "DequantizeLinear": quantisation.dequantize_linear,
