@@ -3,8 +3,8 @@
     python -m benchmarks.compare [MODEL ...] [--to RUNTIMES] [--gigabytes 1.5] [--against CHECKOUT] [--no-layers]
 
 Builds the models of :mod:`benchmarks.compare_models` (all but ``large`` where none is named), compares each from an empty
-store, and prints side by side: seconds of each step, CPU seconds and peak resident memory of each process, bytes that the store holds
-and bytes of the file. ``--against``: another checkout of this project is measured in turn on the same files, with ratios.
+store, and prints side by side: seconds of each step, CPU seconds and peak resident memory of each process, bytes of the store and
+of the file. ``--against``: another checkout of this project is measured in turn on the same files, with ratios.
 On a busy machine go by the CPU seconds. The targets are for two quiet cores.
 """
 

@@ -17,6 +17,7 @@ import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from harness.workers.engine import Array, BadInput, Precision, Unsupported
+from harness.workers.onnx.evaluator import reads
 from harness.workers.tensors import read_tensors, write_tensors
 
 #: ``run(model, precision, feeds)``: every output of a model by name.
@@ -39,7 +40,7 @@ class Walk:
         self._run = run
         self._nodes = list(self._model.graph.node)
         self._stored = {tensor.name: tensor for tensor in self._model.graph.initializer}
-        self._reads = [_reads(node) for node in self._nodes]
+        self._reads = [reads(node) for node in self._nodes]
         self._last_use = {name: index for index, names in enumerate(self._reads) for name in names}
         #: Values by name: in double, and as single precision arrives at them.
         self._wide: dict[str, Any] = {name: _widened(array) for name, array in inputs.items()}
@@ -298,22 +299,6 @@ def _reason(node: NodeProto, arrays: bool) -> str | None:
     if node.op_type in RANDOM and node.domain in ("", "ai.onnx"):
         return "it draws at random"
     return None if arrays else "it takes or gives what is no tensor"
-
-
-def _subgraphs(node: NodeProto) -> list[GraphProto]:
-    return [graph for entry in node.attribute for graph in ([entry.g] if entry.HasField("g") else entry.graphs)]
-
-
-def _reads(node: NodeProto) -> list[str]:
-    """Names that a node reads, each once: its inputs and what its subgraphs take from around them."""
-    names = [name for name in node.input if name]
-    for graph in _subgraphs(node):
-        inside = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-        for inner in graph.node:
-            names += [name for name in _reads(inner) if name not in inside]
-            inside.update(inner.output)
-        names += [value.name for value in graph.output if value.name not in inside]
-    return list(dict.fromkeys(names))
 
 
 def _widened(array: Array) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ MAX_ELEMENTS = 2**32
 
 _STANDARD = ("", "ai.onnx")
 _FLOATING = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+#: Elements from which on a weight is large: no check or inference of shapes reads its values.
+LARGE_WEIGHT = 1 << 18
 
 
 def read_model(path: Path, runtime: str) -> ModelProto:
@@ -53,7 +57,8 @@ def read_model(path: Path, runtime: str) -> ModelProto:
     for kind in unstated:
         kind.shape.SetInParent()
     try:
-        onnx.checker.check_model(model)
+        # The checker would copy the weights twice.
+        onnx.checker.check_model(without_weights(model, large_weights(model)))
     except (onnx.checker.ValidationError, ValueError) as error:
         line = next((line for line in str(error).splitlines() if line.strip()), "")
         raise BadInput(f"{path}: not a valid ONNX model: {line}") from error
@@ -64,6 +69,39 @@ def read_model(path: Path, runtime: str) -> ModelProto:
 
 def _has_no_shape(info: ValueInfoProto) -> bool:
     return info.type.WhichOneof("value") == "tensor_type" and not info.type.tensor_type.HasField("shape")
+
+
+def large_weights(model: ModelProto) -> dict[str, TensorProto]:
+    """Initializers of floating point of the main graph, by name, that are large."""
+    return {
+        tensor.name: tensor
+        for tensor in model.graph.initializer
+        if tensor.data_type in _FLOATING and math.prod(tensor.dims) >= LARGE_WEIGHT
+    }
+
+
+def without_weights(model: ModelProto, names: Collection[str]) -> ModelProto:
+    """The model with the initializers of those names as inputs of known shape; the model itself where there are none."""
+    if not names:
+        return model
+    light = ModelProto(ir_version=model.ir_version, producer_name=model.producer_name)
+    light.opset_import.extend(model.opset_import)
+    light.functions.extend(model.functions)
+    light.metadata_props.extend(model.metadata_props)
+    graph = light.graph
+    graph.name = model.graph.name
+    graph.node.extend(model.graph.node)
+    graph.input.extend(model.graph.input)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    graph.sparse_initializer.extend(model.graph.sparse_initializer)
+    given = {info.name for info in model.graph.input}
+    for tensor in model.graph.initializer:
+        if tensor.name not in names:
+            graph.initializer.append(tensor)
+        elif tensor.name not in given:
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    return light
 
 
 def graphs(model: ModelProto) -> Iterator[GraphProto]:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 from onnx import ModelProto
-from onnx.reference import ReferenceEvaluator
 
 from harness.workers.engine import (
     Array,
@@ -24,6 +23,7 @@ from harness.workers.engine import (
     environment_threads,
 )
 from harness.workers.onnx.cut import Cutter
+from harness.workers.onnx.evaluator import Evaluator, apart
 from harness.workers.onnx.exact import OPERATORS
 from harness.workers.onnx.file import by_name, inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
 from harness.workers.onnx.structure import structure
@@ -43,7 +43,8 @@ class ReferenceModel(LoadedModel):
         self._dtypes = {
             name: onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type) for name, tensor in stored(model).items()
         }
-        held = widen(model) if precision == "float64" else _inlined(model)
+        light, self._weights = apart(model)
+        held = widen(light) if precision == "float64" else _inlined(light)
         _check(held, precision)
         self._held = held
         self._tensor_names = {value for node in held.graph.node for value in node.output if value}
@@ -52,10 +53,11 @@ class ReferenceModel(LoadedModel):
         self.outputs = outputs_of(model)
         self.metadata = metadata_of(model)
         try:
-            self._evaluator = ReferenceEvaluator(held, new_ops=OPERATORS)
+            self._evaluator = Evaluator(held, new_ops=OPERATORS)
         except RuntimeError as error:
             # An operator or a version of it without an implementation, which the message names.
             raise Unsupported(f"onnx.reference: {error}") from error
+        self._evaluator.weights, self._evaluator.wide = self._weights, self.widened
 
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
         """See LoadedModel."""
@@ -71,12 +73,13 @@ class ReferenceModel(LoadedModel):
 
     def parameters(self) -> dict[str, Array]:
         """The file's parameters in the evaluator; those widened for an oracle are narrowed again, which is exact."""
-        return {
+        held = {
             names[name]: np.asarray(array).astype(self._dtypes[names[name]], copy=False)
             for evaluator, (_, names) in zip(_evaluators(self._evaluator), scopes(self._held), strict=True)
             for name, array in _held_by(evaluator)
             if names.get(name) in self._dtypes
         }
+        return held | {name: np.asarray(onnx.numpy_helper.to_array(tensor)) for name, tensor in self._weights.items()}
 
     def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
         """See LoadedModel."""
@@ -88,7 +91,7 @@ class ReferenceModel(LoadedModel):
         return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
 
 
-def _evaluators(evaluator: ReferenceEvaluator) -> Iterator[ReferenceEvaluator]:
+def _evaluators(evaluator: Evaluator) -> Iterator[Evaluator]:
     """An evaluator and those of the graphs inside of its nodes, in the order of the file."""
     yield evaluator
     for node in evaluator.rt_nodes_:
@@ -97,7 +100,7 @@ def _evaluators(evaluator: ReferenceEvaluator) -> Iterator[ReferenceEvaluator]:
                 yield from _evaluators(getattr(node, attribute.name))
 
 
-def _held_by(evaluator: ReferenceEvaluator) -> Iterator[tuple[str, Any]]:
+def _held_by(evaluator: Evaluator) -> Iterator[tuple[str, Any]]:
     """Initializers of one graph, and what its Constant nodes state."""
     yield from evaluator.rt_inits_.items()
     for node in evaluator.rt_nodes_:
@@ -110,7 +113,7 @@ def run_model(model: ModelProto, precision: Precision, feeds: Mapping[str, Any])
     held = widen(model) if precision == "float64" else _inlined(model)
     _check(held, precision)
     names = [info.name for info in held.graph.output]
-    found = ReferenceEvaluator(held, new_ops=OPERATORS).run(names, dict(feeds))
+    found = Evaluator(held, new_ops=OPERATORS).run(names, dict(feeds))
     # NumPy scalars become tensors without axes; sequences and empty optionals are unchanged.
     values = (np.asarray(value) if isinstance(value, np.generic) else value for value in found)
     return dict(zip(names, values, strict=True))

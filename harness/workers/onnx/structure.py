@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-from harness.workers.onnx.file import dtype_name, metadata_of, shape_of
+from harness.workers.onnx.file import dtype_name, metadata_of, shape_of, without_weights
 
 
 def structure(model: ModelProto, path: Path) -> dict[str, Any]:
@@ -52,32 +52,15 @@ def _graph(graph: GraphProto) -> dict[str, Any]:
 def _shapes(model: ModelProto) -> dict[str, list[int | str | None]]:
     """Shapes of the tensors between nodes, as far as the file states them or ONNX can infer them from it."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(_without_weights(model))
+        # Inference copies the whole file twice.
+        large = [tensor.name for tensor in model.graph.initializer if math.prod(tensor.dims) > _SMALL]
+        inferred = onnx.shape_inference.infer_shapes(without_weights(model, large))
     except (ValueError, RuntimeError, onnx.shape_inference.InferenceError):
         # The file is over protobuf's limit, or inference fails on it; shapes are then left out.
         inferred = model
     made = {name for node in model.graph.node for name in node.output}
     stated = {info.name: shape_of(info) for info in inferred.graph.value_info if info.name in made}
     return {name: list(shape) for name, shape in sorted(stated.items()) if shape is not None}
-
-
-def _without_weights(model: ModelProto) -> ModelProto:
-    """The model with its large initializers as inputs of known shape: inference copies the whole file twice otherwise."""
-    light = ModelProto(ir_version=model.ir_version)
-    light.opset_import.extend(model.opset_import)
-    light.functions.extend(model.functions)
-    graph = light.graph
-    graph.node.extend(model.graph.node)
-    graph.input.extend(model.graph.input)
-    graph.output.extend(model.graph.output)
-    graph.value_info.extend(model.graph.value_info)
-    given = {info.name for info in model.graph.input}
-    for tensor in model.graph.initializer:
-        if math.prod(tensor.dims) <= _SMALL:
-            graph.initializer.append(tensor)
-        elif tensor.name not in given:
-            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
-    return light
 
 
 def _value(info: ValueInfoProto) -> dict[str, Any]:
