@@ -17,8 +17,19 @@ def compare(
     model: Annotated[Path, typer.Argument(help="An .onnx file.")],
     to: Annotated[str, typer.Option("--to", help="Runtimes to open it in, with commas between them.")],
     probe: Annotated[
-        list[str], typer.Option("--probe", help="X.npy, axis 0 the sample; NAME=X.npy for each of several inputs.")
+        list[str],
+        typer.Option(
+            "--probe", help="X.npy, axis 0 the sample; NAME=X.npy for each of several inputs, or all in X.npz."
+        ),
     ],
+    expected: Annotated[
+        Path | None,
+        typer.Option(
+            "--expected",
+            help="What your own framework gave for the probe: Y.npy, or .npz or .safetensors by output name. Asks whether the "
+            "export changed the model; float64 outputs tell it exactly.",
+        ),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -129,6 +140,7 @@ def compare(
         model=model,
         targets=tuple(dict.fromkeys(part.strip() for part in to.split(","))),
         probe={name: Path(path) for name, _, path in named},
+        expected=expected,
         labels=labels,
         ignored_label=ignore_label,
         ids=ids,
@@ -159,6 +171,7 @@ def compare(
         accidents=result.accidents,
         samples=result.samples_said,
         decision=result.decision,
+        expected=result.expected,
     )
     raise typer.Exit(code)
 

@@ -27,11 +27,12 @@ def print_outcome(
     accidents: Mapping[str, str],
     samples: Sequence[str] = (),
     decision: Mapping[str, Any] | None = None,
+    expected: Mapping[str, Any] | None = None,
 ) -> None:
     """Print the cells of a run, what was lost by accident, and where the report is.
 
     ``fresh``: something was run. ``samples``: what is told of the sample axes of a given file. ``decision``: what is decided on
-    its outputs, and why.
+    its outputs, and why. ``expected``: what the user's own framework gave, and what can be seen by it.
     """
     if as_json:
         rows = [cell.model_dump(mode="json") for cell in cells]
@@ -39,7 +40,8 @@ def print_outcome(
         told = {"samples": list(samples)} if samples else {}
         ported = {} if port is None else {"port": port.model_dump(mode="json")}
         decided = {"decision": dict(decision)} if decision else {}
-        more = {**told, **decided, **ported, **lost}
+        wanted = {"expected": dict(expected)} if expected else {}
+        more = {**told, **decided, **wanted, **ported, **lost}
         print_json({"title": title, "folder": str(folder), "fresh": fresh, "exit_code": code, "cells": rows, **more})
         return
     _print_cells(title, cells)
@@ -51,6 +53,10 @@ def print_outcome(
         typer.echo(answer(port))
     for sentence in samples:
         typer.echo(f"Samples: {sentence}.")
+    if expected:
+        _print_route(cells)
+        for sentence in expected["said"]:
+            typer.echo(f"Expected: {sentence}.")
     for step, how in accidents.items():
         typer.echo(f"Lost by accident: {step}: {how}; the same command tries it again")
     if not fresh:
@@ -73,6 +79,18 @@ def _print_cells(title: str, cells: list[CellResult]) -> None:
         shown_table.add_row(*source, cell.target, cell.route_label, cell.verdict.value, shown, cell.sentence)
     print_table(shown_table)
     _print_outputs(cells, several=several)
+
+
+def _print_route(cells: list[CellResult]) -> None:
+    """How far the exported graph, which all targets share, lies from what was expected."""
+    compared = next((cell for cell in cells if cell.route_comparison is not None), None)
+    if compared is None or compared.route_comparison is None:
+        return
+    route = compared.route_comparison
+    away = ""
+    if route.errors.relative_rms is not None:
+        away = f", {route.errors.relative_rms:.2e} of the outputs' spread away (limit {route.limit:.1e})"
+    typer.echo(f"Route: the exported graph against the expected outputs: {route.verdict.value}{away}.")
 
 
 def _print_outputs(cells: list[CellResult], *, several: bool) -> None:

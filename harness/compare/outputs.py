@@ -201,6 +201,7 @@ def compare_route(
     oracle: str = "route oracle",
     passed_over: Mapping[str, str] | None = None,
     allow_nan: bool = False,
+    source: str = "the source",
 ) -> RouteComparison:
     """The exported graph in float64 against the source model in float64.
 
@@ -221,7 +222,7 @@ def compare_route(
             Finding(
                 comparison="route",
                 verdict=Verdict.DRIFTED,
-                message=f"in float64 the exported graph differs from the source by {errors.relative_rms:.2e} of the "
+                message=f"in float64 the exported graph differs from {source} by {errors.relative_rms:.2e} of the "
                 f"outputs' spread, the limit is {limit:g}" + (" (folded)" if folded else ""),
             )
         )

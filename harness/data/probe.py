@@ -1,4 +1,4 @@
-"""A probe that a user gives: arrays as NumPy files, under the names of a model's inputs."""
+"""A probe that a user gives: arrays as NumPy or safetensors files, under the names of a model's inputs."""
 
 from __future__ import annotations
 
@@ -10,31 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.named_arrays import GivenArray, read_given
 from harness.data.sample_axes import InputSamples, ToldAxes, check_told, find_input_axes
 from harness.errors import DataError
 
-#: Name under which a probe of one array is given, whatever the model calls its only input.
-ONLY = ""
-
 #: Orders of so many axes are tried.
 _MOST_AXES = 6
-
-
-def read_array(path: Path) -> NDArray[Any]:
-    """One array of a ``.npy`` file; never unpickles. Raises DataError on anything else."""
-    try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError("no such file", where=str(path), hint="name a .npy file") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            "is cut short or not a .npy file of numbers", where=str(path), hint="save it with numpy.save"
-        ) from error
-    if not isinstance(array, np.ndarray):
-        raise DataError("holds several arrays", where=str(path), hint="save each array as .npy of its own")
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"holds {array.dtype}, not numbers", where=str(path), hint="save an array of numbers")
-    return array
 
 
 def read_probe(
@@ -47,43 +28,31 @@ def read_probe(
 ) -> tuple[dict[str, NDArray[Any]], InputSamples]:
     """Arrays by input name, checked against the model's inputs (``name``, ``dtype``, ``shape`` of the worker contract).
 
-    ``files``: by input name, or one file under :data:`ONLY` for a model with one input. ``told``: what the user says of sample
-    axes; else they are found by :func:`harness.data.sample_axes.find_input_axes`. A file of a fixed number of samples takes any
-    number of them. Raises DataError, naming file and input, on a missing or unknown input, another dtype or shape, different
-    numbers of samples, and values that are not finite where ``allow_nan`` does not allow them.
+    ``files``: by input name, or under :data:`harness.data.named_arrays.ONLY` one file for all of them. ``told``: what the user says
+    of sample axes; else they are found by :func:`harness.data.sample_axes.find_input_axes`. A file of a fixed number of samples
+    takes any number of them. Raises DataError, naming file and input, on a missing or unknown input, another dtype or shape,
+    different numbers of samples, and values that are not finite where ``allow_nan`` does not allow them.
     """
     told = told or ToldAxes()
     names = [str(entry["name"]) for entry in inputs]
-    if set(files) == {ONLY}:
-        if len(names) != 1:
-            raise DataError(
-                f"the model has {len(names)} inputs: {', '.join(names)}",
-                where=str(files[ONLY]),
-                hint="give one array for each, as --probe NAME=FILE.npy",
-            )
-        files = {names[0]: files[ONLY]}
-    for name in files:
-        if name not in names:
-            raise DataError(
-                f"the model has no input '{name}'", where=str(files[name]), hint=f"it has {', '.join(names)}"
-            )
-    missing = [name for name in names if name not in files]
+    given = read_given(files, names, "input", "--probe")
+    missing = [name for name in names if name not in given]
     if missing:
         raise DataError(f"the probe lacks the input '{missing[0]}'", where="--probe", hint=f"add {missing[0]}=FILE.npy")
     check_told(told, inputs, outputs)
-    arrays = {name: _typed(files[name], entry, allow_nan) for name, entry in zip(names, inputs, strict=True)}
+    arrays = {name: _typed(given[name], entry, allow_nan) for name, entry in zip(names, inputs, strict=True)}
     samples = find_input_axes(inputs, outputs, {name: array.shape for name, array in arrays.items()}, told)
     for name, entry in zip(names, inputs, strict=True):
-        _check_sizes(files[name], arrays[name], entry, samples.axes[name])
+        _check_sizes(given[name].path, arrays[name], entry, samples.axes[name])
         if name in samples.repeated:
             axis = samples.axes[name]
             arrays[name] = np.repeat(arrays[name], samples.samples, axis=axis)
     return {name: np.require(array, requirements="C") for name, array in arrays.items()}, samples
 
 
-def _typed(path: Path, entry: Mapping[str, Any], allow_nan: bool) -> NDArray[Any]:
+def _typed(given: GivenArray, entry: Mapping[str, Any], allow_nan: bool) -> NDArray[Any]:
     """An array of the dtype and the number of axes of an input, its values finite or allowed not to be."""
-    array = read_array(path)
+    path, array = given.path, given.array
     name, wanted = entry["name"], str(entry["dtype"])
     if array.dtype.name != wanted:
         raise DataError(

@@ -27,6 +27,14 @@ def texts_of(stored: Array) -> Array:
     return np.array([bytes(row).rstrip(b"\0").decode() for row in rows], dtype=np.str_).reshape(shape)
 
 
+def stored_texts(texts: Array) -> Array:
+    """The inverse of :func:`texts_of`."""
+    encoded = [str(text).encode() for text in texts.ravel()]
+    width = max(map(len, encoded), default=0)
+    joined = b"".join(text.ljust(width, b"\0") for text in encoded)
+    return np.frombuffer(joined, np.uint8).reshape(*texts.shape, width)
+
+
 def save_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     """Write named arrays, row-major: the library writes the memory of an array whatever its order of axes."""
     path.write_bytes(stored_arrays(arrays))

@@ -15,6 +15,7 @@ from harness.models.layouts import WEIGHT_FILES
 from harness.models.spec import Head
 from harness.pipeline.plan import Cell, Plan, Timed, oracle_runtimes, timing_step
 from harness.pipeline.step import Step
+from harness.pipeline.steps.expected import ExpectedStep
 from harness.pipeline.steps.given import MODEL, GivenStep
 from harness.pipeline.steps.import_weights import ImportStep
 from harness.pipeline.steps.layers import LayersStep
@@ -44,7 +45,8 @@ FILE = ("given", "probe", "samples")
 class Given:
     """A model file, the runtimes to open it in, and the probe to compare them on.
 
-    ``probe``: ``.npy`` files by input name, or one under "" for a model with one input. ``labels`` (sample,) int64 index
+    ``probe``: files by input name, or one under "" that holds all. ``expected``: a file of the outputs that the user's own
+    framework gave for it. ``labels`` (sample,) int64 index
     the classes, or are 0 and 1 (sample, label), or classes of pixels (sample, row, column), negative where none is known;
     ``ignored_label`` stands where none is known, too. ``ids`` (sample,) int64 name the samples. ``decision``: what is decided on
     the output ``decision_output``, which is the file's first where none is named; None: as the file tells. ``layers``: samples
@@ -59,6 +61,7 @@ class Given:
     model: Path
     targets: tuple[str, ...]
     probe: Mapping[str, Path]
+    expected: Path | None = None
     labels: Path | None = None
     ignored_label: int | None = None
     ids: Path | None = None
@@ -86,19 +89,11 @@ class Given:
 
 def given_plan(given: Given) -> Plan:
     """The steps and cells of a given model. Raises ModelError, DataError or ScenarioError on what cannot be used."""
-    if not given.model.is_file():
-        raise ModelError("no such file", where=str(given.model), hint="name an .onnx file")
-    if given.model.suffix.lower() != ".onnx":
-        raise ModelError(
-            f"is {given.model.suffix or 'a file without an ending'}, not .onnx",
-            where=str(given.model),
-            hint="export it to ONNX first; other formats need their framework",
-        )
     steps: list[Step] = [
-        _given_step(given.model),
-        StructureStep(id="structure", runtime=runtime(REFERENCE), needs=("given",)),
+        *structure_plan(given.model).steps,
         _probe_step(given),
         _samples_step(given),
+        *_expected_steps(given),
         *_baseline_steps(given),
     ]
     batch_size, threads = given.batch_size or BATCH_SIZE, given.threads
@@ -151,6 +146,20 @@ def given_plan(given: Given) -> Plan:
     return Plan(tuple(steps), tuple(sorted(cells, key=lambda cell: cell.id)), tuple(timed))
 
 
+def structure_plan(model: Path) -> Plan:
+    """The steps by which inputs, outputs and graph of a model file are known. Raises ModelError on what cannot be used."""
+    if not model.is_file():
+        raise ModelError("no such file", where=str(model), hint="name an .onnx file")
+    if model.suffix.lower() != ".onnx":
+        raise ModelError(
+            f"is {model.suffix or 'a file without an ending'}, not .onnx",
+            where=str(model),
+            hint="export it to ONNX first; other formats need their framework",
+        )
+    steps = (_given_step(model), StructureStep(id="structure", runtime=runtime(REFERENCE), needs=("given",)))
+    return Plan(steps, (), ())
+
+
 def _given_step(model: Path) -> GivenStep:
     """The copy of the model file, and of those beside it that its tensors lie in."""
     paths = {MODEL: model_file(model).resolve(), **external_files(model)}
@@ -179,7 +188,9 @@ def _probe_step(given: Given) -> ProbeStep:
     probe = given.probe
     for path in probe.values():
         if not path.is_file():
-            raise DataError("no such file", where=str(path), hint="name a .npy file for the probe")
+            raise DataError(
+                "no such file", where=str(path), hint="name a .npy, .npz or .safetensors file for the probe"
+            )
     return ProbeStep(
         id="probe",
         needs=("structure",),
@@ -189,6 +200,19 @@ def _probe_step(given: Given) -> ProbeStep:
         shared=given.shared,
         allow_nan=given.allow_nan,
     )
+
+
+def _expected_steps(given: Given) -> list[Step]:
+    """What the user's own framework gave. Raises DataError where there is no such file."""
+    path = given.expected
+    if path is None:
+        return []
+    if given.weights is not None:
+        raise ScenarioError("there are two sources", where="--expected", hint="leave it or --from out")
+    if not path.is_file():
+        raise DataError("no such file", where=str(path), hint="name a .npy, .npz or .safetensors file of outputs")
+    needs = ("structure", "probe", "samples")
+    return [ExpectedStep(id="expected", needs=needs, path=str(path.resolve()), sha256=file_hash(path))]
 
 
 def _baseline_steps(given: Given) -> list[Step]:

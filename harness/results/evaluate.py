@@ -5,7 +5,7 @@ Everything here works on arrays; `harness.results.artifacts` reads them from the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +14,12 @@ import numpy as np
 from harness.compare import gates
 from harness.compare.decisions import compare_decisions
 from harness.compare.exact_outputs import compare_exact_route, compare_exact_runtime, is_exact, no_floor
+from harness.compare.expected_outputs import (
+    compare_expected_route,
+    computes_in_half,
+    floor_of_both,
+    is_measured,
+)
 from harness.compare.file_parameters import compare_file_parameters
 from harness.compare.not_finite import parted
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
@@ -82,6 +88,14 @@ class Source(Protocol):
         """The source oracle: the same outputs in float64."""
 
     @property
+    def own64(self) -> Outputs:
+        """What of float64 the outputs of ``float32`` are the rounding of."""
+
+    @property
+    def expected(self) -> Collection[str]:
+        """Outputs whose source oracle a user's own framework gave, and of which nothing else is known."""
+
+    @property
     def decision(self) -> DecisionRule | None:
         """How decisions are made on the first output; None where it has none."""
 
@@ -121,6 +135,12 @@ class SourceModel:
     origin: Origin = "source"
     converted: bool = True
     allow_nan: bool = False
+    expected: Collection[str] = ()
+
+    @property
+    def own64(self) -> Outputs:
+        """The same model's outputs in float64."""
+        return self.float64
 
     def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
         """The output of that name; else the only one or the graph's at its place; else an empty one. Another name is a finding."""
@@ -144,15 +164,30 @@ class SourceModel:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A model file alone: its tensors, and its graph by a reference implementation in float32 and in float64."""
+    """A model file alone: its tensors, and its graph by a reference implementation in float32 and in float64.
+
+    ``expected``: outputs of which ``float64`` holds what the framework gave which the file was made from, in whatever precision;
+    ``file64`` has the file's own.
+    """
 
     parameters: Mapping[str, Array]
     float32: Outputs
     float64: Outputs
     decision: DecisionRule | None
     origin: Origin = "file"
-    converted: bool = False
     allow_nan: bool = False
+    expected: Collection[str] = ()
+    file64: Outputs = field(default_factory=dict)
+
+    @property
+    def own64(self) -> Outputs:
+        """The file's own outputs in float64."""
+        return {**self.float64, **self.file64}
+
+    @property
+    def converted(self) -> bool:
+        """Whether anything is known of what the file was made from."""
+        return bool(self.expected)
 
     def output(self, name: str, outputs: Outputs, structure: Structure | None) -> Array:
         """The output of that name; empty where there is none: all readers have the names from the same file."""
@@ -260,22 +295,30 @@ def _compare_output(
     )
     named: dict[str, Any] = {"oracle": oracle, "passed_over": exported.passed_over}
     same_places = True
+    foreign = name in source.expected
     if is_exact(source64) or is_exact(target32):
         floor = no_floor(source64)
         route = compare_exact_route(route64, source64, folded, dict(others), **named)
         runtime = compare_exact_runtime(target32, route64, source=source32)
         ends = compare_exact_runtime(target32, source64, source=source32, comparison="end-to-end")
     else:
-        floor = noise_floor(source32, source64)
+        floor = floor_of_ends = noise_floor(source32, source.own64[name])
         meant = source.allow_nan
-        route = compare_route(route64, source64, folded, dict(others), **named, allow_nan=meant)
+        if foreign:
+            half = computes_in_half(exported.structure)
+            route = compare_expected_route(route64, source64, floor, dict(others), half=half, **named, allow_nan=meant)
+            floor_of_ends = floor_of_both(floor) if half or is_measured(source64) else floor
+        else:
+            route = compare_route(route64, source64, folded, dict(others), **named, allow_nan=meant)
         runtime = compare_runtime(target32, route64, floor, source32=source32, allow_nan=meant)
-        ends = compare_runtime(target32, source64, floor, source32=source32, comparison="end-to-end", allow_nan=meant)
+        ends = compare_runtime(
+            target32, source64, floor_of_ends, source32=source32, comparison="end-to-end", allow_nan=meant
+        )
         same_places = all(
             array.shape == target32.shape and not parted(target32, array).any()
             for array in (route64, source64, *(other for _, other in others))
         )
-    end_to_end = ends if source.converted else None
+    end_to_end = ends if foreign or (source.converted and not source.expected) else None
     rule = source.decision if decided and target32.shape == source64.shape else None
     decisions = None if rule is None else compare_by_rule(rule, target32, source64, floor)
     compared = [route, runtime] if end_to_end is None else [route, runtime, end_to_end]

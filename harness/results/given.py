@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare.decision_choice import ChosenDecision, GivenOutput, choose_decision
+from harness.compare.expected_outputs import said_of
 from harness.compare.records import CellResult
 from harness.compare.structure import head_of
+from harness.data.expected import check_shapes
 from harness.errors import DataError
 from harness.files.arrays import Array, load_arrays
 from harness.models.sampling import Sampling
@@ -53,6 +55,8 @@ class Reference:
     #: Whether NaN and infinities are meant, and how many of each input of the probe are.
     allow_nan: bool = False
     not_finite: Mapping[str, str] = field(default_factory=dict)
+    #: Outputs that the user's own framework gave, by name.
+    expected: dict[str, Array] = field(default_factory=dict)
     #: What is decided, and on which output.
     decision: ChosenDecision = field(default_factory=lambda: ChosenDecision("", "none", "it was not asked for"))
 
@@ -60,6 +64,19 @@ class Reference:
     def output(self) -> str:
         """Name of the output that decisions are made on."""
         return self.decision.output
+
+    @property
+    def exact(self) -> Array:
+        """The source oracle of the output that decisions are made on: what was expected of it, else that of the file itself."""
+        return self.expected.get(self.output, self.float64[self.output])
+
+    @property
+    def expected_said(self) -> list[str]:
+        """What can be seen by the expected outputs, and which were not given."""
+        said = [said_of(name, array, self.float64[name]) for name, array in self.expected.items()]
+        if self.expected and (others := [name for name in self.float64 if name not in self.expected]):
+            said.append(f"nothing was expected of {', '.join(others)}")
+        return said
 
     @property
     def head(self) -> Head:
@@ -95,9 +112,11 @@ class Reference:
         return SourceFile(
             parameters=self.parameters,
             float32=self.float32,
-            float64={name: self.float64[name] for name in names},
+            float64={name: self.expected.get(name, self.float64[name]) for name in names},
             decision=self._rule,
             allow_nan=self.allow_nan,
+            expected=self.expected.keys(),
+            file64={name: self.float64[name] for name in self.expected},
         )
 
     @property
@@ -115,14 +134,23 @@ def read_reference(given: Given, finished: Finished) -> Reference:
     """From the artifacts. Raises the failure of the first step without which nothing can be compared."""
     folders = finished.folders
     oracles = [name for name in finished.folders if name.startswith("oracle ")]
-    for step in ("structure", "samples", "reference", "import", "source"):
+    for step in ("structure", "samples", "expected", "reference", "import", "source"):
         if step in finished.failures:
             raise finished.failures[step].of_the_run()
     if not oracles:
         raise next(iter(finished.failures.values())).of_the_run()
     exact = folders[oracles[0]] / "probe.float64.safetensors"
     reference = _known(given, folders, lambda sampling, outputs: read_outputs(exact, sampling, outputs))
-    return replace(reference, decision=_decision(given, reference))
+    reference = replace(reference, decision=_decision(given, reference))
+    return reference if given.expected is None else _with_expected(reference, given.expected, folders)
+
+
+def _with_expected(reference: Reference, path: Path, folders: Mapping[str, Path]) -> Reference:
+    """The reference with the outputs that the user's framework gave. Raises DataError on other sizes than the file's own."""
+    outputs = reference.structure["outputs"]
+    expected = read_outputs(folders["expected"] / "expected.safetensors", reference.sampling, outputs)
+    check_shapes(str(path), expected, reference.float64)
+    return replace(reference, expected=expected)
 
 
 def foreseen_reference(given: Given, folders: Mapping[str, Path]) -> Reference | None:
@@ -246,7 +274,7 @@ def _with_source(reference: Reference, inputs: list[dict[str, Any]], folders: Ma
 
 def read_ids(path: Path, samples: int) -> NDArray[np.int64]:
     """Ids: a ``.npy`` file of whole numbers (sample,). Raises DataError on anything else."""
-    from harness.data.probe import read_array
+    from harness.data.named_arrays import read_array
 
     column = read_array(path)
     if column.dtype.kind not in "iu" or column.ndim != 1:

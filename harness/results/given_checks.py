@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from harness.data.probe import read_array
+from harness.data.named_arrays import read_array
 from harness.errors import DataError
 from harness.pipeline.given_plan import Given
 from harness.results.given import Reference, foreseen_reference, read_ids

@@ -109,7 +109,7 @@ def read_labels(
     ``ignored``: the number that stands where no label is known, beside negative ones of pixels. Raises DataError, in one line,
     where labels and decisions do not fit.
     """
-    from harness.data.probe import read_array
+    from harness.data.named_arrays import read_array
 
     if decision.rule == "none":
         raise DataError(

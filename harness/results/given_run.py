@@ -42,6 +42,8 @@ class GivenResult:
     samples_said: tuple[str, ...] = ()
     #: What is decided on the outputs and why, as in ``manifest.json``.
     decision: Mapping[str, Any] = field(default_factory=dict)
+    #: The expected outputs, as in ``manifest.json``; empty where there are none.
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compare_given(given: Given, *, output: Path, store: Path, listener: Listener, pdf: bool = False) -> GivenResult:
@@ -73,6 +75,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
             fresh=False,
             samples_said=tuple(manifest["samples_said"]),
             decision=manifest["decision"],
+            expected=manifest["expected"],
         )
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
@@ -115,11 +118,12 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         accidents=finished.accidents,
         samples_said=tuple(manifest["samples_said"]),
         decision=manifest["decision"],
+        expected=manifest["expected"],
     )
 
 
 def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:
-    exact = reference.float64[reference.output]
+    exact = reference.exact
     for cell in plan.cells:
         if cell.step in finished.folders and reference.per_class:
             outputs = read_outputs(finished.folders[cell.step] / "probe.float32.safetensors", reference.sampling)
@@ -151,14 +155,15 @@ def _about(given: Given, reference: Reference, labelled: LabelledProbe | None) -
     except ValueError:
         trained_on = {}
     source = "" if given.weights is None else f" --from {given.weights.name}"
+    if given.expected is not None:
+        source = f" --expected {given.expected.name}"
     text = f"harness compare {given.model.name}{source} --to {','.join(given.targets)}\n"
     few = ["The probe is small: gates are made for 64 samples and more."] if reference.samples < 64 else []
     return {
         "scenario": {
             "name": given.name,
             "title": f"{given.model.name} in {len(given.targets)} runtimes",
-            "description": "A given model file, opened in several runtimes and compared with "
-            + ("itself in float64." if given.weights is None else "the weights that it was made from."),
+            "description": "A given model file, opened in several runtimes and compared with " + _compared_with(given),
             "text": text,
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
         },
@@ -188,7 +193,31 @@ def _about(given: Given, reference: Reference, labelled: LabelledProbe | None) -
             "per_class": reference.per_class,
         },
         "probe_given": True,
+        "expected": _expected(given, reference),
         **_origin(reference),
+    }
+
+
+def _compared_with(given: Given) -> str:
+    if given.weights is not None:
+        return "the weights that it was made from."
+    if given.expected is not None:
+        return "the outputs that the framework gave which it was made from."
+    return "itself in float64."
+
+
+def _expected(given: Given, reference: Reference) -> dict[str, Any]:
+    """The expected outputs: their file, their types, and what can be seen by them."""
+    if given.expected is None:
+        return {}
+    types = {
+        name: array.dtype.name if array.dtype.kind in "biuf" else "string" for name, array in reference.expected.items()
+    }
+    return {
+        "file": given.expected.name,
+        "sha256": file_hash(given.expected),
+        "types": types,
+        "said": reference.expected_said,
     }
 
 

@@ -162,6 +162,8 @@ class Manifest(_Part):
     samples_said: tuple[str, ...] = ()
     #: What is decided of a given file; None in a scenario, whose model says it.
     decision: DecisionPart | None = None
+    #: The outputs that the user's own framework gave: ``file``, ``sha256``, ``types`` by name, and what is ``said`` of them.
+    expected: dict[str, Any] = {}
     #: Whether the probe is arrays of the user's own, and no part of a data set.
     probe_given: bool = False
     #: By step, how its worker was lost (killed, out of memory, past its time); the next run tries it again.

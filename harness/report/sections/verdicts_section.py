@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from harness.compare.records import Verdict
 from harness.report.document import Answers, Definitions, Note, Paragraph, Section
 from harness.report.formatting import VERDICT_MARKS, counted, listed
@@ -75,7 +78,11 @@ def comparisons_section(results: Results) -> Section:
         else ""
     )
     given = results.manifest.source == "file"
-    blocks = (*(_given_comparisons(gates) if given else _comparisons(gates)), meanings())
+    made = _comparisons(gates)
+    if given:
+        expected = results.manifest.expected
+        made = _expected_comparisons(gates, expected) if expected else _given_comparisons(gates)
+    blocks = (*made, meanings())
     return Section("comparisons", "What was compared with what", blocks)
 
 
@@ -100,6 +107,24 @@ def _comparisons(gates: str) -> tuple[Paragraph, Paragraph]:
             "Runtime errors are multiples of the noise floor, which is the source's own float32 error against the source "
             f"oracle over the probe: at 1× a target is as exact as the source itself.{gates} A cell's verdict is the worst "
             "of its comparisons."
+        ),
+    )
+
+
+def _expected_comparisons(gates: str, expected: Mapping[str, Any]) -> tuple[Paragraph, Paragraph]:
+    said = "".join(f" {sentence[0].upper()}{sentence[1:]}." for sentence in expected["said"])
+    return (
+        Paragraph(
+            "The file was given with the outputs of the framework that it was made from, for the same probe "
+            f"({expected['file']}, SHA-256 {expected['sha256']}). Parameters: what the target really holds after loading, against "
+            "the tensors of the file, bit for bit. Route: the exported graph in float64 (the route oracle) against the expected "
+            "outputs; what differs here, the export changed. Runtime: the target's float32 outputs against the route oracle "
+            "and, end to end, against the expected outputs."
+        ),
+        Paragraph(
+            "Runtime errors are multiples of the noise floor, which is the float32 error of the ONNX reference "
+            f"implementation against the graph in float64 over the probe.{gates} A cell's verdict is the worst of its "
+            f"comparisons.{said}"
         ),
     )
 
