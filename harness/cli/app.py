@@ -15,6 +15,7 @@ from harness.cli.compare import compare
 from harness.cli.data import data_app
 from harness.cli.envs import envs_app
 from harness.cli.runtimes import prepare, runtimes
+from harness.cli.sample import sample
 from harness.cli.scenarios import report, run, schema
 from harness.cli.store import store_app
 from harness.errors import ExitCode, HarnessError
@@ -37,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which `harness --help` lists them.
-for _command in (run, compare, runtimes, prepare, schema, report):
+for _command in (run, compare, sample, runtimes, prepare, schema, report):
     app.command()(_command)
 app.add_typer(data_app, name="data")
 app.add_typer(envs_app, name="envs")

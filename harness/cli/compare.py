@@ -107,6 +107,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare a model you have: open one file in several runtimes, on your own probe. No scenario is needed."""
+    from harness.cli.arguments import named_files, read_numbers
     from harness.cli.progress import listener
     from harness.compare.asked_decision import read_decision
     from harness.compare.records import Verdict
@@ -131,15 +132,10 @@ def compare(
         raise ScenarioError(f"'{nan}' is no choice", where="--nan", hint="say refuse or allow")
     if no_layers and layers:
         raise ScenarioError("asked for layers and for none", where="--layers", hint="leave out --no-layers")
-    named = [part.partition("=") if "=" in part else ("", "=", part) for part in probe]
-    names = [name for name, _, _ in named]
-    if twice := [name for name in names if names.count(name) > 1]:
-        what = f"the input '{twice[0]}' is given twice" if twice[0] else "two files are given without a name"
-        raise ScenarioError(what, where="--probe", hint="give each input once, as NAME=X.npy")
     given = Given(
         model=model,
         targets=tuple(dict.fromkeys(part.strip() for part in to.split(","))),
-        probe={name: Path(path) for name, _, path in named},
+        probe=named_files(probe, "--probe"),
         expected=expected,
         labels=labels,
         ignored_label=ignore_label,
@@ -151,7 +147,9 @@ def compare(
         head=cast("Head | None", head),
         framework=framework,
         batch_size=batch_size,
-        sample_axes=_sample_axes(sample_axis or []),
+        sample_axes=read_numbers(
+            sample_axis or [], "--sample-axis", "names no axis", "write NAME=K, axes counted from 0"
+        ),
         shared=tuple(dict.fromkeys(shared or [])),
         allow_nan=nan == "allow",
         threads=threads,
@@ -174,19 +172,3 @@ def compare(
         expected=result.expected,
     )
     raise typer.Exit(code)
-
-
-def _sample_axes(given: list[str]) -> dict[str, int]:
-    """The axes of ``--sample-axis NAME=K`` by name. Raises ScenarioError on anything else."""
-    from harness.errors import ScenarioError
-
-    axes: dict[str, int] = {}
-    for text in given:
-        name, _, axis = text.rpartition("=")
-        if not name or not axis.isdigit():
-            raise ScenarioError(
-                f"'{text}' names no axis", where="--sample-axis", hint="write NAME=K, axes counted from 0"
-            )
-        if axes.setdefault(name, int(axis)) != int(axis):
-            raise ScenarioError(f"'{name}' is named twice", where="--sample-axis", hint="give it one axis")
-    return axes

@@ -90,6 +90,7 @@ def compare_exact_route(
     *,
     oracle: str,
     passed_over: Mapping[str, str],
+    called: str = "the source",
 ) -> RouteComparison:
     """The exported graph's values against the source's, both from float64, and the oracles' against each other."""
     findings = []
@@ -103,7 +104,7 @@ def compare_exact_route(
                 comparison="route",
                 verdict=Verdict.DIVERGENT,
                 message=f"in float64 {int(differing.sum())} of {differing.size} values of the exported graph differ "
-                "from the source",
+                f"from {called}",
             )
         )
     for name, other in other_oracles.items():

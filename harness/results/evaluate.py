@@ -298,7 +298,8 @@ def _compare_output(
     foreign = name in source.expected
     if is_exact(source64) or is_exact(target32):
         floor = no_floor(source64)
-        route = compare_exact_route(route64, source64, folded, dict(others), **named)
+        called = "the expected outputs" if foreign else "the source"
+        route = compare_exact_route(route64, source64, folded, dict(others), **named, called=called)
         runtime = compare_exact_runtime(target32, route64, source=source32)
         ends = compare_exact_runtime(target32, source64, source=source32, comparison="end-to-end")
     else:
