@@ -142,7 +142,7 @@ class FrameDataset:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Samples of one part as arrays by name, each with the sample as axis 0.
+    """Samples of one part as arrays by name, each with the sample as axis 0, but for those that all samples share.
 
     ``ids``, ``groups`` (sample,) int64 and ``regions`` (sample,) str as in :class:`Series`.
     """
@@ -162,6 +162,8 @@ class Served:
 
     ``inputs``: names of arrays that models of the task take under the same names. ``targets``: by name as the task has them,
     the array that is one. ``sizes``: what ``build`` of a model must know. ``class_names`` of classes or labels, or ``variables``.
+    ``shared``: those of ``inputs`` that are given once for all samples of a part (the day on which a tile was seen), and have no
+    sample axis.
     """
 
     inputs: tuple[str, ...]
@@ -169,6 +171,7 @@ class Served:
     sizes: Mapping[str, int]
     class_names: tuple[str, ...] = ()
     variables: tuple[Variable, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

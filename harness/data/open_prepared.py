@@ -17,7 +17,12 @@ def open_prepared(folder: Path) -> PreparedData | PreparedFrames | PreparedArray
         return read_prepared(folder)
     try:
         if "arrays" in record:
-            return PreparedArrays(**common_fields(folder, record), array_sizes=dict(record["arrays"]["sizes"]))
+            arrays = record["arrays"]
+            return PreparedArrays(
+                **common_fields(folder, record),
+                array_sizes=dict(arrays["sizes"]),
+                shared_inputs=tuple(arrays.get("shared", ())),
+            )
         return PreparedFrames(**common_fields(folder, record), forecast=Forecast(**record[FRAMES]))
     except (KeyError, TypeError, ValueError) as error:
         raise not_a_record(folder, error) from error

@@ -62,7 +62,7 @@ def prepare_arrays(
         save_tensors(tensors | {"ids": held.ids, "groups": held.groups}, folder / part_file(part))
         if part == "test":
             indices = draw(len(held), probe_samples, seed, _PROBE_KEY)
-            of_probe = {name: array[indices] for name, array in inputs.items()}
+            of_probe = {name: array if name in served.shared else array[indices] for name, array in inputs.items()}
             save_tensors(of_probe, folder / PROBE_FILE)
             truth = {name: array[indices] for name, array in targets.items()}
             save_tensors(truth | {"ids": held.ids[indices]}, folder / PROBE_LABELS_FILE)
@@ -87,6 +87,7 @@ def prepare_arrays(
             "inputs": list(served.inputs),
             "targets": list(served.targets),
             "sizes": dict(served.sizes),
+            **({"shared": list(served.shared)} if served.shared else {}),
         },
     }
     write_atomically(folder / DATASET_FILE, to_json(record))
@@ -123,16 +124,19 @@ def check_arrays(dataset: ArrayDataset, served: Served) -> None:
             raise DataError(f"there is no array '{missing[0]}'", where=where)
         of_part = {array: held.arrays[array] for array in names} | {"groups": held.groups, "regions": held.regions}
         for array, values in of_part.items():
-            if len(values) != len(held):
+            if array not in served.shared and len(values) != len(held):
                 raise DataError(f"'{array}' has {len(values)} samples, the part {len(held)}", where=where)
             if values.dtype.kind == "f" and not np.isfinite(values).all():
-                sample = int(np.argwhere(~np.isfinite(values))[0][0])
-                raise DataError(f"'{array}' of sample {held.ids[sample]} holds a value that is not finite", where=where)
+                of = ""
+                if array not in served.shared:
+                    of = f" of sample {held.ids[int(np.argwhere(~np.isfinite(values))[0][0])]}"
+                raise DataError(f"'{array}'{of} holds a value that is not finite", where=where)
             first = dataset.parts["train"].arrays.get(array, values)
-            if (values.shape[1:], values.dtype) != (first.shape[1:], first.dtype):
+            own = 0 if array in served.shared else 1
+            if (values.shape[own:], values.dtype) != (first.shape[own:], first.dtype):
                 raise DataError(
-                    f"'{array}' is {values.dtype} {values.shape[1:]}, that of the train part {first.dtype} "
-                    f"{first.shape[1:]}",
+                    f"'{array}' is {values.dtype} {values.shape[own:]}, that of the train part {first.dtype} "
+                    f"{first.shape[own:]}",
                     where=where,
                 )
         for array, axis in dataset.band_axes.items():

@@ -89,6 +89,11 @@ class Prepared:
         """What a model must know of the data to be built, by the names that ``build`` of a model takes."""
         raise NotImplementedError
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Inputs that are given once for all samples."""
+        return ()
+
     def test_inputs(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """The model's inputs by name for test samples by their places, contiguous."""
         raise NotImplementedError
@@ -124,6 +129,11 @@ class PreparedData(Prepared):
     def sizes(self) -> dict[str, int]:
         """See Prepared."""
         return {"bands": len(self.info.bands), "dates": self.dates, "classes": len(self.info.class_names)}
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Inputs that are given once for all samples."""
+        return ()
 
     def test_inputs(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """See Prepared."""

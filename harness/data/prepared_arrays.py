@@ -1,7 +1,7 @@
 """The folder ``data-<hash>/`` of samples as arrays by name: how it is read.
 
 As for series (:mod:`harness.data.prepared`), but a part holds a model's inputs as ``input.<name>`` and the targets of its task as
-``target.<name>``; ``dataset.json`` says under ``arrays`` which there are, and of what sizes.
+``target.<name>``; ``dataset.json`` says under ``arrays`` which there are, of what sizes, and which inputs all samples share.
 """
 
 from __future__ import annotations
@@ -33,16 +33,24 @@ class PreparedArrays(Prepared):
     """A prepared data set of arrays by name, for models of one task."""
 
     array_sizes: Mapping[str, int]
+    shared_inputs: tuple[str, ...] = ()
 
     @property
     def sizes(self) -> dict[str, int]:
         """See Prepared."""
         return dict(self.array_sizes)
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """See Prepared."""
+        return self.shared_inputs
+
     def test_inputs(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """See Prepared."""
         held = named(self.part("test"), INPUT)
-        return {name: np.ascontiguousarray(array[places]) for name, array in held.items()}
+        return {
+            name: np.ascontiguousarray(array if name in self.shared else array[places]) for name, array in held.items()
+        }
 
     def test_target(self, places: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """See Prepared."""

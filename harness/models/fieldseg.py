@@ -35,11 +35,12 @@ HEAD: Head = "logits"
 
 
 class Hyperparameters(BaseModel):
-    """``width``: channels between the layers."""
+    """``width``: channels between the layers. ``one_day``: the day of the year is given once for all samples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     width: int = Field(gt=0)
+    one_day: bool = False
 
 
 PRESETS: dict[str, dict[str, Any]] = {"small": {"width": 16}}
@@ -57,25 +58,29 @@ def build(
 ) -> ModelSpec:
     """The specification for images of ``rows`` x ``columns`` pixels and so many ``classes``.
 
-    Inputs: ``x`` float32 (sample, band, row, column); ``doy`` float32 (sample,), the day of the year from 1; ``mask`` bool
-    (sample, row, column), True on the pixels that are declared to belong to a field. Outputs: ``scores`` float32 (sample, class,
-    row, column), logits, on which decisions are made; ``share`` float32 (sample, class), the mean of the classes' probabilities
-    over the pixels of the mask, 0 where it has none. ``hyperparameters`` override the preset. Raises ModelError on an unknown
-    preset or bad sizes.
+    Inputs: ``x`` float32 (sample, band, row, column); ``doy`` float32 (sample,), the day of the year from 1, or (1,) for all
+    samples with ``one_day``; ``mask`` bool (sample, row, column), True on the pixels that are declared to belong to a field.
+    Outputs: ``scores`` float32 (sample, class, row, column), logits, on which decisions are made; ``share`` float32
+    (sample, class), the mean of the classes' probabilities over the pixels of the mask, 0 where it has none.
+    ``hyperparameters`` override the preset. Raises ModelError on an unknown preset or bad sizes.
     """
     check_head(NAME, head, HEAD)
     sizes = checked(NAME, Hyperparameters, PRESETS, preset, hyperparameters)
     width = sizes.width
+    day = TensorSpec(name="doy", axes=(Axis(name="sample"),))
+    if sizes.one_day:
+        day = TensorSpec(name="doy", axes=(Axis(name="day", size=1),), sample_axis=None)
     sample, place = Axis(name="sample"), (Axis(name="row", size=rows), Axis(name="column", size=columns))
     of_class = Axis(name="class", size=classes)
     return ModelSpec(
         model=NAME,
         task=TASK,
         preset=preset,
-        hyperparameters=sizes.model_dump(mode="json") | {"bands": bands, "classes": classes},
+        # No layer depends on how often the day is given.
+        hyperparameters=sizes.model_dump(mode="json", exclude={"one_day"}) | {"bands": bands, "classes": classes},
         inputs=(
             TensorSpec(name="x", axes=(sample, Axis(name="band", size=bands), *place)),
-            TensorSpec(name="doy", axes=(sample,)),
+            day,
             TensorSpec(name="mask", axes=(sample, *place), dtype="bool"),
         ),
         outputs=(

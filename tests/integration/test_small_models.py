@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.files.arrays import load_arrays
 from harness.runtimes.registry import RUNTIMES, availability
 from harness.runtimes.routes import ROUTES as ROUTES_BY_NAME
 from harness.tasks import task
@@ -120,6 +121,25 @@ def test_it_is_the_same_in_python_in_plain_r_and_in_plain_julia(tmp_path: Path, 
     assert manifest["data"]["arrays"]["task"] == TASKS[model]
 
 
+#: A tile's patches: the day of the year is given once for all of them.
+ONE_DAY: dict[str, Any] = {
+    "data": {**PATCHES, "options": {**PATCHES["options"], "one_day": True}},
+    "model": {"name": "fieldseg", "preset": "small", "hyperparameters": {"one_day": True}},
+}
+
+
+@needs_r
+@pytest.mark.parametrize(
+    "targets", [QUICK[:-1], pytest.param(["r/torch", "julia/base", "julia/flux"], marks=pytest.mark.slow)], ids=len
+)
+def test_an_input_is_given_once_for_all_samples(tmp_path: Path, targets: list[str]) -> None:
+    workplace = ran(tmp_path, document("fieldseg", targets=targets, layers={"samples": 2}) | ONE_DAY)
+    check(workplace, "fieldseg", targets)
+    (probe,) = (workplace.folder / "exported").glob("data-*/probe.safetensors")
+    assert {name: len(array) for name, array in load_arrays(probe).items()} == {"x": 64, "doy": 1, "mask": 64}
+    assert "doy: float32 (day 1), the same for all samples" in (workplace.results / "report.md").read_text()
+
+
 def installed(framework: str) -> list[str]:
     """Runtimes that are installed and read something of what the routes of a framework write."""
     written = {
@@ -157,6 +177,7 @@ def test_it_is_the_same_in_every_runtime_that_is_installed(tmp_path: Path, model
         ("fieldseg", SPECTRA, "fieldseg is a model for segmentation, and synthetic-spectra serves regression"),
         ("patchcnn", {"source": "synthetic-crops"}, "patchcnn is a model for multi-label, and synthetic-crops serves"),
         ("fieldseg", {**PATCHES, "dates": 4}, "arrays by name have no dates to draw"),
+        ("fieldseg", ONE_DAY["data"], "give 'doy' once for all samples, and fieldseg takes it for every sample; change"),
     ],
 )
 def test_data_of_another_task_are_refused_in_one_line(

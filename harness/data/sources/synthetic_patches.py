@@ -76,17 +76,25 @@ class Options(BaseModel):
     test: int = Field(default=300, ge=5, le=1_000_000, description="patches of the test part")
     rows: int = Field(default=16, ge=4, le=512, description="rows of a patch")
     columns: int = Field(default=12, ge=4, le=512, description="columns of a patch")
+    one_day: bool = Field(
+        default=False, description="all patches are of one tile, seen on one day that is given once for all of them"
+    )
 
 
-def simulate(random: np.random.Generator, patches: int, rows: int, columns: int) -> dict[str, NDArray[Any]]:
+def simulate(
+    random: np.random.Generator, patches: int, rows: int, columns: int, day: int | None = None
+) -> dict[str, NDArray[Any]]:
     """Patches by name.
 
     ``x`` float32 (patch, band, row, column): reflectance x 10000 in whole numbers. ``doy`` float32 (patch,): the day of the
-    year. ``mask`` bool (patch, row, column): pixels of declared fields. ``classes`` int64 (patch, row, column): 0 where nothing
-    is declared. ``labels`` int64 (patch, class): 1 where a class covers :data:`LABEL_SHARE` or more, declared or not.
+    year, or (1,) where all are seen on the given ``day``. ``mask`` bool (patch, row, column): pixels of declared fields.
+    ``classes`` int64 (patch, row, column): 0 where nothing is declared. ``labels`` int64 (patch, class): 1 where a class covers
+    :data:`LABEL_SHARE` or more, declared or not.
     """
     scenes = -(-patches // _PATCHES_PER_SCENE)
     doy = np.repeat(random.integers(*_DAYS, scenes, endpoint=True), _PATCHES_PER_SCENE)[:patches]
+    if day is not None:
+        doy = np.full(patches, day)
     most = _FIELDS[1]
     there = np.arange(most) < random.integers(*_FIELDS, patches, endpoint=True)[:, None]
     # Coordinates in whole 1/64 of a pixel: distances are exact, so that borders are the same on every machine.
@@ -109,7 +117,7 @@ def simulate(random: np.random.Generator, patches: int, rows: int, columns: int)
     return {
         # Whole numbers, as a sensor gives them: the last bits of exp() differ between machines.
         "x": np.clip(np.rint(reflectance / 1e-4), 1, 2**16 - 1).astype(np.float32).transpose(0, 3, 1, 2),
-        "doy": doy.astype(np.float32),
+        "doy": (doy if day is None else doy[:1]).astype(np.float32),
         "mask": mask,
         "classes": np.where(mask, classes, 0),
         "labels": (covered >= LABEL_SHARE).astype(np.int64),
@@ -118,10 +126,13 @@ def simulate(random: np.random.Generator, patches: int, rows: int, columns: int)
 
 def _read(options: Options, folder: Path, seed: int) -> ArrayDataset:
     parts: dict[Part, Arrays] = {}
+    day = None
+    if options.one_day:
+        day = int(np.random.default_rng([seed, 0x50415443]).integers(*_DAYS, endpoint=True))
     for number, (part, (region, first)) in enumerate(_REGIONS.items()):
         count = int(getattr(options, part))
         random = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 0x50415443, number])))
-        made = simulate(random, count, options.rows, options.columns)
+        made = simulate(random, count, options.rows, options.columns, day)
         groups = first + np.arange(count) // _PATCHES_PER_SCENE
         ids = groups * 10 + np.arange(count) % _PATCHES_PER_SCENE
         parts[part] = Arrays(made, ids, groups, np.full(count, region))
@@ -135,8 +146,12 @@ def _read(options: Options, folder: Path, seed: int) -> ArrayDataset:
         citation="Made by this software (synthetic-patches): fields around points, seasons of bell shape; not observed data.",
         notes=(
             "The data are synthetic: accuracies say nothing about real images.",
-            "Fields lie around random points, and their reflectance follows the day of the year; the five patches of a scene "
-            "have their day in common.",
+            "Fields lie around random points, and their reflectance follows the day of the year; "
+            + (
+                "the five patches of a scene have their day in common."
+                if day is None
+                else f"all are seen on day {day}."
+            ),
             f"A patch has the label of a class that covers {LABEL_SHARE:.0%} of it or more. About {1 - _DECLARED:.0%} of the "
             "fields are not declared: they lie outside of the mask, and count in no loss and no metric of pixels.",
             f"In about {_NONE_DECLARED:.0%} of the patches no field is declared: their masks are empty.",
@@ -149,7 +164,11 @@ def _read(options: Options, folder: Path, seed: int) -> ArrayDataset:
         serves={
             "multi-label": Served(("x",), {"y": "labels"}, sizes | {"labels": len(CLASSES)}, CLASSES),
             "segmentation": Served(
-                ("x", "doy", "mask"), {"y": "classes", "mask": "mask"}, sizes | {"classes": len(CLASSES)}, CLASSES
+                ("x", "doy", "mask"),
+                {"y": "classes", "mask": "mask"},
+                sizes | {"classes": len(CLASSES)},
+                CLASSES,
+                shared=("doy",) if options.one_day else (),
             ),
         },
         band_axes={"x": 1},

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.errors import ModelError
 from harness.files.atomic import to_json, write_atomically
 from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
@@ -30,6 +31,7 @@ def write_described(context: Context, section: ModelSection) -> tuple[ModelSpec,
         preset=section.preset,
         hyperparameters=section.hyperparameters,
     )
+    _check_shared(spec, prepared.shared)
     info = prepared.info
     metadata = {
         "harness.model": spec.model,
@@ -56,6 +58,20 @@ def write_described(context: Context, section: ModelSection) -> tuple[ModelSpec,
     write_atomically(context.folder / "model.json", spec.to_json() + "\n")
     write_atomically(context.folder / "metadata.json", to_json(metadata))
     return spec, prepared
+
+
+def _check_shared(spec: ModelSpec, given_once: Sequence[str]) -> None:
+    """Raise ModelError where the model and its data do not agree on which inputs all samples share."""
+    for tensor in spec.inputs:
+        if (tensor.name in given_once) != (tensor.sample_axis is None):
+            gives, takes = "once for all samples", "for every sample"
+            if tensor.sample_axis is None:
+                gives, takes = takes, gives
+            raise ModelError(
+                f"the data give '{tensor.name}' {gives}, and {spec.model} takes it {takes}",
+                where="model.hyperparameters",
+                hint="change the model's hyper-parameters or the options of the data",
+            )
 
 
 def model_file(folder: Path) -> Path:

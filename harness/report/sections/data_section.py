@@ -101,7 +101,8 @@ def model_section(results: Results) -> Section:
 
 def _tensor(tensor: Any) -> str:
     axes = ", ".join(f"{axis.name} {axis.size}" if axis.size is not None else axis.name for axis in tensor.axes)
-    return f"{tensor.name}: {tensor.dtype} ({axes})"
+    shared = ", the same for all samples" if tensor.sample_axis is None else ""
+    return f"{tensor.name}: {tensor.dtype} ({axes}){shared}"
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -32,12 +32,14 @@ class ArraysPart:
                 raise BadInput(f"{self.file}: '{tensor.name}' must be {tensor.dtype}, not {given[tensor.name].dtype}")
         check_shapes(self.file, spec, {name: array.shape for name, array in given.items()})
         self.inputs = {tensor.name: given[tensor.name] for tensor in spec.inputs}
-        lengths = {name: len(array) for name, array in (*self.inputs.items(), *self.targets.items())}
+        self.shared = {tensor.name for tensor in spec.inputs if tensor.sample_axis is None}
+        sampled = {name: array for name, array in self.inputs.items() if name not in self.shared}
+        lengths = {name: len(array) for name, array in (*sampled.items(), *self.targets.items())}
         if len(set(lengths.values())) != 1:
             raise BadInput(f"{self.file}: inputs and targets differ in their number of samples: {lengths}")
 
     def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
+        return len(next(array for name, array in self.inputs.items() if name not in self.shared))
 
     def check(self, task: Task, problem: Problem) -> None:
         """See Part."""
@@ -48,7 +50,7 @@ class ArraysPart:
 
         def batch(chosen: Chosen) -> tuple[dict[str, Array], dict[str, Array]]:
             return (
-                {name: array[chosen] for name, array in self.inputs.items()},
+                {name: array if name in self.shared else array[chosen] for name, array in self.inputs.items()},
                 {name: array[chosen] for name, array in self.targets.items()},
             )
 

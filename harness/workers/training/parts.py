@@ -16,7 +16,7 @@ from harness.tasks.base import Problem, Task
 from harness.workers.engine import Array, BadInput
 
 Chosen = NDArray[np.int64] | slice
-#: Inputs and targets by name, axis 0 the sample, for samples by their places.
+#: Inputs and targets by name for samples by their places: axis 0 the sample, but in inputs that all samples share.
 Batch = Callable[[Chosen], tuple[dict[str, Array], dict[str, Array]]]
 
 
