@@ -57,11 +57,19 @@ def print_outcome(
         _print_route(cells)
         for sentence in expected["said"]:
             typer.echo(f"Expected: {sentence}.")
+    for sentence in _of_the_file(cells):
+        typer.echo(f"The file: {sentence}.")
     for step, how in accidents.items():
         typer.echo(f"Lost by accident: {step}: {how}; the same command tries it again")
     if not fresh:
         typer.echo("All of this was finished before.")
     typer.echo(f"Report: {folder / 'report.html'}")
+
+
+def _of_the_file(cells: list[CellResult]) -> list[str]:
+    """What findings tell of a file that call for no verdict, each once."""
+    told = [finding for cell in cells for finding in cell.findings if finding.comparison == "structure"]
+    return list(dict.fromkeys(finding.message for finding in told if finding.verdict.value == "equivalent"))
 
 
 def _print_cells(title: str, cells: list[CellResult]) -> None:

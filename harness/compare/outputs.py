@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.compare import gates
+from harness.compare.half_precision import Precision, precision_of, spacing
 from harness.compare.not_finite import describe_parted, finite_in_both, parted
 from harness.compare.records import (
     Comparison,
@@ -107,13 +108,13 @@ def error_statistics(candidate: Array, reference: Array, *, allow_nan: bool = Fa
     )
 
 
-def noise_floor(source32: Array, source64: Array) -> Floor:
+def noise_floor(source32: Array, source64: Array, computed_in: Precision = "float32") -> Floor:
     """The source's own float32 error against the source oracle over the probe.
 
     ``source32`` are the source model's outputs in float32, ``source64`` the same model's in float64, in its
-    own framework; one shape. Neither number falls below half a float32 ULP at the largest output: a source
-    that happens to be exact must not condemn everybody else. Elements that are not finite are left out;
-    `compare_runtime` reports them.
+    own framework; one shape. Neither number falls below half a ULP at the largest output, of float32 or of the half
+    precision that it was ``computed_in``: a source that happens to be exact must not condemn everybody else. Elements that are
+    not finite are left out; `compare_runtime` reports them.
     """
     both = source32.shape == source64.shape
     finite = np.isfinite(source64)
@@ -125,7 +126,8 @@ def noise_floor(source32: Array, source64: Array) -> Floor:
             difference = _difference(source32[finite], source64[finite])
             rms = _rms(difference)
             largest = float(np.abs(difference).max())
-    least = spacing32(scale) / 2
+    precision = precision_of(source32, computed_in)
+    least = (spacing32(scale) if precision == "float32" else spacing(scale, precision)) / 2
     return Floor(
         rms=max(rms, least),
         max_abs=max(largest, least),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.compare.layers import compare_layers, explanation
+from harness.compare.older_opsets import meanings
 from harness.compare.records import CellResult, Finding, LayersComparison, RuntimeComparison
 from harness.compare.structure import summarise
 from harness.compare.verdict import describe_failure
@@ -68,7 +69,10 @@ def evaluate(
         **named,
         verdict=judged.judgement.verdict,
         sentence=judged.judgement.sentence,
-        findings=with_explanation(judged.judgement.findings, layers, judged.runtime),
+        findings=[
+            *with_explanation(judged.judgement.findings, layers, judged.runtime),
+            *meanings(exported.structure),
+        ],
         structure=None if exported.structure is None else summarise(exported.structure),
         parameters=judged.parameters,
         floor=judged.floor,

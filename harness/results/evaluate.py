@@ -21,6 +21,7 @@ from harness.compare.expected_outputs import (
     is_measured,
 )
 from harness.compare.file_parameters import compare_file_parameters
+from harness.compare.half_precision import Precision, computes_in
 from harness.compare.not_finite import parted
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
@@ -237,8 +238,10 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
     """
     parameters = source.compare_parameters(exported.structure, target.parameters)
     names = [*source.float64]
+    # What a file was made from has a floor of its own, whatever the file computes in.
+    computed_in = computes_in(exported.structure) if source.origin == "file" else "float32"
     outputs = [
-        _compare_output(source, exported, target, name, folded=parameters.folded, decided=name == names[0])
+        _compare_output(source, exported, target, name, computed_in, folded=parameters.folded, decided=name == names[0])
         for name in names
     ]
     if len(names) > 1:
@@ -248,6 +251,9 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
     end_to_end = max((output.end_to_end for output in outputs if output.end_to_end), key=_badness, default=None)
     decisions = outputs[0].decisions
     far_off = [output.shown.name for output in outputs[1:] if _is_far_off(output)]
+    said = [] if computed_in == "float32" else [f"the floor is that of {computed_in}"]
+    if source.allow_nan and all(output.same_places for output in outputs):
+        said.append(SAME_PLACES)
     return Judged(
         parameters=parameters,
         floor=worst.floor,
@@ -264,7 +270,7 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
             structure=source.compare_structure(exported.structure, target),
             origin=source.origin,
             far_off=far_off,
-            said=SAME_PLACES if source.allow_nan and all(output.same_places for output in outputs) else "",
+            said="; ".join(said),
         ),
         outputs=[_row(output.shown, decisions, far_off) for output in outputs],
     )
@@ -286,7 +292,14 @@ def compare_by_rule(rule: DecisionRule, target32: Array, source64: Array, floor:
 
 
 def _compare_output(
-    source: Source, exported: Exported, target: Target, name: str, *, folded: bool, decided: bool
+    source: Source,
+    exported: Exported,
+    target: Target,
+    name: str,
+    computed_in: Precision,
+    *,
+    folded: bool,
+    decided: bool,
 ) -> _Output:
     source32, source64 = source.float32[name], source.float64[name]
     target32 = source.output(name, target.outputs, exported.structure)
@@ -303,7 +316,7 @@ def _compare_output(
         runtime = compare_exact_runtime(target32, route64, source=source32)
         ends = compare_exact_runtime(target32, source64, source=source32, comparison="end-to-end")
     else:
-        floor = floor_of_ends = noise_floor(source32, source.own64[name])
+        floor = floor_of_ends = noise_floor(source32, source.own64[name], computed_in)
         meant = source.allow_nan
         if foreign:
             half = computes_in_half(exported.structure)
