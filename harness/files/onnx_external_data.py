@@ -111,17 +111,17 @@ def _walk(content: mmap.mmap, begin: int, end: int, kind: str, depth: int) -> It
     if depth > _MAX_DEPTH:
         raise ValueError("nested too deep")
     if kind == "entry":
-        parts = {number: content[start:stop] for number, start, stop in _fields(content, begin, end)}
+        parts = {number: content[start:stop] for number, start, stop in fields(content, begin, end)}
         if parts.get(1) == b"location":
             yield parts.get(2, b"").decode()
         return
     ways = _WAYS[kind]
-    for number, start, stop in _fields(content, begin, end):
+    for number, start, stop in fields(content, begin, end):
         if number in ways:
             yield from _walk(content, start, stop, ways[number], depth + 1)
 
 
-def _fields(content: mmap.mmap, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
+def fields(content: mmap.mmap, begin: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Number, begin and end of every field of a message that has a length. Raises ValueError on what is no message."""
     place = begin
     while place < end:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.compare.records import Verdict
 from harness.files.arrays import Array, load_arrays, texts_of
+from harness.files.parameter_places import load_parameters
 from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
 from harness.pipeline.execution import Failure
@@ -140,12 +141,12 @@ def read_outputs(path: Path, sampling: Sampling, declared: Sequence[Mapping[str,
     return sampling.samples_first(arrays)
 
 
-def read_target(folder: Path, sampling: Sampling) -> tuple[RunTarget, dict[str, str]]:
-    """What a target holds and answers, and the versions of its software."""
+def read_target(folder: Path, sampling: Sampling, given: Path | None = None) -> tuple[RunTarget, dict[str, str]]:
+    """What a target holds and answers, and the versions of its software; ``given``: the folder of a given model file."""
     record = json.loads((folder / "target.json").read_text())
     target = RunTarget(
         metadata=record["load"].get("metadata", {}),
-        parameters=load_arrays(folder / "parameters.safetensors"),
+        parameters=load_parameters(folder / "parameters.safetensors", given),
         outputs=read_outputs(folder / "probe.float32.safetensors", sampling, record["load"].get("outputs", [])),
     )
     return target, record["describe"].get("versions", {})

@@ -62,7 +62,7 @@ def evaluate(
         )
     exported = read_exported(cell, folders, failures)
     sampling = read_sampling(folders)
-    target, versions = read_target(folders[cell.step], sampling)
+    target, versions = read_target(folders[cell.step], sampling, folders.get("given"))
     judged = judge(source, exported, target)
     layers = layers_of(cell, folders, failures)
     return CellResult(

@@ -23,6 +23,7 @@ from harness.compare.structure import head_of
 from harness.data.expected import check_shapes
 from harness.errors import DataError
 from harness.files.arrays import Array, load_arrays
+from harness.files.parameter_places import load_parameters
 from harness.models.sampling import Sampling
 from harness.models.spec import Head
 from harness.pipeline.execution import Finished
@@ -202,7 +203,7 @@ def _known(given: Given, folders: Mapping[str, Path], exact: _Exact) -> Referenc
     reference = Reference(
         structure=structure,
         metadata=load.get("metadata", {}),
-        parameters=load_arrays(folders["structure"] / "parameters.safetensors"),
+        parameters=load_parameters(folders["structure"] / "parameters.safetensors", folders["given"]),
         probe_sha256=probe["sha256"],
         samples=probe["samples"],
         float32=float32,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.errors import ModelError
+from harness.files.copies import copy_file
 from harness.files.digests import file_hash
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import PLACE, Context, Step
@@ -34,6 +35,6 @@ class GivenStep(Step):
         for name, path in self.paths.items():
             copy = context.folder / name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            copy_file(Path(path), copy)
             if file_hash(copy) != self.sha256[name]:
                 raise ModelError("changed while it was being read", where=path, hint="run the same command again")

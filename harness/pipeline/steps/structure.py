@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from harness.files.atomic import to_json, write_atomically
+from harness.files.parameter_places import refer_to_model
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
@@ -27,5 +28,7 @@ class StructureStep(Step):
         model = model_of(context)
         context.ask("structure", path=str(model), outputs=str(context.folder / "structure.json"))
         loaded = context.ask("load", path=str(model), precision="float32")
-        context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
+        parameters = context.folder / "parameters.safetensors"
+        context.ask("parameters", outputs=str(parameters))
+        refer_to_model(parameters, model)
         write_atomically(context.folder / "load.json", to_json(loaded))

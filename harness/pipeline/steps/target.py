@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from harness.files.atomic import to_json, write_atomically
+from harness.files.parameter_places import refer_to_model
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
 from harness.pipeline.step import Context, Step
@@ -32,7 +33,10 @@ class TargetStep(Step):
         loaded = context.ask("load", path=str(model_of(context)), precision="float32")
         sampling = sampling_of(context)
         batch_size, axes = sampling.per_call(self.batch_size, loaded), sampling.of(loaded)
-        context.ask("parameters", outputs=str(context.folder / "parameters.safetensors"))
+        parameters = context.folder / "parameters.safetensors"
+        context.ask("parameters", outputs=str(parameters))
+        if "given" in context.needs:
+            refer_to_model(parameters, model_of(context))
         record = {"describe": described, "load": loaded}
         record["probe"] = context.predict(probe_of(context), "probe.float32.safetensors", batch_size, axes)
         if "inputs" in context.needs:
