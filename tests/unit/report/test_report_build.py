@@ -270,7 +270,8 @@ def test_figures_and_tables_of_an_earlier_report_do_not_stay(folder):
         assert len(list(csv.reader(file))) == 1
 
 
-def test_progress_is_told(folder):
+def test_progress_is_told(folder, draw_only):
+    draw_only()
     told = []
     build_report(folder, progress=lambda done, total, text: told.append((done, total)))
     assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]

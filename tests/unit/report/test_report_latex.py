@@ -132,7 +132,8 @@ def test_methods_compile_too(report):
     Parser((report.html.parent / "methods.tex").read_text())
 
 
-def test_tables_without_rows_are_a_sentence(tmp_path):
+def test_tables_without_rows_are_a_sentence(tmp_path, draw_only):
+    draw_only()
     folder = write_results(tmp_path / "unit-test", (Verdict.FAILED, Verdict.UNAVAILABLE))
     build_report(folder)
     for name in ("errors", "metrics", "metrics_per_class"):

@@ -97,7 +97,8 @@ def test_the_report_shows_them_and_the_same_bytes_twice(followed):
     assert {path.name: path.read_bytes() for path in build_report(followed).figures} == before
 
 
-def test_without_a_culprit_there_is_no_graph_of_it(followed):
+def test_without_a_culprit_there_is_no_graph_of_it(followed, draw_only):
+    draw_only("layers", "culprit")
     cells = json.loads((followed / "cells.json").read_text())
     for cell in cells:
         if cell.get("layers") and cell["layers"]["culprit"]:

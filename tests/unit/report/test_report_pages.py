@@ -239,7 +239,8 @@ def test_markdown_names_figures_that_are_there(report, markdown):
         assert (report.markdown.parent / name).is_file()
 
 
-def test_log_lines_cannot_leave_their_block(folder):
+def test_log_lines_cannot_leave_their_block(folder, draw_only):
+    draw_only()
     path = folder / "cells.json"
     path.write_text(path.read_text().replace("Calls: serve -> handle -> predict", "```\\n# not a heading"))
     markdown = build_report(folder).markdown.read_text()

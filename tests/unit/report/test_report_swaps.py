@@ -9,7 +9,8 @@ from harness.report.read import read_results
 from harness.report.tables.backend_swap_table import swap_table
 
 
-def test_only_swaps_are_in_it_with_what_the_backend_holds(folder):
+def test_only_swaps_are_in_it_with_what_the_backend_holds(folder, draw_only):
+    draw_only()
     assert swap_table([read_results(folder)]).rows == ()
     cells = json.loads((folder / "cells.json").read_text())
     swapped = [cell for cell in cells if cell["cell"] == cell_name("safetensors", "python/pytorch")]

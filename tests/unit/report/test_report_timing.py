@@ -55,7 +55,8 @@ def timed_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_table_sets_runtimes_beside_the_source_with_intervals(timed_folder):
+def test_the_table_sets_runtimes_beside_the_source_with_intervals(timed_folder, draw_only):
+    draw_only()
     build_report(timed_folder)
     rows = list(csv.DictReader((timed_folder / "tables" / "timings.csv").open()))
     assert [(row["what"], row["batch_size"]) for row in rows] == [
@@ -75,7 +76,8 @@ def test_the_table_sets_runtimes_beside_the_source_with_intervals(timed_folder):
     assert float(costs[0]["bridge_megabyte_seconds"]) == pytest.approx(0.019 / 7.999)
 
 
-def test_the_section_says_under_what_conditions_and_that_it_differs_from_run_to_run(timed_folder):
+def test_the_section_says_under_what_conditions_and_that_it_differs_from_run_to_run(timed_folder, draw_only):
+    draw_only("timing_by_batch_size")
     text = build_report(timed_folder).markdown.read_text()
     section = text.partition("\n## Timing\n")[2].partition("\n## ")[0]
     for said in ("3 fresh processes", "90 repeats", "1 thread", "cores", "differ from run to run", "95 %"):
@@ -104,7 +106,8 @@ def test_equal_timings_give_equal_bytes(timed_folder):
 
 
 @pytest.mark.slow
-def test_without_timings_there_is_no_section_and_nothing_is_left_of_an_earlier_one(timed_folder):
+def test_without_timings_there_is_no_section_and_nothing_is_left_of_an_earlier_one(timed_folder, draw_only):
+    draw_only("timing_by_batch_size")
     build_report(timed_folder)
     (timed_folder / "timings.json").unlink()
     report = build_report(timed_folder)
@@ -121,7 +124,8 @@ def test_damaged_timings_are_refused_by_file(timed_folder, content):
     assert "timings.json" in str(error.value.where)
 
 
-def test_a_report_can_be_made_where_nothing_could_be_timed(timed_folder):
+def test_a_report_can_be_made_where_nothing_could_be_timed(timed_folder, draw_only):
+    draw_only("timing_by_batch_size")
     document = timings()
     for part in document["timed"]:
         part.pop("measurement", None)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import fixture
@@ -57,7 +58,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return write_results(tmp_path / "versions")
 
 
-def test_the_table_and_the_figure_tell_verdict_and_error_by_version(folder: Path) -> None:
+def test_the_table_and_the_figure_tell_verdict_and_error_by_version(
+    folder: Path, draw_only: Callable[..., None]
+) -> None:
+    draw_only("versions", "timing_by_version")
     build_report(folder)
     rows = list(csv.DictReader((folder / "tables" / "versions.csv").open()))
     assert {(row["version"], row["verdict"]) for row in rows} == {
@@ -77,7 +81,8 @@ def test_the_table_and_the_figure_tell_verdict_and_error_by_version(folder: Path
     assert "3 versions of python/onnxruntime" in page
 
 
-def test_timings_are_drawn_by_version_where_there_are_some(folder: Path) -> None:
+def test_timings_are_drawn_by_version_where_there_are_some(folder: Path, draw_only: Callable[..., None]) -> None:
+    draw_only("timing_by_version")
     found = timings()
     named = {"label": "python/onnxruntime@1.15 via x", "runtime": "python/onnxruntime@1.15", "route_label": "x"}
     found["timed"].append({**found["timed"][1], **named})
@@ -88,7 +93,8 @@ def test_timings_are_drawn_by_version_where_there_are_some(folder: Path) -> None
 
 
 @pytest.mark.slow
-def test_two_builds_give_the_same_bytes(folder: Path) -> None:
+def test_two_builds_give_the_same_bytes(folder: Path, draw_only: Callable[..., None]) -> None:
+    draw_only("versions")
     build_report(folder)
     first = [(folder / "figures" / f"versions.{suffix}").read_bytes() for suffix in ("png", "svg")]
     build_report(folder)
@@ -96,7 +102,10 @@ def test_two_builds_give_the_same_bytes(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_without_versions_there_is_neither_section_nor_table_nor_figure(tmp_path: Path) -> None:
+def test_without_versions_there_is_neither_section_nor_table_nor_figure(
+    tmp_path: Path, draw_only: Callable[..., None]
+) -> None:
+    draw_only("versions")
     plain = write_results(tmp_path / "plain")
     (plain / "tables").mkdir()
     (plain / "tables" / "versions.csv").write_text("left by an earlier run")
