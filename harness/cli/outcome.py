@@ -47,6 +47,7 @@ def print_outcome(
     _print_cells(title, cells)
     if decision:
         typer.echo(f"Decision: {decision['sentence']}.")
+    _print_placement(cells)
     if port is not None:
         from harness.report.tables.port_tables import answer
 
@@ -99,6 +100,19 @@ def _print_route(cells: list[CellResult]) -> None:
     if route.errors.relative_rms is not None:
         away = f", {route.errors.relative_rms:.2e} of the outputs' spread away (limit {route.limit:.1e})"
     typer.echo(f"Route: the exported graph against the expected outputs: {route.verdict.value}{away}.")
+
+
+def _print_placement(cells: list[CellResult]) -> None:
+    """Where a given file parts from its source, once for all targets: it is the file's and not theirs."""
+    from harness.compare.placement import sentences
+
+    found = next((cell.placement for cell in cells if cell.placement is not None), None)
+    if found is None:
+        return
+    for sentence in sentences(found):
+        typer.echo(f"Parts from its source: {sentence}.")
+    for note in found.notes:
+        typer.echo(f"Parts from its source: {note.rstrip('.')}.")
 
 
 def _print_outputs(cells: list[CellResult], *, several: bool) -> None:

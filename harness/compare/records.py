@@ -7,6 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from harness.compare.placement import Placement
+
 
 class Verdict(StrEnum):
     """Verdicts, from best to worst; a cell's verdict is the worst of its comparisons."""
@@ -323,6 +325,8 @@ class CellResult(Record):
     outputs: list[OutputResult] = []
     decisions: DecisionComparison | None = None
     layers: LayersComparison | None = None
+    #: Where a given file parts from the weights that it was made from.
+    placement: Placement | None = None
     head: str | None = None
     probe_sha256: str | None = None
     probe_samples: int | None = None

@@ -183,6 +183,27 @@ def head_of(structure: Mapping[str, Any]) -> Head:
     return _head(graph, graph.outputs[0])[0]
 
 
+def heads_of(structure: Mapping[str, Any]) -> tuple[Head, ...]:
+    """The heads that stand at the end of a graph one behind the other, the last first; ``logits`` where none is left."""
+    graph = Graph(structure, {})
+    found: list[Head] = []
+    name = graph.outputs[0]
+    while (head := _head(graph, name)[0]) != "logits":
+        found.append(head)
+        name = _before_head(graph, name)
+    return (*found, "logits")
+
+
+def _before_head(graph: Graph, name: str) -> str:
+    """The tensor that the head at the end of a graph takes."""
+    while name in graph.producer:
+        node = graph.producer[name]
+        name = node.input(0)
+        if node.operator in _HEAD_OPERATORS:
+            break
+    return name
+
+
 def _has_classes(spec: ModelSpec) -> bool:
     return any(axis.name == "class" for axis in spec.outputs[0].axes)
 

@@ -2,7 +2,8 @@
 
 It offers NAME, TITLE (its name in the literature), TASK, PRESETS, SIZES and ``build(**sizes) -> ModelSpec``.
 
-``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for;
+``SIZES`` names what ``build`` must know of the data; ``HEAD`` is the head of a model unless another is asked for, ``HEADS`` are
+all that may be, where there are several;
 ``MINIMUM_PROBE`` samples are the fewest on which an error says something. A model whose implementations leave something open
 offers ``HYPOTHESES`` about it, and ``AXES``, which axis each of ``SIZES`` is that of; see `harness.models.hypotheses`.
 """
@@ -36,6 +37,13 @@ def model(name: str) -> ModuleType:
     if name not in MODELS:
         raise ModelError(f"there is no model '{name}'", hint=f"choose one of {', '.join(MODELS)}")
     return import_module(f"harness.models.{name}")
+
+
+def model_heads(name: str) -> tuple[Head, ...]:
+    """The heads that a model may have, its own first. Raises ModelError where there is no such model."""
+    module = model(name)
+    found: tuple[Head, ...] = getattr(module, "HEADS", (module.HEAD,))
+    return found
 
 
 def build_for(

@@ -34,6 +34,7 @@ SIZES = ("bands", "dates", "classes")
 #: Fewer samples of a handful of outputs each say too little of an error's RMS.
 MINIMUM_PROBE = 64
 HEAD: Head = "logits"
+HEADS: tuple[Head, ...] = ("logits", "log-softmax", "softmax")
 
 
 class Hyperparameters(BaseModel):
@@ -104,8 +105,8 @@ def build(
     Input ``x``: float32 (sample, band, time). Output: float32 (sample, class), named after the head with ``_`` for ``-``.
     ``hyperparameters`` override the preset. Raises ModelError on an unknown preset or bad sizes.
     """
-    if head not in ("logits", "log-softmax", "softmax"):
-        raise ModelError(f"tempcnn has no head '{head}'", hint="choose one of logits, log-softmax, softmax")
+    if head not in HEADS:
+        raise ModelError(f"tempcnn has no head '{head}'", hint=f"choose one of {', '.join(HEADS)}")
     if preset is not None and preset not in PRESETS:
         raise ModelError(f"tempcnn has no preset '{preset}'", hint=f"choose one of {', '.join(PRESETS)}")
     try:

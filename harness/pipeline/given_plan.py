@@ -20,6 +20,7 @@ from harness.pipeline.steps.given import MODEL, GivenStep
 from harness.pipeline.steps.import_weights import ImportStep
 from harness.pipeline.steps.layers import LayersStep
 from harness.pipeline.steps.oracle import OracleStep
+from harness.pipeline.steps.place import PlaceStep
 from harness.pipeline.steps.probe import ProbeStep
 from harness.pipeline.steps.reference import ReferenceStep
 from harness.pipeline.steps.samples import SamplesStep
@@ -36,6 +37,9 @@ ROUTE = "as-given"
 
 #: Samples per call where neither user nor file names a number.
 BATCH_SIZE = 64
+
+#: Samples on which a file is walked beside its source.
+PLACED_SAMPLES = 4
 
 #: The steps that whoever runs the file needs.
 FILE = ("given", "probe", "samples")
@@ -104,6 +108,8 @@ def given_plan(given: Given) -> Plan:
         steps.append(
             OracleStep(id=oracles[-1], runtime=runtime(name), needs=needs, batch_size=batch_size, threads=threads)
         )
+    place = _place_step(given)
+    steps += [] if place is None else [place]
     cells = []
     for target in given.targets:
         row = runtime(target)
@@ -129,6 +135,7 @@ def given_plan(given: Given) -> Plan:
                 tuple(oracles),
                 step,
                 layers,
+                None if place is None else place.id,
             )
         )
     timed = []
@@ -158,6 +165,20 @@ def structure_plan(model: Path) -> Plan:
         )
     steps = (_given_step(model), StructureStep(id="structure", runtime=runtime(REFERENCE), needs=("given",)))
     return Plan(steps, (), ())
+
+
+def _place_step(given: Given) -> PlaceStep | None:
+    """What says where the file parts from its weights, where there are any."""
+    if given.weights is None:
+        return None
+    return PlaceStep(
+        id="place",
+        runtime=runtime(REFERENCE),
+        needs=(*FILE, "structure", "import", "source", f"oracle {REFERENCE}"),
+        source_runtime=framework_runtime(given.framework),
+        samples=PLACED_SAMPLES,
+        threads=given.threads,
+    )
 
 
 def _given_step(model: Path) -> GivenStep:

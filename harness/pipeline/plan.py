@@ -37,6 +37,8 @@ class Cell:
     step: str
     #: The step that compares node by node, where there is a graph and it is asked for.
     layers: str | None = None
+    #: The step that says where a given file parts from its source.
+    place: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from typing import Any
 
 from harness.compare.layers import compare_layers, explanation
 from harness.compare.older_opsets import meanings
+from harness.compare.placement import Placement, sentences
 from harness.compare.records import CellResult, Finding, LayersComparison, RuntimeComparison
 from harness.compare.structure import summarise
 from harness.compare.verdict import describe_failure
 from harness.pipeline.execution import Failure
 from harness.pipeline.layers import read_layers
 from harness.pipeline.plan import Cell
+from harness.pipeline.steps.place import read_placement
 from harness.pipeline.steps.weights import read_sampling
 from harness.results.artifacts import SourceArtifacts, read_exported, read_target
 from harness.results.evaluate import Source, judge
@@ -63,7 +65,8 @@ def evaluate(
     exported = read_exported(cell, folders, failures)
     sampling = read_sampling(folders)
     target, versions = read_target(folders[cell.step], sampling, folders.get("given"))
-    judged = judge(source, exported, target)
+    placement = placement_of(cell, folders, failures)
+    judged = judge(source, exported, target, [] if placement is None else sentences(placement))
     layers = layers_of(cell, folders, failures)
     return CellResult(
         **named,
@@ -82,6 +85,7 @@ def evaluate(
         end_to_end=judged.end_to_end,
         decisions=judged.decisions,
         layers=layers,
+        placement=placement,
         versions=versions,
     )
 
@@ -93,6 +97,17 @@ def layers_of(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str, Fa
     if cell.layers in folders:
         return read_layers(folders[cell.layers])
     return compare_layers([], None, samples=0, notes=[f"Not examined: {failures[cell.layers].error}"])
+
+
+def placement_of(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str, Failure]) -> Placement | None:
+    """Where a given file parts from its source, without the rows of its nodes; None where they agree or it was not asked for."""
+    if cell.place is None:
+        return None
+    if cell.place not in folders:
+        note = f"Where they part was not found: {failures[cell.place].error}"
+        return Placement(reference="", samples=0, gap=None, notes=[note])
+    found = read_placement(folders[cell.place])
+    return found.model_copy(update={"nodes": []}) if found.samples else None
 
 
 def with_explanation(

@@ -231,10 +231,11 @@ class _Output:
     same_places: bool
 
 
-def judge(source: Source, exported: Exported, target: Target) -> Judged:
+def judge(source: Source, exported: Exported, target: Target, placed: Sequence[str] = ()) -> Judged:
     """Make all comparisons of a cell and their judgement: the only place where they are put together.
 
-    Of several outputs the worst stands for the target in each comparison; decisions are made on the first.
+    Of several outputs the worst stands for the target in each comparison; decisions are made on the first. ``placed``: what is
+    known of where the file parts from its source, in sentences; they say why the route differs, where it does.
     """
     parameters = source.compare_parameters(exported.structure, target.parameters)
     names = [*source.float64]
@@ -247,7 +248,7 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
     if len(names) > 1:
         outputs = [_with_name(name, output) for name, output in zip(names, outputs, strict=True)]
     worst = max(outputs, key=lambda output: _badness(output.runtime))
-    route = max((output.route for output in outputs), key=lambda found: found.verdict.rank)
+    route = explained(max((output.route for output in outputs), key=lambda found: found.verdict.rank), placed)
     end_to_end = max((output.end_to_end for output in outputs if output.end_to_end), key=_badness, default=None)
     decisions = outputs[0].decisions
     far_off = [output.shown.name for output in outputs[1:] if _is_far_off(output)]
@@ -274,6 +275,14 @@ def judge(source: Source, exported: Exported, target: Target) -> Judged:
         ),
         outputs=[_row(output.shown, decisions, far_off) for output in outputs],
     )
+
+
+def explained(route: RouteComparison, placed: Sequence[str]) -> RouteComparison:
+    """The comparison with the causes of its difference before the difference itself, and with the verdict that it has."""
+    if route.verdict.rank <= Verdict.EQUIVALENT.rank:
+        return route
+    causes = [Finding(comparison="route", verdict=route.verdict, message=sentence) for sentence in placed]
+    return route.model_copy(update={"findings": [*causes, *route.findings]})
 
 
 def compare_by_rule(rule: DecisionRule, target32: Array, source64: Array, floor: Floor) -> DecisionComparison:

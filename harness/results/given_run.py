@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.compare.placement import Placement
 from harness.compare.records import CellResult
 from harness.files.arrays import Array
 from harness.files.digests import content_hash, file_hash
@@ -18,6 +19,7 @@ from harness.pipeline.execution import Execution, Finished, Listener, availabili
 from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import package_hash
+from harness.pipeline.steps.place import read_placement
 from harness.results.artifacts import read_outputs
 from harness.results.given import Reference, evaluate_given, read_reference
 from harness.results.given_checks import checks_of, labelled_probe
@@ -109,6 +111,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
                 structures={ROUTE: reference.structure},
                 workers=finished.workers,
                 timings=timings_record(plan, finished, baseline),
+                placement=_placement(plan, finished),
                 pdf=pdf,
             )
     return GivenResult(
@@ -120,6 +123,13 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         decision=manifest["decision"],
         expected=manifest["expected"],
     )
+
+
+def _placement(plan: Plan, finished: Finished) -> Placement | None:
+    """Where the file parts from its source, with the rows of its nodes; None where it does not."""
+    steps = {cell.place for cell in plan.cells if cell.place in finished.folders}
+    found = [read_placement(finished.folders[step]) for step in steps if step is not None]
+    return next((placement for placement in found if placement.samples), None)
 
 
 def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:

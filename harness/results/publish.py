@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from harness.compare.placement import Placement
 from harness.compare.port import PortComparison
 from harness.compare.records import CellResult, Verdict
 from harness.files.arrays import Array, stored_arrays
@@ -28,7 +29,14 @@ from harness.tasks import all_result_files
 TRAINING_TIMINGS = ("seconds", "resumed_at")
 
 #: Result files that not every run has, whatever its task.
-_SOMETIMES = ("timings.json", "training.csv", "training_seconds.csv", "outputs_probe.csv.gz", "port.json")
+_SOMETIMES = (
+    "timings.json",
+    "training.csv",
+    "training_seconds.csv",
+    "outputs_probe.csv.gz",
+    "port.json",
+    "placement.json",
+)
 
 
 def finished_run(folder: Path, identity: str, notice: Callable[[str], None]) -> list[CellResult] | None:
@@ -72,6 +80,7 @@ def publish(
     timings: Mapping[str, Any] | None = None,
     arrays: Mapping[str, Mapping[str, Array]] | None = None,
     port: PortComparison | None = None,
+    placement: Placement | None = None,
     pdf: bool,
 ) -> None:
     """Write the result files and the report made from them.
@@ -79,7 +88,8 @@ def publish(
     ``tables``: rows by file name, compressed where it ends in ``.gz``. ``structures``: graphs by route label, as the worker
     contract tells them. ``workers``: how often and how fast they started, and what they warned of.
     ``timings``: what was timed, for a file of its own, since it differs from run to run. ``arrays``: by name, by
-    file name. ``port``: a second implementation and what it differs in. The manifest gets its identity, and the digests of all
+    file name. ``port``: a second implementation and what it differs in. ``placement``: where a given file parts from its source,
+    node by node. The manifest gets its identity, and the digests of all
     files are written, last: a folder without them is not whole.
     """
     from harness.report.build import build_report
@@ -103,6 +113,8 @@ def publish(
         contents[name] = partial(stored_arrays, held)
     if port is not None:
         contents["port.json"] = lambda: to_json(port.model_dump(mode="json"))
+    if placement is not None:
+        contents["placement.json"] = lambda: _one_line(placement.model_dump(mode="json"))
     if timings is not None:
         contents["timings.json"] = lambda: _one_line(timings)
     for name, content in contents.items():

@@ -11,6 +11,7 @@ from harness.data.locate import find
 from harness.errors import BadInputError, ModelError, UnsupportedError
 from harness.files.atomic import write_atomically
 from harness.files.digests import file_hash
+from harness.models import model_heads
 from harness.models.spec import Head
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
@@ -58,10 +59,13 @@ class ImportStep(Step):
             _ask_import(context, path, spec=str(context.folder / "model.json"))
             write_item(context.folder, imported_item(context.folder, spec, prepared))
         elif self.architecture is not None:
-            from harness.compare.structure import head_of
+            from harness.compare.structure import heads_of
 
             graph = json.loads((context.needed("structure") / "structure.json").read_text())
-            _ask_import(context, path, model=self.architecture, head=self.head, ends_in=head_of(graph))
+            there, own = heads_of(graph), model_heads(self.architecture)
+            # What a model cannot end in was put behind it: it is found when file and source are compared.
+            ends_in = next((head for head in there if head in own), own[0])
+            _ask_import(context, path, model=self.architecture, head=self.head, ends_in=ends_in)
         elif self.spec is not None:
             _ask_import(context, path, spec=self.spec)
             if (metadata := Path(self.spec).with_name("metadata.json")).is_file():

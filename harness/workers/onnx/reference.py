@@ -23,6 +23,7 @@ from harness.workers.engine import (
     environment_threads,
 )
 from harness.workers.onnx.cut import Cutter
+from harness.workers.onnx.cut_inputs import replacer
 from harness.workers.onnx.evaluator import Evaluator, apart
 from harness.workers.onnx.exact import OPERATORS
 from harness.workers.onnx.file import by_name, inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
@@ -162,8 +163,8 @@ class OnnxReference(Engine):
         return structure(read_model(path, self.runtime), path)
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
-        """``cut``: a graph node by node, for runtimes to be asked for single nodes."""
-        return {"cut": self._cutter.cut}
+        """``cut``: a graph node by node, for runtimes to be asked for single nodes; ``replace``: with inner tensors as inputs."""
+        return {"cut": self._cutter.cut, "replace": replacer(lambda path: read_model(path, self.runtime))}
 
 
 ENGINE = OnnxReference
