@@ -5,7 +5,7 @@ Each takes a model file apart and puts it together again with one thing changed;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,16 @@ def setting(operator: str, place: int, **values: object) -> Edit:
     def edit(model: ModelProto) -> None:
         for name, value in values.items():
             with_attribute(nodes_of(model, operator)[place], name, value)
+
+    return edit
+
+
+def each(operator: str, places: Iterable[int], **values: object) -> Edit:
+    """The same attributes of several nodes of an operator."""
+
+    def edit(model: ModelProto) -> None:
+        for place in places:
+            setting(operator, place, **values)(model)
 
     return edit
 
