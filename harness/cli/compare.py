@@ -56,9 +56,17 @@ def compare(
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="The weights it was made from: .safetensors, .pt or .keras. Adds parameters and route."
+            "--from",
+            help="What it was made from: weights (.safetensors, .pt or .keras), which add parameters and route; or a whole model "
+            "(.keras, torch.export's .pt2, TorchScript, a SavedModel).",
         ),
     ] = None,
+    trust_source: Annotated[
+        bool,
+        typer.Option(
+            "--trust-source", help="With --from: run a program (.pt2, TorchScript, SavedModel) that you trust."
+        ),
+    ] = False,
     architecture: Annotated[
         str | None,
         typer.Option("--model", help="With --from: the model of the weights, e.g. tempcnn, where no file says it."),
@@ -143,6 +151,7 @@ def compare(
         decision=None if decision is None else read_decision(decision),
         decision_output=decision_output,
         weights=weights,
+        trust_source=trust_source,
         architecture=architecture,
         head=cast("Head | None", head),
         framework=framework,

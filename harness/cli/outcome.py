@@ -55,9 +55,9 @@ def print_outcome(
     for sentence in samples:
         typer.echo(f"Samples: {sentence}.")
     if expected:
-        _print_route(cells)
+        _print_route(cells, "source" if expected["kind"] == "model" else "expected outputs")
         for sentence in expected["said"]:
-            typer.echo(f"Expected: {sentence}.")
+            typer.echo(f"{'Source' if expected['kind'] == 'model' else 'Expected'}: {sentence}.")
     for sentence in _of_the_file(cells):
         typer.echo(f"The file: {sentence}.")
     for step, how in accidents.items():
@@ -90,7 +90,7 @@ def _print_cells(title: str, cells: list[CellResult]) -> None:
     _print_outputs(cells, several=several)
 
 
-def _print_route(cells: list[CellResult]) -> None:
+def _print_route(cells: list[CellResult], source: str) -> None:
     """How far the exported graph, which all targets share, lies from what was expected."""
     compared = next((cell for cell in cells if cell.route_comparison is not None), None)
     if compared is None or compared.route_comparison is None:
@@ -99,7 +99,7 @@ def _print_route(cells: list[CellResult]) -> None:
     away = ""
     if route.errors.relative_rms is not None:
         away = f", {route.errors.relative_rms:.2e} of the outputs' spread away (limit {route.limit:.1e})"
-    typer.echo(f"Route: the exported graph against the expected outputs: {route.verdict.value}{away}.")
+    typer.echo(f"Route: the exported graph against the {source}: {route.verdict.value}{away}.")
 
 
 def _print_placement(cells: list[CellResult]) -> None:

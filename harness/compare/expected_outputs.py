@@ -38,6 +38,7 @@ def compare_expected_route(
     other_oracles: Mapping[str, Array],
     *,
     half: bool = False,
+    source: str = "the expected outputs",
     **named: Any,
 ) -> RouteComparison:
     """The exported graph in float64 against expected outputs of the same shape, axis 0 the sample.
@@ -47,7 +48,7 @@ def compare_expected_route(
     floors as a runtime may be away, which ``floor`` says of the file itself, if that is more. ``named``: see
     `harness.compare.outputs.compare_route`.
     """
-    found = compare_route(route64, expected, True, other_oracles, source="the expected outputs", **named)
+    found = compare_route(route64, expected, True, other_oracles, source=source, **named)
     rounded = "float32 as they are" if is_measured(expected) else "a graph that computes in half precision"
     if not (half or is_measured(expected)) or found.errors.rms is None or found.errors.max_abs is None:
         return found
@@ -62,8 +63,8 @@ def compare_expected_route(
             Finding(
                 comparison="route",
                 verdict=Verdict.DRIFTED,
-                message=f"the exported graph differs from the expected outputs by {found.errors.relative_rms:.2e} of the "
-                f"outputs' spread, {in_floors(found.errors.rms / floor.rms)} times the noise floor "
+                message=f"the exported graph differs from {source} by {found.errors.relative_rms:.2e} of the outputs' spread, "
+                f"{in_floors(found.errors.rms / floor.rms)} times the noise floor "
                 f"(largest {in_floors(found.errors.max_abs / floor.max_abs)} times); the limit is "
                 f"{gates.RUNTIME_RMS_RATIO:g} times (largest {gates.RUNTIME_MAX_RATIO:g} times), {rounded}",
             ),
@@ -71,16 +72,6 @@ def compare_expected_route(
     clean = Verdict.IDENTICAL if found.verdict is Verdict.IDENTICAL else Verdict.EQUIVALENT
     verdict = worst([clean, *(one.verdict for one in findings)])
     return found.model_copy(update={"limit": limit, "findings": findings, "verdict": verdict})
-
-
-def computes_in_half(structure: Mapping[str, Any] | None) -> bool:
-    """Whether a graph stores or makes values of float16 or bfloat16."""
-    if structure is None:
-        return False
-    stored = [str(entry.get("dtype")) for entry in structure["initializers"]]
-    cast = [(node.get("attributes") or {}).get("to") for node in structure["nodes"] if node["operator"] == "Cast"]
-    # 10 and 16 are float16 and bfloat16 among ONNX's types of elements.
-    return any("float16" in dtype for dtype in stored) or any(to in (10, 16) for to in cast)
 
 
 def said_of(name: str, expected: Array, route64: Array) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from harness.compare.asked_decision import AskedDecision
@@ -27,8 +29,10 @@ from harness.pipeline.steps.samples import SamplesStep
 from harness.pipeline.steps.source import SourceStep
 from harness.pipeline.steps.structure import StructureStep
 from harness.pipeline.steps.target import TargetStep
+from harness.pipeline.steps.whole import WholeStep
 from harness.runtimes.registry import REFERENCE, RUNTIMES, framework_runtime, runtime
 from harness.runtimes.table import importing_frameworks
+from harness.runtimes.whole_models import WholeModel, files_of, whole_model
 from harness.scenario.sections import LayersSection, LimitsSection, TimingSection
 from harness.version_names import split
 
@@ -57,6 +61,7 @@ class Given:
     of the probe that are followed node by node.
     ``weights``: what the file was made from; ``architecture`` names their model and ``head`` its head, where neither a
     ``model.json`` beside them nor the file's metadata holds the specification; they are run in ``framework``.
+    ``weights`` may be a whole model, too; ``trust_source``: it may be a program, which is run.
     ``batch_size``: samples per call, :data:`BATCH_SIZE` where the user names none.
     ``sample_axes``, ``shared``: what the user says of the axes of inputs and outputs, by name.
     ``allow_nan``: the probe may hold NaN and infinities, which the model means.
@@ -72,6 +77,7 @@ class Given:
     decision: AskedDecision | None = None
     decision_output: str | None = None
     weights: Path | None = None
+    trust_source: bool = False
     architecture: str | None = None
     head: Head | None = None
     framework: str = "pytorch"
@@ -83,6 +89,29 @@ class Given:
     layers: int = LayersSection().samples
     timing: TimingSection | None = None
     limits: LimitsSection = field(default_factory=LimitsSection)
+
+    @cached_property
+    def whole(self) -> WholeModel | None:
+        """The whole model that the file was made from, where it was given and is no file of weights of a model known here."""
+        if self.weights is None or self.architecture is not None:
+            return None
+        found = whole_model(self.weights)
+        if found is not None and self.weights.suffix == ".keras" and self._known():
+            return None
+        return found
+
+    @property
+    def imports(self) -> bool:
+        """Whether weights of a model of the harness were given."""
+        return self.weights is not None and self.whole is None
+
+    def _known(self) -> bool:
+        """Whether something says which model of the harness the weights are of."""
+        assert self.weights is not None
+        if self.weights.with_name("model.json").is_file():
+            return True
+        # The metadata of an .onnx file are plain text in it.
+        return self.model.is_file() and self.model.stat().st_size > 0 and _holds(self.model, b"harness.spec")
 
     @property
     def name(self) -> str:
@@ -140,7 +169,7 @@ def given_plan(given: Given) -> Plan:
         )
     timed = []
     if given.timing is not None:
-        if given.weights is not None:
+        if given.weights is not None and given.whole is None:
             named = f"source ({given.framework})"
             trainer = framework_runtime(given.framework)
             steps.append(timing_step("timing source", trainer, given.timing, threads, ("import", "source")))
@@ -169,7 +198,7 @@ def structure_plan(model: Path) -> Plan:
 
 def _place_step(given: Given) -> PlaceStep | None:
     """What says where the file parts from its weights, where there are any."""
-    if given.weights is None:
+    if not given.imports:
         return None
     return PlaceStep(
         id="place",
@@ -239,6 +268,8 @@ def _expected_steps(given: Given) -> list[Step]:
 def _baseline_steps(given: Given) -> list[Step]:
     """What targets are compared with beside the graph in float64: the reference's float32, or the source itself."""
     batch_size, threads = given.batch_size or BATCH_SIZE, given.threads
+    if (whole := given.whole) is not None:
+        return [_whole_step(given, whole)]
     if given.weights is None:
         if given.architecture is not None or given.head is not None:
             raise ScenarioError(
@@ -282,6 +313,33 @@ def _baseline_steps(given: Given) -> list[Step]:
         ),
         SourceStep(id="source", runtime=trainer, needs=needs, batch_size=batch_size, threads=threads),
     ]
+
+
+def _holds(path: Path, text: bytes) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(text) >= 0
+
+
+def _whole_step(given: Given, whole: WholeModel) -> WholeStep:
+    """The whole model in its own framework. Raises ScenarioError on a program that the user did not say to trust."""
+    if whole.program and not given.trust_source:
+        raise ScenarioError(
+            f"is a {whole.program}, which would be run here",
+            where=str(given.weights),
+            hint="say --trust-source if you trust whoever made it, or give its outputs as --expected",
+        )
+    if given.head is not None:
+        raise ScenarioError("a head is that of a model", where="--head", hint="name the model too, by --model")
+    row = runtime(whole.runtime)
+    return WholeStep(
+        id="whole",
+        runtime=row,
+        needs=("structure", "probe", "samples"),
+        path=str(whole.file.resolve()),
+        sha256={name: file_hash(path) for name, path in files_of(whole).items()},
+        batch_size=given.batch_size or BATCH_SIZE,
+        threads=given.threads,
+    )
 
 
 def _endings() -> str:

@@ -16,7 +16,6 @@ from harness.compare.decisions import compare_decisions
 from harness.compare.exact_outputs import compare_exact_route, compare_exact_runtime, is_exact, no_floor
 from harness.compare.expected_outputs import (
     compare_expected_route,
-    computes_in_half,
     floor_of_both,
     is_measured,
 )
@@ -93,6 +92,10 @@ class Source(Protocol):
         """What of float64 the outputs of ``float32`` are the rounding of."""
 
     @property
+    def called(self) -> str:
+        """What findings of the route call it."""
+
+    @property
     def expected(self) -> Collection[str]:
         """Outputs whose source oracle a user's own framework gave, and of which nothing else is known."""
 
@@ -137,6 +140,7 @@ class SourceModel:
     converted: bool = True
     allow_nan: bool = False
     expected: Collection[str] = ()
+    called: str = "the source"
 
     @property
     def own64(self) -> Outputs:
@@ -179,6 +183,7 @@ class SourceFile:
     allow_nan: bool = False
     expected: Collection[str] = ()
     file64: Outputs = field(default_factory=dict)
+    called: str = "the expected outputs"
 
     @property
     def own64(self) -> Outputs:
@@ -320,16 +325,16 @@ def _compare_output(
     foreign = name in source.expected
     if is_exact(source64) or is_exact(target32):
         floor = no_floor(source64)
-        called = "the expected outputs" if foreign else "the source"
-        route = compare_exact_route(route64, source64, folded, dict(others), **named, called=called)
+        route = compare_exact_route(route64, source64, folded, dict(others), **named, called=source.called)
         runtime = compare_exact_runtime(target32, route64, source=source32)
         ends = compare_exact_runtime(target32, source64, source=source32, comparison="end-to-end")
     else:
         floor = floor_of_ends = noise_floor(source32, source.own64[name], computed_in)
         meant = source.allow_nan
         if foreign:
-            half = computes_in_half(exported.structure)
-            route = compare_expected_route(route64, source64, floor, dict(others), half=half, **named, allow_nan=meant)
+            half = computes_in(exported.structure) != "float32"
+            named |= {"allow_nan": meant, "source": source.called}
+            route = compare_expected_route(route64, source64, floor, dict(others), half=half, **named)
             floor_of_ends = floor_of_both(floor) if half or is_measured(source64) else floor
         else:
             route = compare_route(route64, source64, folded, dict(others), **named, allow_nan=meant)

@@ -34,6 +34,7 @@ from harness.pipeline.steps.weights import read_sampling
 from harness.results.artifacts import Probe, SourceArtifacts, read_outputs
 from harness.results.cell import Labels, evaluate
 from harness.results.evaluate import DecisionRule, Source, SourceFile
+from harness.results.whole_source import WholeSource
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,10 @@ class Reference:
     #: Whether NaN and infinities are meant, and how many of each input of the probe are.
     allow_nan: bool = False
     not_finite: Mapping[str, str] = field(default_factory=dict)
-    #: Outputs that the user's own framework gave, by name.
+    #: Outputs that the user's own framework gave, by name, or a whole model in float64.
     expected: dict[str, Array] = field(default_factory=dict)
+    #: What a whole model that was given tells beside its outputs; `float32` is then its own.
+    whole: WholeSource | None = None
     #: What is decided, and on which output.
     decision: ChosenDecision = field(default_factory=lambda: ChosenDecision("", "none", "it was not asked for"))
 
@@ -74,6 +77,8 @@ class Reference:
     @property
     def expected_said(self) -> list[str]:
         """What can be seen by the expected outputs, and which were not given."""
+        if self.whole is not None:
+            return self.whole.sentences(self.parameters)
         said = [said_of(name, array, self.float64[name]) for name, array in self.expected.items()]
         if self.expected and (others := [name for name in self.float64 if name not in self.expected]):
             said.append(f"nothing was expected of {', '.join(others)}")
@@ -117,7 +122,9 @@ class Reference:
             decision=self._rule,
             allow_nan=self.allow_nan,
             expected=self.expected.keys(),
-            file64={name: self.float64[name] for name in self.expected},
+            # The floor is that of whoever answered in single precision.
+            file64={} if self.whole is not None else {name: self.float64[name] for name in self.expected},
+            called="the expected outputs" if self.expected and self.whole is None else "the source",
         )
 
     @property
@@ -135,7 +142,7 @@ def read_reference(given: Given, finished: Finished) -> Reference:
     """From the artifacts. Raises the failure of the first step without which nothing can be compared."""
     folders = finished.folders
     oracles = [name for name in finished.folders if name.startswith("oracle ")]
-    for step in ("structure", "samples", "expected", "reference", "import", "source"):
+    for step in ("structure", "samples", "expected", "reference", "import", "source", "whole"):
         if step in finished.failures:
             raise finished.failures[step].of_the_run()
     if not oracles:
@@ -143,14 +150,17 @@ def read_reference(given: Given, finished: Finished) -> Reference:
     exact = folders[oracles[0]] / "probe.float64.safetensors"
     reference = _known(given, folders, lambda sampling, outputs: read_outputs(exact, sampling, outputs))
     reference = replace(reference, decision=_decision(given, reference))
-    return reference if given.expected is None else _with_expected(reference, given.expected, folders)
+    if given.whole is not None:
+        return _with_expected(reference, str(given.weights), folders["whole"] / "probe.float64.safetensors")
+    if given.expected is not None:
+        return _with_expected(reference, str(given.expected), folders["expected"] / "expected.safetensors")
+    return reference
 
 
-def _with_expected(reference: Reference, path: Path, folders: Mapping[str, Path]) -> Reference:
+def _with_expected(reference: Reference, where: str, path: Path) -> Reference:
     """The reference with the outputs that the user's framework gave. Raises DataError on other sizes than the file's own."""
-    outputs = reference.structure["outputs"]
-    expected = read_outputs(folders["expected"] / "expected.safetensors", reference.sampling, outputs)
-    check_shapes(str(path), expected, reference.float64)
+    expected = read_outputs(path, reference.sampling, reference.structure["outputs"])
+    check_shapes(where, expected, reference.float64)
     return replace(reference, expected=expected)
 
 
@@ -160,7 +170,7 @@ def foreseen_reference(given: Given, folders: Mapping[str, Path]) -> Reference |
     Its outputs are single precision's or, before there are such, zeros of the right shapes; None where these do not tell
     what is decided. Raises DataError as :func:`read_reference` does.
     """
-    if given.weights is not None or "reference" in folders:
+    if given.imports or "reference" in folders or "whole" in folders:
         reference = _known(given, folders, lambda sampling, outputs: {})
         if reference.source is None:
             reference = replace(reference, float64=reference.float32)
@@ -200,6 +210,8 @@ def _known(given: Given, folders: Mapping[str, Path], exact: _Exact) -> Referenc
     float32: dict[str, Array] = {}
     if "reference" in folders:
         float32 = read_outputs(folders["reference"] / "probe.float32.safetensors", sampling, structure["outputs"])
+    elif "whole" in folders:
+        float32 = read_outputs(folders["whole"] / "probe.float32.safetensors", sampling, structure["outputs"])
     reference = Reference(
         structure=structure,
         metadata=load.get("metadata", {}),
@@ -213,8 +225,9 @@ def _known(given: Given, folders: Mapping[str, Path], exact: _Exact) -> Referenc
         samples_said=tuple(json.loads((folders["samples"] / "samples.json").read_text())["said"]),
         allow_nan=given.allow_nan,
         not_finite=probe.get("not_finite", {}),
+        whole=WholeSource.read(folders["whole"]) if "whole" in folders else None,
     )
-    return reference if given.weights is None else _with_source(reference, load["inputs"], folders)
+    return reference if not given.imports else _with_source(reference, load["inputs"], folders)
 
 
 def _decided(given: Given, reference: Reference) -> str:
@@ -294,5 +307,6 @@ def evaluate_given(given: Given, cell: Cell, reference: Reference, finished: Fin
     if reference.source is not None:
         labels = Labels.of(reference.source, given.framework)
     else:
-        labels = Labels(given.model.name, "file", reference.head, reference.probe_sha256, reference.samples)
+        source = "file" if given.whole is None or given.weights is None else given.weights.name
+        labels = Labels(given.model.name, source, reference.head, reference.probe_sha256, reference.samples)
     return evaluate(cell, reference.compared, labels, finished.folders, finished.failures)

@@ -22,13 +22,13 @@ def checks_of(given: Given) -> dict[str, Callable[[Mapping[str, Path]], None]]:
     for path in (given.labels, given.ids):
         if path is not None:
             check_whole(path, read_array(path))
-    answered = "reference" if given.weights is None else "source"
+    answered = "source" if given.imports else "reference" if given.whole is None else "whole"
     checks: dict[str, Callable[[Mapping[str, Path]], None]] = {
         "structure": partial(_check_names, given),
         "probe": partial(_check_counts, given),
         answered: partial(_check_decisions, given),
     }
-    if given.weights is None:
+    if not given.imports:
         # Before a runtime answers the whole probe, as far as shapes tell.
         checks["samples"] = partial(_check_decisions, given)
     return checks

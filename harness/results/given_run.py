@@ -100,7 +100,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         }
         with phase(listener, "comparisons and report"):
             baseline = "the first of the runtimes named"
-            if given.weights is not None:
+            if given.imports:
                 baseline = f"the source in its own framework, {given.framework}"
             publish(
                 folder,
@@ -209,6 +209,8 @@ def _about(given: Given, reference: Reference, labelled: LabelledProbe | None) -
 
 
 def _compared_with(given: Given) -> str:
+    if given.whole is not None:
+        return "the model that it was made from."
     if given.weights is not None:
         return "the weights that it was made from."
     if given.expected is not None:
@@ -218,14 +220,16 @@ def _compared_with(given: Given) -> str:
 
 def _expected(given: Given, reference: Reference) -> dict[str, Any]:
     """The expected outputs: their file, their types, and what can be seen by them."""
-    if given.expected is None:
+    path = given.weights if given.whole is not None else given.expected
+    if path is None:
         return {}
     types = {
         name: array.dtype.name if array.dtype.kind in "biuf" else "string" for name, array in reference.expected.items()
     }
     return {
-        "file": given.expected.name,
-        "sha256": file_hash(given.expected),
+        "file": path.name,
+        "sha256": file_hash(given.whole.file if given.whole is not None else path),
+        "kind": "outputs" if given.whole is None else "model",
         "types": types,
         "said": reference.expected_said,
     }

@@ -15,6 +15,7 @@ from harness.runtimes.row import Availability, Runtime
 from harness.runtimes.table import RUNTIMES, frameworks
 from harness.runtimes.tooling import Package
 from harness.runtimes.versioned import in_version
+from harness.runtimes.whole_models import WHOLE_MODELS
 from harness.version_names import split
 
 __all__ = [
@@ -46,6 +47,8 @@ def runtime(name: str) -> Runtime:
     base, version = split(name)
     if base in RUNTIMES:
         return _in_version(base, version) if "@" in name else RUNTIMES[base]
+    if name in WHOLE_MODELS:
+        return WHOLE_MODELS[name]
     near = difflib.get_close_matches(base, RUNTIMES, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(RUNTIMES)}"
     raise ScenarioError(f"there is no runtime '{base}'", hint=hint)

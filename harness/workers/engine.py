@@ -63,8 +63,8 @@ def environment_threads() -> dict[str, int]:
 class TensorInfo:
     """A named input or output of a loaded model.
 
-    ``dtype`` is a NumPy name. ``shape`` holds a size, the name of a dynamic dimension, or None; it is None itself where
-    the file does not state a rank.
+    ``dtype`` is a NumPy name; empty where a program does not tell it. ``shape`` holds a size, the name of a dynamic dimension, or
+    None; it is None itself where the file does not state a rank.
     """
 
     name: str
@@ -175,7 +175,11 @@ def checked_inputs(
     for info in expected:
         array = given[info.name]
         floating = _is_floating(info.dtype)
-        if array.dtype.name != info.dtype and not (model.widened and floating and array.dtype.name == "float64"):
+        if (
+            info.dtype
+            and array.dtype.name != info.dtype
+            and not (model.widened and floating and array.dtype.name == "float64")
+        ):
             raise BadInput(f"input '{info.name}' must be {info.dtype}, not {array.dtype.name}")
         if info.shape is not None:
             if array.ndim != len(info.shape):
@@ -183,7 +187,7 @@ def checked_inputs(
             for axis, size in enumerate(info.shape):
                 if axis != axes.get(info.name, 0) and isinstance(size, int) and array.shape[axis] != size:
                     raise BadInput(_shape_message(info, array))
-        widen = model.widened and floating
+        widen = model.widened and (floating or (not info.dtype and array.dtype.kind == "f"))
         feeds[info.name] = np.require(array, np.float64 if widen else None, requirements="C")
     return feeds
 

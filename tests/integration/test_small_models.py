@@ -177,7 +177,11 @@ def test_it_is_the_same_in_every_runtime_that_is_installed(tmp_path: Path, model
         ("fieldseg", SPECTRA, "fieldseg is a model for segmentation, and synthetic-spectra serves regression"),
         ("patchcnn", {"source": "synthetic-crops"}, "patchcnn is a model for multi-label, and synthetic-crops serves"),
         ("fieldseg", {**PATCHES, "dates": 4}, "arrays by name have no dates to draw"),
-        ("fieldseg", ONE_DAY["data"], "give 'doy' once for all samples, and fieldseg takes it for every sample; change"),
+        (
+            "fieldseg",
+            ONE_DAY["data"],
+            "give 'doy' once for all samples, and fieldseg takes it for every sample; change",
+        ),
     ],
 )
 def test_data_of_another_task_are_refused_in_one_line(

@@ -112,6 +112,8 @@ def _comparisons(gates: str) -> tuple[Paragraph, Paragraph]:
 
 
 def _expected_comparisons(gates: str, expected: Mapping[str, Any]) -> tuple[Paragraph, Paragraph]:
+    if expected["kind"] == "model":
+        return _whole_comparisons(gates, expected)
     said = "".join(f" {sentence[0].upper()}{sentence[1:]}." for sentence in expected["said"])
     return (
         Paragraph(
@@ -125,6 +127,23 @@ def _expected_comparisons(gates: str, expected: Mapping[str, Any]) -> tuple[Para
             "Runtime errors are multiples of the noise floor, which is the float32 error of the ONNX reference "
             f"implementation against the graph in float64 over the probe.{gates} A cell's verdict is the worst of its "
             f"comparisons.{said}"
+        ),
+    )
+
+
+def _whole_comparisons(gates: str, expected: Mapping[str, Any]) -> tuple[Paragraph, Paragraph]:
+    said = "".join(f" {sentence[0].upper()}{sentence[1:]}." for sentence in expected["said"])
+    return (
+        Paragraph(
+            f"The file was given with the model that it was made from ({expected['file']}, SHA-256 {expected['sha256']}), which "
+            "was run in its own framework. Parameters: what the target really holds after loading, against the tensors of the "
+            "file, bit for bit. Route: the exported graph in float64 (the route oracle) against the source in float64; what "
+            "differs here, the export changed. Runtime: the target's float32 outputs against the route oracle and, end to end, "
+            f"against the source in float64.{said}"
+        ),
+        Paragraph(
+            "Runtime errors are multiples of the noise floor, which is the source's own float32 error against itself in float64 "
+            f"over the probe.{gates} A cell's verdict is the worst of its comparisons."
         ),
     )
 

@@ -29,7 +29,7 @@ def load_keras_file(path: Path, spec: ModelSpec, precision: Precision) -> keras.
         raise BadInput(f"{path}: Keras cannot load it: {first}") from error
     if precision == "float32":
         return model
-    wide: keras.Model = keras.Model.from_config(_widened(model.get_config()))
+    wide: keras.Model = keras.Model.from_config(widened_config(model.get_config()))
     wide.set_weights(
         [
             np.asarray(keras.ops.convert_to_numpy(weight)).astype(target.dtype)
@@ -40,10 +40,10 @@ def load_keras_file(path: Path, spec: ModelSpec, precision: Precision) -> keras.
     return wide
 
 
-def _widened(config: Any) -> Any:
+def widened_config(config: Any) -> Any:
     """A configuration with every float32 in it as float64."""
     if isinstance(config, dict):
-        return {name: _widened(value) for name, value in config.items()}
+        return {name: widened_config(value) for name, value in config.items()}
     if isinstance(config, list | tuple):
-        return type(config)(_widened(value) for value in config)
+        return type(config)(widened_config(value) for value in config)
     return "float64" if config == "float32" else config

@@ -82,7 +82,7 @@ class SavedModel(LoadedModel):
         if given != sorted(info.name for info in self.inputs) or len(made) != len(self.outputs):
             raise BadInput(f"{path}: takes {', '.join(given)} and gives {len(made)} tensors, unlike its specification")
         self._made = made
-        self._call = _in_double(endpoint) if self.widened else endpoint
+        self._call = in_double(endpoint) if self.widened else endpoint
 
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
         """See LoadedModel."""
@@ -161,7 +161,7 @@ def _called_by_endpoints(graph: Any) -> set[str]:
     return inside
 
 
-def _in_double(endpoint: Any) -> Callable[..., dict[str, Any]]:
+def in_double(endpoint: Any) -> Callable[..., dict[str, Any]]:
     """The endpoint with its variables as constants, and every float32 of its graph and functions as float64."""
     frozen = convert_variables_to_constants_v2(endpoint, lower_control_flow=False)
     graph = frozen.graph.as_graph_def()

@@ -67,14 +67,12 @@ def test_in_float32_they_are_a_measurement(floors: float, verdict: Verdict) -> N
 
 
 def test_a_graph_in_half_precision_is_a_measurement_too() -> None:
-    half = {"initializers": [{"name": "w", "dtype": "float16", "shape": [1]}], "nodes": [], "inputs": [], "outputs": []}
-    structure = {**half, "metadata": {}, "opsets": {}}
+    weights = [{"name": "w", "dtype": "float16", "shape": [1]}]
+    node = {"operator": "Mul", "name": "m", "inputs": ["x", "w"], "outputs": ["y"], "attributes": {}}
+    structure = {"initializers": weights, "nodes": [node], "inputs": [], "outputs": [], "metadata": {}, "opsets": {}}
     assert judged(EXACT + 3 * OTHER).route.verdict is Verdict.DRIFTED
     found = judged(EXACT + 3 * OTHER, structure=structure)
     assert found.route.verdict is Verdict.EQUIVALENT
-    cast = {"operator": "Cast", "name": "c", "inputs": ["a"], "outputs": ["b"], "attributes": {"to": 16}}
-    structure = {**structure, "initializers": [], "nodes": [cast]}
-    assert judged(EXACT + 3 * OTHER, structure=structure).route.verdict is Verdict.EQUIVALENT
 
 
 def test_whole_numbers_must_be_those_that_were_expected() -> None:
