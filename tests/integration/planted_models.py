@@ -15,7 +15,6 @@ from harness.models.spec import ModelSpec
 from harness.workers.pytorch.model import build, state_arrays
 from harness.workers.pytorch.routes import ROUTES
 from harness.workers.tensors import write_tensors
-from tests.integration.nets import random_net
 from tests.integration.planted_graphs import (
     HALF_AND_BACK,
     SCALE,
@@ -31,6 +30,7 @@ from tests.integration.planted_graphs import (
     setting,
     swapped,
 )
+from tests.networks.tempcnn import random_net
 
 TEMPCNN = (
     Planted(

@@ -19,8 +19,8 @@ pytest.importorskip("onnxruntime")
 from harness.workers.tensors import write_tensors  # noqa: E402
 from tests.integration.comparing import compare  # noqa: E402
 from tests.integration.conftest import Workplace, needs_r  # noqa: E402
-from tests.integration.nets import random_net  # noqa: E402
 from tests.integration.proof import Source, export, metadata_of  # noqa: E402
+from tests.networks.tempcnn import random_net  # noqa: E402
 from tests.unit.workers.keras_files import tempcnn_layers, write_keras  # noqa: E402
 
 SIZES: dict[str, Any] = {

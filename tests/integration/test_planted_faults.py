@@ -22,7 +22,6 @@ pytest.importorskip("onnxruntime")
 
 from harness.compare.records import Verdict  # noqa: E402
 from harness.errors import UnsupportedError  # noqa: E402
-from tests.integration.nets import random_net  # noqa: E402
 from tests.integration.proof import (  # noqa: E402
     Exported,
     Graph,
@@ -34,6 +33,7 @@ from tests.integration.proof import (  # noqa: E402
     read,
 )
 from tests.integration.targets import TARGETS, Shelf, Target, opened, read_in  # noqa: E402
+from tests.networks.tempcnn import random_net  # noqa: E402
 
 SIZES: dict[str, Any] = {
     "bands": 6,

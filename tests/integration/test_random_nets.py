@@ -11,9 +11,9 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from harness.compare.records import Verdict
-from tests.integration.nets import random_net
 from tests.integration.proof import Graph, Source, export, judge
 from tests.integration.targets import TARGETS, Shelf, Target, opened, read_in
+from tests.networks.tempcnn import random_net
 
 NETS = 100
 #: The new exporter takes a second per network: every twelfth is enough of it.
