@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
 VENV := .venv/bin
 
-.PHONY: run test test-slow test-long test-r test-julia test-flux test-julia-onnxruntime lint mutants setup clean
+.PHONY: run test test-slow test-long test-r test-julia test-flux test-julia-onnxruntime clean-networks lint mutants setup clean
 
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
@@ -45,6 +45,10 @@ test-julia-onnxruntime:
 # All cases of every operator and opset, in every oracle: up to half an hour, most of it Julia's compiler.
 test-long: setup
 	HARNESS_ALL_CASES=1 $(VENV)/python -m pytest $(DIFFERENTIAL)
+
+# Draws 500 networks and compares each in every runtime: hours on two cores.
+clean-networks: setup
+	$(VENV)/python -m tests.networks.compare --networks 500
 
 # Changes the code of the verdict and counts the changes that its tests notice: up to an hour on two cores.
 mutants: setup

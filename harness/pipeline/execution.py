@@ -142,7 +142,9 @@ class Execution:
         *,
         limits: LimitsSection,
         threads: int,
+        workers: Workers | None = None,
     ) -> None:
+        """``workers``: those of the caller, who ends them; None: the run has its own, and ends them."""
         self._plan = plan
         self._keys = keys
         self._states = states
@@ -150,6 +152,7 @@ class Execution:
         self._listener = listener
         self._limits = limits
         self._threads = threads
+        self._workers = workers
         self._finished = Finished()
         self._kept: dict[str, Artifact] = {}
         self._noticed: set[str] = set()
@@ -168,7 +171,7 @@ class Execution:
         # One more than the steps: comparing and reporting comes after them.
         self._listener.planned(len(self._plan.steps) + 1)
         with self._store.in_use(), temporary_folder("harness-run") as scratch:
-            workers = Workers(scratch, self._threads, memory_limit=self._limits.memory_bytes)
+            workers = self._workers or Workers(scratch, self._threads, memory_limit=self._limits.memory_bytes)
             try:
                 for step in self._plan.steps:
                     started = time.perf_counter()
@@ -180,7 +183,8 @@ class Execution:
                     if step.id in self._finished.folders and (check := (checks or {}).get(step.id)) is not None:
                         check(self._finished.folders)
             finally:
-                workers.close()
+                if self._workers is None:
+                    workers.close()
             kept = {name: artifact.record for name, artifact in self._kept.items()}
             self._finished.workers = with_kept(workers.record(), (record["workers"] for record in kept.values()))
         self._finished.seconds = {

@@ -13,8 +13,11 @@ from harness.pipeline.given_plan import Given
 from harness.results.given import Reference, foreseen_reference, read_ids
 from harness.results.given_labels import LabelledProbe, check_count, check_whole, read_labels
 
+#: By step, what is called with the folders so far once it is done.
+Checks = Mapping[str, Callable[[Mapping[str, Path]], None]]
 
-def checks_of(given: Given) -> dict[str, Callable[[Mapping[str, Path]], None]]:
+
+def checks_of(given: Given) -> Checks:
     """Checks by the step after which they can be made, for :meth:`harness.pipeline.execution.Execution.all_steps`.
 
     They take the folders of the steps that are done, and raise DataError. What needs no step is checked at once.

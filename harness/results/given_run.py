@@ -22,7 +22,7 @@ from harness.pipeline.provenance import package_hash
 from harness.pipeline.steps.place import read_placement
 from harness.results.artifacts import read_outputs
 from harness.results.given import Reference, evaluate_given, read_reference
-from harness.results.given_checks import checks_of, labelled_probe
+from harness.results.given_checks import Checks, checks_of, labelled_probe
 from harness.results.given_labels import LabelledProbe, task_of
 from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
 from harness.results.tables import Rows, probe_rows
@@ -81,10 +81,7 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         )
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
-        finished = execution.all_steps(checks)
-        reference = read_reference(given, finished)
-        labelled = labelled_probe(given, reference)
-        cells = [evaluate_given(given, cell, reference, finished) for cell in plan.cells]
+        finished, reference, labelled, cells = judged_cells(given, plan, execution, checks)
         tables: dict[str, Rows] = {
             "outputs_probe.csv.gz": probe_rows(
                 _probe_outputs(plan, reference, finished), reference.ids.tolist(), reference.class_names
@@ -130,6 +127,16 @@ def _placement(plan: Plan, finished: Finished) -> Placement | None:
     steps = {cell.place for cell in plan.cells if cell.place in finished.folders}
     found = [read_placement(finished.folders[step]) for step in steps if step is not None]
     return next((placement for placement in found if placement.samples), None)
+
+
+def judged_cells(
+    given: Given, plan: Plan, execution: Execution, checks: Checks
+) -> tuple[Finished, Reference, LabelledProbe | None, list[CellResult]]:
+    """Do the steps of a plan and judge its cells; nothing is published. Raises HarnessError as :func:`compare_given` does."""
+    finished = execution.all_steps(checks)
+    reference = read_reference(given, finished)
+    labelled = labelled_probe(given, reference)
+    return finished, reference, labelled, [evaluate_given(given, cell, reference, finished) for cell in plan.cells]
 
 
 def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iterator[tuple[str, Array, Array, Array]]:
