@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +20,18 @@ from harness.results.references import needed_artifacts
 from tests.unit.test_layers import LAYERS, imports, modules, package_of
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_commits_that_show_how_something_is_added_are_in_the_history() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("| a commit that adds one |")[2].partition("\n\n")[0]
+    named = re.findall(r'\| "([^"]+)" \|', table)
+    assert named
+    git = ["git", "-C", str(ROOT)]
+    shallow = subprocess.run([*git, "rev-parse", "--is-shallow-repository"], capture_output=True, text=True)
+    if shallow.stdout.strip() != "false":
+        pytest.skip("this is no clone with its whole history")
+    subjects = subprocess.run([*git, "log", "--format=%s"], capture_output=True, text=True, check=True).stdout
+    assert set(named) <= set(subjects.splitlines())
 
 
 @pytest.mark.parametrize(
