@@ -144,6 +144,11 @@ def series(index: int) -> tuple[str, str, str]:
     return SERIES[1 + (index - 1) % (len(SERIES) - 1)]
 
 
+def face(index: int) -> str:
+    """The inside of the mark of the series of that index: white for those whose colour came round again."""
+    return series(index)[0] if index < len(SERIES) else "white"
+
+
 def plain_logarithms(axes: Axes, which: str = "x") -> None:
     """Ticks of a logarithmic axis as plain numbers: 0.1, 1, 10, 1,000; powers of ten where they get long."""
     from matplotlib.ticker import FuncFormatter, NullFormatter

@@ -41,7 +41,7 @@ def draw(contents: Contents) -> style.Drawing | None:
     for axes, (route, cells) in zip(panels, graphs.items(), strict=True):
         axes.set_title(route, loc="left")
         for cell, layers in cells:
-            values = _runtime(axes, layers, runtimes.index(cell.target))
+            values = _runtime(axes, layers, runtimes.index(cell.target), len(runtimes))
             low, high = min([low, *values]), max([high, *values])
         _furnish(axes, cells[0][1])
     for axes in panels:
@@ -69,7 +69,7 @@ def _height(error: LayerError | None) -> float | None:
     return min(max(error.rms_ratio, _SMALLEST), _LARGEST)
 
 
-def _runtime(axes: Axes, layers: LayersComparison, index: int) -> list[float]:
+def _runtime(axes: Axes, layers: LayersComparison, index: int, runtimes: int) -> list[float]:
     colour, _, mark = style.series(index + 1)
     drawn: list[float] = []
     rows = _floating(layers)
@@ -82,12 +82,13 @@ def _runtime(axes: Axes, layers: LayersComparison, index: int) -> list[float]:
             axes.plot(places, values, color=colour, linewidth=1.1, zorder=2)
         else:
             # Side by side, so that runtimes of equal error do not hide each other.
-            shifted = [place + _aside(index) for place in places]
+            shifted = [place + _aside(index, runtimes) for place in places]
             axes.plot(
                 shifted,
                 values,
                 mark,
                 color=colour,
+                markerfacecolor=style.face(index + 1),
                 markeredgecolor=style.INK,
                 markeredgewidth=0.5,
                 markersize=5,
@@ -97,13 +98,19 @@ def _runtime(axes: Axes, layers: LayersComparison, index: int) -> list[float]:
         height = _height(row.local)
         if height is not None and layers.culprit is not None and row.tensor == layers.culprit.tensor:
             axes.plot(
-                [place + _aside(index)], [height], "o", color="none", markeredgecolor=style.VERMILLION, markersize=12
+                [place + _aside(index, runtimes)],
+                [height],
+                "o",
+                color="none",
+                markeredgecolor=style.VERMILLION,
+                markersize=12,
             )
     return drawn
 
 
-def _aside(index: int) -> float:
-    return 0.12 * (index - 1)
+def _aside(index: int, runtimes: int) -> float:
+    """How far a runtime's mark lies beside its node's place; all of them lie nearer to it than to the next node's."""
+    return min(0.12, 0.8 / runtimes) * (index - (runtimes - 1) / 2)
 
 
 def _furnish(axes: Axes, layers: LayersComparison) -> None:
@@ -128,7 +135,12 @@ def _legend(figure: Figure, runtimes: list[str], limit: float) -> None:
     handles: list[Line2D] = []
     for index, _ in enumerate(runtimes):
         colour, _, mark = style.series(index + 1)
-        handles.append(Line2D([], [], color=colour, marker=mark, markeredgecolor=style.INK, markeredgewidth=0.5))
+        face = style.face(index + 1)
+        handles.append(
+            Line2D(
+                [], [], color=colour, marker=mark, markerfacecolor=face, markeredgecolor=style.INK, markeredgewidth=0.5
+            )
+        )
     handles += [
         Line2D([], [], linestyle="", marker="o", color=style.GREY),
         Line2D([], [], color=style.GREY, linewidth=1.1),
