@@ -353,7 +353,7 @@ class Fusion(nn.Module):
         self.soil = nn.Embedding(7, width)
         self.image = nn.Sequential(nn.Conv2d(bands, width, 3, padding=1), block(c, width, 2))
         self.series = nn.GRU(dates, width, batch_first=True) if c.often() else nn.Linear(dates, width)
-        self.mix = c.of("sum", "product", "film")
+        self.mix, self.norm = c.of("sum", "product", "film"), nn.LayerNorm(width)
         self.scores, self.value = nn.Conv2d(width, c.number(2, 5), 1), nn.Linear(width, 1)
 
     def forward(self, x: Tensor, series: Tensor, soil: Tensor) -> tuple[Tensor, Tensor]:
@@ -367,9 +367,7 @@ class Fusion(nn.Module):
             maps = maps * torch.sigmoid(found)[:, :, None, None]
         else:
             maps = maps * (1 + found[:, :, None, None]) + torch.sin(found)[:, :, None, None]
-        return self.scores(maps), self.value(functional.layer_norm(maps.mean(dim=(2, 3)) + found, found.shape[1:]))[
-            :, 0
-        ]
+        return self.scores(maps), self.value(self.norm(maps.mean(dim=(2, 3)) + found)).flatten()
 
 
 def several_inputs(c: Choices) -> Network:
