@@ -323,7 +323,9 @@ class Transformer(nn.Module):
         elif self.kind == "multihead":
             x = x + self.attention(x, x, x, need_weights=False)[0]
         elif self.kind == "scaled":
-            x = x + functional.scaled_dot_product_attention(x, self.norm(x), x)
+            # One head, on an axis of its own.
+            heads = x[:, None], self.norm(x)[:, None], x[:, None]
+            x = x + functional.scaled_dot_product_attention(*heads)[:, 0]
         else:
             x = x + self.attention(self.norm(x), None if dates is None else ~dates)
         x = x + self.after(self.norm(x))
