@@ -274,6 +274,12 @@ def _held_by(module: torch.nn.Module, node: NodeProto, stored: set[str]) -> Iter
         if isinstance(module, torch.nn.Linear) and key == "weight" and not transposed:
             value = value.T
         yield node.input[place], value
+    if node.op_type == "Clip":
+        # Its limits become numbers of the module.
+        limits = (getattr(module, "min_val", 0.0), getattr(module, "max_val", None))
+        for name, limit in zip(node.input[1:], limits, strict=False):
+            if name in stored and limit is not None:
+                yield name, np.asarray(limit, np.float32)
 
 
 class OnnxToTorch(Engine):

@@ -152,3 +152,19 @@ def test_torchvision_is_neither_needed_nor_left_behind() -> None:
     Asked("python/onnx2torch")("describe")
     found = sys.modules.get("torchvision")
     assert found is None or found.__spec__ is not None
+
+
+def test_limits_of_clip_are_parameters_as_in_the_file(tmp_path: Path) -> None:
+    limits = {"low": np.float32(-0.8), "high": np.float32(0.9), "none": np.float32(0), "six": np.float32(6)}
+    nodes = [
+        helper.make_node("Clip", ["x", "low", "high"], ["h"]),
+        helper.make_node("Clip", ["h", "none", "six"], ["y"]),
+    ]
+    path = saved(model(nodes, weights={name: np.asarray(value) for name, value in limits.items()}), tmp_path)
+    asked = Asked("python/onnx2torch")
+    asked("load", path=path, precision="float32")
+    asked("parameters", outputs=tmp_path / "held")
+    found = read_tensors(tmp_path / "held")
+    assert {name: (array.shape, array.dtype.name, float(array)) for name, array in found.items()} == {
+        name: ((), "float32", float(value)) for name, value in limits.items()
+    }
