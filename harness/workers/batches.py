@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ from harness.workers.engine import (
     TensorInfo,
     check_batch,
     checked_inputs,
+    converted,
 )
+from harness.workers.tensors import RowsFile
 
 #: By name of an input or output the axis that is the sample; None: of all samples. A name that is absent has axis 0.
 SampleAxes = Mapping[str, int | None]
@@ -60,30 +64,56 @@ def checked_axes(sample_axes: Any, model: LoadedModel) -> dict[str, int | None]:
 
 
 def predict(
-    model: LoadedModel, inputs: dict[str, Array], batch_size: int | None, sample_axes: Any = None
+    model: LoadedModel,
+    inputs: dict[str, Array],
+    batch_size: int | None,
+    sample_axes: Any = None,
+    *,
+    into: Path | None = None,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Prediction:
     """Outputs of a model for ``inputs``, in batches along the sample axes, or all at once where ``batch_size`` is None.
+
+    ``into``: a file that outputs of several batches are written to as they come, where samples lie along axis 0 of all of them;
+    they are then not among those returned. ``after_batch`` is called after each.
 
     A file that fixes the number of samples B is run in batches of B, the last one filled with its last sample and cut.
     Inputs of all samples are given whole to every batch. Raises BadInput on a wrong name, dtype, shape or axis, on a batch
     size that the file does not take, and on an output that cannot be joined.
     """
     axes = checked_axes(sample_axes, model)
-    inputs = checked_inputs(inputs, model, axes)
+    inputs = checked_inputs(inputs, model, axes, convert=False)
     if batch_size is not None and batch_size < 1:
         raise BadInput(f"batch_size must be at least 1, not {batch_size}")
     watch = Stopwatch()
     samples = _samples(inputs, model, axes, batch_size)
+    infos = {info.name: info for info in model.inputs}
     if samples is None:
+        inputs = {name: converted(array, infos[name], model) for name, array in inputs.items()}
         check_batch(inputs, model.inputs)
         outputs = model.run(inputs, watch)
         return Prediction(outputs, watch.seconds, watch.cpu_seconds, 1)
     pieces: dict[str, list[Array]] = {info.name: [] for info in model.outputs}
-    for batch, size in _batches(inputs, axes, samples):
-        check_batch(batch, model.inputs)
-        for name, array in model.run(batch, watch).items():
-            pieces[name].append(_piece(name, np.asarray(array), size, samples, axes.get(name, 0)))
-    outputs = {name: _joined(name, parts, axes.get(name, 0)) for name, parts in pieces.items()}
+    rows: RowsFile | None = None
+    with ExitStack() as stack:
+        for given, size in _batches(inputs, axes, samples):
+            batch = {name: converted(array, infos[name], model) for name, array in given.items()}
+            check_batch(batch, model.inputs)
+            made = {
+                name: _piece(name, np.asarray(array), size, samples, axes.get(name, 0))
+                for name, array in model.run(batch, watch).items()
+            }
+            first = rows is None and not any(pieces.values())
+            several = into is not None and len(samples.starts) > 1 and all(axes.get(name, 0) == 0 for name in made)
+            if first and several and into is not None and RowsFile.takes(made):
+                rows = stack.enter_context(RowsFile(into, samples.total, made))
+            if rows is not None:
+                rows.add(made)
+            else:
+                for name, array in made.items():
+                    pieces[name].append(array)
+            after_batch()
+    outputs = {name: _joined(name, parts, axes.get(name, 0)) for name, parts in pieces.items() if parts}
     return Prediction(outputs, watch.seconds, watch.cpu_seconds, len(samples.starts), samples.filled)
 
 
@@ -168,11 +198,12 @@ def _batches(inputs: dict[str, Array], axes: SampleAxes, samples: _Samples) -> I
             if axis is None:
                 batch[name] = array
                 continue
-            part = array[(slice(None),) * axis + (slice(start, start + size),)]
+            # A copy: frameworks warn of arrays that cannot be written, and a file's map cannot.
+            part = np.array(array[(slice(None),) * axis + (slice(start, start + size),)], order="C")
             if filling:
                 last = array[(slice(None),) * axis + (slice(start + size - 1, start + size),)]
                 part = np.concatenate([part, *[last] * filling], axis=axis)
-            batch[name] = np.require(part, requirements="C")
+            batch[name] = part
         yield batch, size
 
 

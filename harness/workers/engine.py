@@ -155,9 +155,13 @@ class Engine(ABC):
 
 
 def checked_inputs(
-    given: dict[str, Array], model: LoadedModel, sample_axes: Mapping[str, int | None] | None = None
+    given: dict[str, Array],
+    model: LoadedModel,
+    sample_axes: Mapping[str, int | None] | None = None,
+    *,
+    convert: bool = True,
 ) -> dict[str, Array]:
-    """The inputs of a model, row-major, and as float64 where it is widened.
+    """The inputs of a model, row-major, and as float64 where it is widened; as they are without ``convert``.
 
     Checks names, dtypes, ranks and fixed sizes, all but the number of samples. ``sample_axes``: by name of an input the axis
     that is the sample, 0 where it is not named; None for an input that all samples share. Raises BadInput.
@@ -187,9 +191,14 @@ def checked_inputs(
             for axis, size in enumerate(info.shape):
                 if axis != axes.get(info.name, 0) and isinstance(size, int) and array.shape[axis] != size:
                     raise BadInput(_shape_message(info, array))
-        widen = model.widened and (floating or (not info.dtype and array.dtype.kind == "f"))
-        feeds[info.name] = np.require(array, np.float64 if widen else None, requirements="C")
+        feeds[info.name] = converted(array, info, model) if convert else array
     return feeds
+
+
+def converted(array: Array, info: TensorInfo, model: LoadedModel) -> Array:
+    """An input as the model takes it: row-major, and as float64 where it is widened."""
+    widen = model.widened and (_is_floating(info.dtype) or (not info.dtype and array.dtype.kind == "f"))
+    return np.require(array, np.float64 if widen else None, requirements="C")
 
 
 def _is_floating(dtype: str) -> bool:

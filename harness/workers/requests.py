@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import platform
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from harness.workers import call_timing
-from harness.workers.batches import checked_axes, predict
+from harness.workers.batches import Prediction, checked_axes, predict
 from harness.workers.engine import (
     BadInput,
     Engine,
@@ -24,6 +25,10 @@ from harness.workers.engine import (
 from harness.workers.tensors import read_tensors, write_tensors
 
 Handler = Callable[..., dict[str, Any]]
+
+
+#: Bytes of an inputs' file from which on it is read batch by batch.
+STREAMED = 1 << 26
 
 
 class Requests:
@@ -95,8 +100,13 @@ class Requests:
         if batch_size is not None and (not isinstance(batch_size, int) or isinstance(batch_size, bool)):
             raise BadInput(f"batch_size must be an integer or null, not {batch_size!r}")
         model = self._loaded()
-        done = predict(model, read_tensors(existing_file(inputs)), batch_size, sample_axes)
-        write_tensors(output_file(outputs), done.outputs)
+        file, target = existing_file(inputs), output_file(outputs)
+        if batch_size is None or file.stat().st_size < STREAMED:
+            done = predict(model, read_tensors(file), batch_size, sample_axes, into=target)
+        else:
+            done = _streamed(model, file, target, batch_size, sample_axes)
+        if done.outputs:
+            write_tensors(target, done.outputs)
         said: dict[str, Any] = {"seconds": done.seconds, "cpu_seconds": done.cpu_seconds, "batches": done.batches}
         return said | ({"filled": done.filled} if done.filled else {})
 
@@ -147,6 +157,19 @@ class Requests:
         if self._model is None:
             raise BadInput("no model is loaded")
         return self._model
+
+
+def _streamed(model: LoadedModel, file: Path, target: Path, batch_size: int, sample_axes: Any) -> Prediction:
+    """A prediction that holds one batch of the inputs at a time."""
+    mapped: list[mmap.mmap] = []
+    arrays = read_tensors(file, mapped)
+
+    def forget() -> None:
+        for one in mapped:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                one.madvise(mmap.MADV_DONTNEED)
+
+    return predict(model, arrays, batch_size, sample_axes, into=target, after_batch=forget)
 
 
 def existing_file(path: Any) -> Path:

@@ -7,8 +7,12 @@ the arrays without gaps. It is written here directly because the library's NumPy
 from __future__ import annotations
 
 import json
+import math
+import mmap
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -60,27 +64,73 @@ def write_tensors(path: Path, tensors: dict[str, Array]) -> None:
         if array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("<"))
         arrays[name] = np.require(array, requirements="C")
-    header: dict[str, object] = {}
-    offset = 0
-    for name, array in arrays.items():
-        header[name] = {
-            "dtype": _NAMES[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
+    text, _ = _header({name: (array.dtype, array.shape) for name, array in arrays.items()})
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with beside.open("wb") as file:
-            file.write(len(text).to_bytes(8, "little"))
             file.write(text)
             for array in arrays.values():
                 file.write(array.reshape(-1).view(np.uint8).data)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _header(arrays: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]]) -> tuple[bytes, dict[str, int]]:
+    """What a file begins with, for dtypes and shapes by name in their order, and where each array begins."""
+    header: dict[str, object] = {}
+    offset = 0
+    begins: dict[str, int] = {}
+    for name, (dtype, shape) in arrays.items():
+        begins[name], size = offset, dtype.itemsize * math.prod(shape)
+        header[name] = {"dtype": _NAMES[dtype.name], "shape": list(shape), "data_offsets": [offset, offset + size]}
+        offset += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text, {name: 8 + len(text) + begin for name, begin in begins.items()}
+
+
+class RowsFile:
+    """A file like that of :func:`write_tensors`, written batch by batch along axis 0, of which ``total`` rows are to come.
+
+    A context manager: the file is there when it ends without an error, and not otherwise.
+    """
+
+    def __init__(self, path: Path, total: int, first: Mapping[str, Array]) -> None:
+        names = sorted(first, key=lambda name: (-first[name].dtype.itemsize, name))
+        self._shapes = {name: (first[name].dtype, (total, *first[name].shape[1:])) for name in names}
+        text, self._places = _header(self._shapes)
+        self._path, self._beside = path, path.with_name(f".{path.name}.{os.getpid()}.partial")
+        self._file = self._beside.open("wb")
+        self._file.write(text)
+
+    @staticmethod
+    def takes(arrays: Mapping[str, Array]) -> bool:
+        """Whether arrays are of dtypes that are written as they are, and have rows."""
+        return all(
+            array.ndim > 0 and array.dtype.name in _NAMES and array.dtype.byteorder != ">" for array in arrays.values()
+        )
+
+    def add(self, rows: Mapping[str, Array]) -> None:
+        """The next rows of every array. Raises BadInput where they have another dtype or shape than the first."""
+        for name, array in rows.items():
+            dtype, shape = self._shapes[name]
+            if array.dtype != dtype or array.shape[1:] != shape[1:]:
+                raise BadInput(f"output '{name}' is {array.dtype.name} {array.shape[1:]} per sample after {shape[1:]}")
+            self._file.seek(self._places[name])
+            self._file.write(np.require(array, requirements="C").reshape(-1).view(np.uint8).data)
+            self._places[name] += array.nbytes
+
+    def __enter__(self) -> RowsFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._file.close()
+        try:
+            if kind is None:
+                self._beside.replace(self._path)
+        finally:
+            self._beside.unlink(missing_ok=True)
 
 
 def text_bytes(name: str, array: Array) -> Array:
@@ -93,8 +143,11 @@ def text_bytes(name: str, array: Array) -> Array:
     return np.frombuffer(joined, np.uint8).reshape(*array.shape, width)
 
 
-def read_tensors(path: Path) -> dict[str, Array]:
-    """Read every array of a safetensors file. Raises BadInput where it is missing, truncated or corrupt."""
+def read_tensors(path: Path, mapped: list[mmap.mmap] | None = None) -> dict[str, Array]:
+    """Read every array of a safetensors file. Raises BadInput where it is missing, truncated or corrupt.
+
+    With a list for ``mapped``, arrays are read when they are used; the file's map is added to the list.
+    """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -121,9 +174,14 @@ def read_tensors(path: Path) -> dict[str, Array]:
                 held += end - begin
                 if held > size:
                     raise ValueError(f"tensor '{name}' overlaps another")
-                file.seek(8 + length + begin)
-                data = np.empty(end - begin, dtype=np.uint8)
-                file.readinto(data.data)
+                if mapped is not None and end > begin:
+                    if not mapped:
+                        mapped.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                    data = np.frombuffer(mapped[0], np.uint8, end - begin, 8 + length + begin)
+                else:
+                    file.seek(8 + length + begin)
+                    data = np.empty(end - begin, dtype=np.uint8)
+                    file.readinto(data.data)
                 tensors[name] = data.view(dtype).reshape(shape)
             return tensors
     except OSError as error:
