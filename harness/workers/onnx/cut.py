@@ -162,7 +162,10 @@ class Walk:
         except Unsupported as refused:
             record["reason"] = str(refused)
             return record, 0
-        return record, sum(array.nbytes for array in tensors.values())
+        # The weights of a node lie in its model.
+        alone = folder / f"{index:05d}.onnx"
+        weights = alone.stat().st_size if alone.exists() else 0
+        return record, weights + sum(array.nbytes for array in tensors.values())
 
     def _write_node(
         self,

@@ -85,8 +85,9 @@ class RuntimeModel(LoadedModel):
     def __init__(self, path: Path, model: ModelProto, precision: Precision) -> None:
         self._path = path
         self.widened = precision == "float64"
-        self._model = widen(model) if precision == "float64" else model
-        self._source: str | bytes = self._model.SerializeToString() if precision == "float64" else str(path)
+        #: The graph as it is run; that of the file is read again where it is asked for: the session holds the weights already.
+        self._wide = widen(model) if precision == "float64" else None
+        self._source: str | bytes = str(path) if self._wide is None else self._wide.SerializeToString()
         self._file_names = set(stored(model))
         self.inputs: list[TensorInfo] = inputs_of(model)
         self.outputs: list[TensorInfo] = outputs_of(model)
@@ -130,12 +131,15 @@ class RuntimeModel(LoadedModel):
 
     def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
         """See LoadedModel: the names become outputs of a session of their own, which keeps them from being fused."""
-        known = {value for node in self._model.graph.node for value in node.output if value}
+        wider = ModelProto()
+        if self._wide is None:
+            wider = read_model(self._path, OnnxRuntime.runtime)
+        else:
+            wider.CopyFrom(self._wide)
+        known = {value for node in wider.graph.node for value in node.output if value}
         for name in names:
             if name not in known:
                 raise BadInput(f"the graph has no tensor '{name}'")
-        wider = ModelProto()
-        wider.CopyFrom(self._model)
         present = {info.name for info in wider.graph.output}
         wider.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
         session = _session(wider.SerializeToString(), _options())
