@@ -70,6 +70,11 @@ def _error(
     if exact:
         return LayerError(unequal=int(np.count_nonzero(candidate != reference)))
     first, second = np.asarray(candidate, np.float64), np.asarray(reference, np.float64)
+    with np.errstate(invalid="ignore"):
+        difference = first - second
+    # A difference that is finite has two finite values: no place is excused or left out.
+    if np.isfinite(difference).all():
+        return _ratios(difference, scales)
     finite = np.isfinite(first) & np.isfinite(second)
     # Equal infinities and NaN on both sides are no error, nor is what float32 cannot hold in the reference either.
     excused = _same(first, second)
@@ -78,7 +83,10 @@ def _error(
     unequal = int(np.count_nonzero(~finite & ~excused))
     if unequal:
         return LayerError(unequal=unequal)
-    difference = np.where(finite, first, 0.0) - np.where(finite, second, 0.0)
+    return _ratios(np.where(finite, first, 0.0) - np.where(finite, second, 0.0), scales)
+
+
+def _ratios(difference: Array, scales: tuple[float, float]) -> LayerError:
     if not difference.size:
         return LayerError(rms_ratio=0.0, max_ratio=0.0)
     rms = float(np.sqrt(np.mean(np.square(difference))))

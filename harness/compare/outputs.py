@@ -118,12 +118,12 @@ def noise_floor(source32: Array, source64: Array, computed_in: Precision = "floa
     """
     both = source32.shape == source64.shape
     finite = np.isfinite(source64)
-    scale = float(np.abs(source64[finite]).max(initial=0.0))
+    scale = float(np.abs(_chosen(source64, finite)).max(initial=0.0))
     rms = largest = 0.0
     if both:
         finite &= np.isfinite(source32)
         if finite.any():
-            difference = _difference(source32[finite], source64[finite])
+            difference = _difference(_chosen(source32, finite), _chosen(source64, finite))
             rms = _rms(difference)
             largest = float(np.abs(difference).max())
     precision = precision_of(source32, computed_in)
@@ -135,6 +135,11 @@ def noise_floor(source32: Array, source64: Array, computed_in: Precision = "floa
         measured_max_abs=largest,
         scale=scale,
     )
+
+
+def _chosen(values: Array, where: NDArray[np.bool_]) -> Array:
+    """The values in one row; not copied where all are chosen, as they mostly are."""
+    return values.reshape(-1) if where.all() else values[where]
 
 
 def compare_runtime(
