@@ -196,7 +196,7 @@ def _batches(inputs: dict[str, Array], axes: SampleAxes, samples: _Samples) -> I
         for name, array in inputs.items():
             axis = axes.get(name, 0)
             if axis is None:
-                batch[name] = array
+                batch[name] = array if array.flags.writeable else array.copy()
                 continue
             # A copy: frameworks warn of arrays that cannot be written, and a file's map cannot.
             part = np.array(array[(slice(None),) * axis + (slice(start, start + size),)], order="C")
