@@ -92,3 +92,10 @@ end
         @test apply_operator(name, scalar(T(0.5))) isa Array{T,0}
     end
 end
+
+@testset "a softmax of bfloat16 rounds each sum, and a long one does not stand still" begin
+    few = BFloat16.(Float32[0, 0.3, 1.2, -0.7, 0.9])
+    powers = exp.(few .- maximum(few))
+    @test apply_operator("Softmax", few) == powers ./ foldl(+, powers)
+    @test Float32.(apply_operator("Softmax", fill(BFloat16(1f0), 1000))) ≈ fill(0.001f0, 1000) rtol = 0.01
+end
