@@ -85,6 +85,9 @@ dtype_name(::Type{Bool}) = "bool"
 dtype_name(::Type{BFloat16}) = "bfloat16"
 dtype_name(::Type{T}) where {T<:Union{AbstractFloat,Integer}} = lowercase(string(nameof(T)))
 
+"""ONNX' number of an element type, see [`dtype_of_code`](@ref)."""
+dtype_code(::Type{T}) where {T} = findfirst(==(dtype_name(T)), dtype_names)
+
 """
     dtype_of_code(code, what)
 

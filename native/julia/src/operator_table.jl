@@ -20,9 +20,17 @@ include("operators/conv_transpose.jl")
 include("operators/pool.jl")
 include("operators/recurrent.jl")
 include("operators/compose.jl")
+include("operators/attention.jl")
 include("operators/einsum.jl")
 include("operators/order.jl")
+include("operators/boxes.jl")
 include("operators/bits.jl")
+include("operators/grid_sample.jl")
+include("operators/regions.jl")
+include("operators/place.jl")
+include("operators/spectrum.jl")
+include("operators/quantised.jl")
+include("operators/loss.jl")
 include("operators/control.jl")
 
 const unlimited = typemax(Int)
@@ -56,6 +64,7 @@ operator_table() = Dict{String,Operator}(
     # Products and normalisations
     "Gemm" => Operator(op_gemm, [7, 9, 11, 13], (2, 3), "beta" => 1.0, "transB" => 0, "alpha" => 1.0, "transA" => 0),
     "MatMul" => Operator(op_matmul, [1, 9, 13], 2),
+    "Det" => Operator(op_det, [11, 22], 1),
     "BatchNormalization" => Operator(op_batch_normalization, [7, 9, 14, 15], 5, "momentum" => 0.9, "epsilon" => 1e-05,
         "spatial" => 1, "training_mode" => 0; refuse=refuse_training),
     "LayerNormalization" => Operator(op_layer_normalization, 17, (2, 3), "stash_type" => 1, "epsilon" => 1e-05,
@@ -210,7 +219,13 @@ operator_table() = Dict{String,Operator}(
     "RNN" => recurrent_row((3, 6)),
     "ReverseSequence" => Operator(op_reverse_sequence, [10, 28], 2, "batch_axis" => 1, "time_axis" => 0),
 
-    # Products of several factors
+    # Attention and products of several factors
+    "Attention" => Operator(composed(build_attention), [23, 24, 25], (3, 7), "is_causal" => 0, "kv_num_heads" => Absent(:int),
+        "q_num_heads" => Absent(:int), "qk_matmul_output_mode" => 0, "scale" => Absent(:float), "softcap" => 0.0,
+        "softmax_precision" => Absent(:int), "left_window_size" => -1, "right_window_size" => -1; refuse=refuse_attention),
+    "RotaryEmbedding" => Operator(composed(build_rotary_embedding), 23, (3, 4), "interleaved" => 0, "num_heads" => Absent(:int),
+        "rotary_embedding_dim" => 0),
+    "SwiGLU" => Operator(composed(build_swiglu), 28, 2, "alpha" => 1.0),
     "Einsum" => Operator(composed(build_einsum), [12, 28], (1, unlimited), "equation" => Required(:text)),
 
     # Order and equality
@@ -219,6 +234,7 @@ operator_table() = Dict{String,Operator}(
     "Unique" => Operator(op_unique, [11, 28], 1, "axis" => Absent(:int), "sorted" => 1),
     "Compress" => Operator(composed(build_compress), [9, 11, 28], 2, "axis" => Absent(:int)),
     "CenterCropPad" => Operator(composed(build_center_crop_pad), 18, 2, "axes" => Absent(:ints)),
+    "NonMaxSuppression" => Operator(op_non_max_suppression, [10, 11], (2, 5), "center_point_box" => 0),
 
     # Bits
     "BitShift" => Operator(op_bit_shift, [11, 28], 2, "direction" => Required(:text); refuse=refuse_bit_shift),
@@ -226,6 +242,48 @@ operator_table() = Dict{String,Operator}(
     "BitwiseOr" => Operator(bitwise(|), 18, 2),
     "BitwiseXor" => Operator(bitwise(xor), 18, 2),
     "BitwiseNot" => Operator(op_bitwise_not, 18, 1),
+    "BitCast" => Operator(op_bit_cast, 26, 1, "to" => Required(:int); refuse=refuse_cast),
+
+    # Places in images
+    "GridSample" => Operator(composed(build_grid_sample), [16, 20, 22], 2, "align_corners" => 0, "mode" => "linear",
+        "padding_mode" => "zeros"; refuse=refuse_grid_sample),
+    "AffineGrid" => Operator(composed(build_affine_grid), 20, 2, "align_corners" => 0),
+    "RoiAlign" => Operator(composed(build_roi_align), [10, 16, 22], 3, "mode" => "avg", "output_height" => 1,
+        "output_width" => 1, "sampling_ratio" => 0, "spatial_scale" => 1.0,
+        "coordinate_transformation_mode" => "half_pixel"; refuse=refuse_roi_align),
+    "DeformConv" => Operator(composed(build_deform_conv), [19, 22], (3, 5), "group" => 1, "offset_group" => 1,
+        "kernel_shape" => Absent(:ints), "strides" => Absent(:ints), "pads" => Absent(:ints), "dilations" => Absent(:ints)),
+    "Col2Im" => Operator(composed(build_col_to_im), 18, 3, "dilations" => Absent(:ints), "pads" => Absent(:ints),
+        "strides" => Absent(:ints)),
+    "MaxUnpool" => Operator(composed(build_max_unpool), [9, 11, 22], (2, 3), "kernel_shape" => Required(:ints),
+        "pads" => Absent(:ints), "strides" => Absent(:ints)),
+    "Scatter" => Operator(composed(build_scatter), 9, 3, "axis" => 0; until=10),
+    "TensorScatter" => Operator(composed(build_tensor_scatter), 24, (2, 3), "axis" => -2, "mode" => "linear";
+        refuse=refuse_tensor_scatter),
+
+    # Spectra
+    "DFT" => Operator(composed(build_dft), [17, 20], (1, 3), "axis" => 1, "inverse" => 0, "onesided" => 0),
+    "STFT" => Operator(composed(build_stft), 17, (2, 4), "onesided" => 1),
+    "HannWindow" => window_row(hann_window),
+    "HammingWindow" => window_row(hamming_window),
+    "BlackmanWindow" => window_row(blackman_window),
+
+    # Quantised
+    "QuantizeLinear" => Operator(op_quantize_linear, [10, 13, 19, 21, 23, 24, 25, 28], (2, 3), "axis" => 1,
+        "block_size" => 0, "output_dtype" => 0, "precision" => 0, "saturate" => 1; refuse=refuse_quantised),
+    "DequantizeLinear" => Operator(op_dequantize_linear, [10, 13, 19, 21, 23, 24, 25, 28], (2, 3), "axis" => 1,
+        "block_size" => 0, "output_dtype" => 0; refuse=refuse_quantised),
+    "DynamicQuantizeLinear" => Operator(op_dynamic_quantize_linear, 11, 1),
+    "MatMulInteger" => Operator(op_matmul_integer, 10, (2, 4)),
+    "ConvInteger" => quantised_convolution_row(op_conv_integer, (2, 4)),
+    "QLinearMatMul" => Operator(op_qlinear_matmul, [10, 21], 8),
+    "QLinearConv" => quantised_convolution_row(op_qlinear_conv, (8, 9)),
+
+    # Losses
+    "NegativeLogLikelihoodLoss" => Operator(composed(build_likelihood_loss), [12, 13, 22], (2, 3), "ignore_index" => Absent(:int),
+        "reduction" => "mean"; refuse=refuse_loss),
+    "SoftmaxCrossEntropyLoss" => Operator(composed(build_cross_entropy_loss), [12, 13], (2, 3), "ignore_index" => Absent(:int),
+        "reduction" => "mean"; refuse=refuse_loss),
 
     # Graphs inside of nodes
     "Loop" => Operator(on_plain_arrays(loop_over), [1, 11, 13, 16, 19, 21, 23, 24, 25], (0, unlimited),
@@ -254,4 +312,11 @@ recurrent_row(inputs, own...) = Operator(
     op_recurrent, [7, 14, 22], inputs, "direction" => "forward", "hidden_size" => Absent(:int), "activations" => Absent(:texts),
     "activation_alpha" => Absent(:floats), "activation_beta" => Absent(:floats), "clip" => Absent(:float), "layout" => 0, own...;
     refuse=refuse_recurrent
+)
+
+window_row(f) = Operator(window_of(f), 17, 1, "output_datatype" => 1, "periodic" => 1; refuse=refuse_window)
+
+quantised_convolution_row(run, inputs) = Operator(
+    run, 10, inputs, "group" => 1, "pads" => Absent(:ints), "auto_pad" => "NOTSET", "strides" => Absent(:ints),
+    "dilations" => Absent(:ints), "kernel_shape" => Absent(:ints); refuse=refuse_auto_pad
 )

@@ -65,3 +65,36 @@ end
     @test apply_operator("BitShift", Int8[-4, 4], Int8[1, -1]; direction="RIGHT") == Int8[-2, 0]
     @test apply_operator("BitShift", Int8[-4, 4], Int8[1, -1]; direction="LEFT") == Int8[-8, 0]
 end
+
+@testset "losses are means over what is counted, weighted by class" begin
+    x, target = wavy(Float64, 3, 4), Int64[2, 0, 1, 2]
+    scores = permutedims(x)
+    likelihood = log.(exp.(x) ./ sum(exp.(x); dims=1))
+    each = [-likelihood[class + 1, k] for (k, class) in enumerate(target)]
+    loss(; keywords...) = apply_operator("SoftmaxCrossEntropyLoss", x, target; opset=13, keywords...)[1]
+    @test loss(reduction="none") ≈ each
+    @test loss()[] ≈ sum(each) / 4
+    @test loss(ignore_index=2)[] ≈ (each[2] + each[3]) / 2
+    weight = [0.5, 2.0, 1.0]
+    weighed = apply_operator("NegativeLogLikelihoodLoss", likelihood, target, weight)
+    @test weighed[] ≈ sum(each .* weight[target .+ 1]) / sum(weight[target .+ 1])
+    @test refuses(() -> apply_operator("NegativeLogLikelihoodLoss", x, Int64[3, 0, 0, 0]), :bad_input, "outside the 3 classes")
+end
+
+@testset "Attention is a softmax over the keys that a query sees" begin
+    q, k, v = wavy(Float64, 4, 2, 1, 1), wavy(Float64, 4, 3, 1, 1) .+ 0.3, wavy(Float64, 5, 3, 1, 1)
+    weights(seen) = begin
+        scores = (k[:, :, 1, 1]' * q[:, :, 1, 1]) ./ 2
+        powers = exp.(scores) .* seen
+        powers ./ sum(powers; dims=1)
+    end
+    run(inputs...; keywords...) = apply_operator("Attention", inputs...; opset=23, keywords...)[1][:, :, 1, 1]
+    @test run(q, k, v) ≈ v[:, :, 1, 1] * weights(trues(3, 2))
+    @test run(q, k, v; is_causal=1) ≈ v[:, :, 1, 1] * weights([1 1; 0 1; 0 0])
+    mask = [true true; false true; true false]
+    @test run(q, k, v, Array(mask)) ≈ v[:, :, 1, 1] * weights(mask)
+    # A query that sees nothing gives zeros.
+    @test run(q, k, v, Array([false true; false true; false true]))[:, 1] == zeros(5)
+    @test refuses(() -> run(q, k, v, nothing, k), :bad_input, "come together")
+    @test refuses(() -> run(q, k, v; qk_matmul_output_mode=4), :unsupported, "qk_matmul_output_mode 4")
+end

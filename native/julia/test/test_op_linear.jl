@@ -47,3 +47,9 @@ end
     weight[2, 1] = Inf
     @test isequal(apply_operator("Gemm", Float32[1 0; 0 0; 0 0], weight), Float32[1 0; Inf NaN; 0 0])
 end
+
+@testset "determinants of the last two axes" begin
+    @test apply_operator("Det", Float32[1 2; 3 4])[] == -2
+    @test apply_operator("Det", cat([1.0 2; 3 4], [2.0 0; 0 3]; dims=3)) ≈ [-2, 6]
+    @test refuses(() -> apply_operator("Det", ones(Float32, 2, 3)), :bad_input, "square matrices")
+end

@@ -22,3 +22,15 @@ function refuse_bit_shift(node)
     direction = node.attributes["direction"]
     direction in ("LEFT", "RIGHT") ? nothing : "direction '$direction'"
 end
+
+# The same bits as another type of the same width.
+function op_bit_cast(inputs, node)
+    x = inputs[1]
+    T = dtype_of_code(node.attributes["to"], "the cast")
+    node.precision == "float64" && eltype(x) <: AbstractFloat &&
+        unsupported("the bits of a floating-point tensor under precision 'float64' are not supported")
+    sizeof(T) == sizeof(eltype(x)) ||
+        bad_input("a bit cast from ", dtype_name(eltype(x)), " to ", dtype_name(T), ", which has another width")
+    T === Bool && return map(!iszero, reinterpreted(UInt8, x))
+    as_stored(reinterpreted(T, x), node)
+end

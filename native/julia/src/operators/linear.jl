@@ -62,3 +62,12 @@ end
 
 # For every member of a batch, the place of the matrix that a factor lends to it.
 batch_places(sizes, batch) = vec(reshape(1:extent(sizes), sizes) .* ones(Int, batch))
+
+# The determinant of each matrix along the last two axes.
+const op_det = widened() do inputs, node
+    x = inputs[1]
+    ndims(x) >= 2 && size(x, 1) == size(x, 2) ||
+        bad_input("the input has shape ", shape_text(onnx_shape(x)), "; square matrices are needed")
+    matrices = reshape(x, size(x, 1), size(x, 2), extent(size(x)[3:end]))
+    reshape(eltype(x)[det(Float64.(matrices[:, :, k])) for k in axes(matrices, 3)], size(x)[3:end])
+end

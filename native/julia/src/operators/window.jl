@@ -50,7 +50,7 @@ function window_over(node, input::NTuple{D,Int}, kernel::Tuple) where {D}
     check_window(strides, dilations, kernel, before, after)
     element_count(reverse(kernel), "the kernel")
     span = (kernel .- 1) .* dilations .+ 1
-    auto = node.attributes["auto_pad"]
+    auto = get(node.attributes, "auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "SAME_LOWER")
         output = cld.(input, strides)
         total = max.((output .- 1) .* strides .+ span .- input, 0)
