@@ -92,6 +92,7 @@ function tensor_from_user(value::AbstractArray, dtype, name, precision)
     # A name that the model does not know is refused by check_inputs().
     dtype === nothing && return value isa Array ? value : collect(value)
     T = dtype_types[dtype]
+    value = without_missing(value, T, name)
     (eltype(value) <: Real && (eltype(value) <: Bool) == (T == Bool)) ||
         bad_input("input '", name, "' is an array of ", eltype(value), "; the model takes ", dtype)
     if T <: Integer && T != Bool && !(eltype(value) <: T)
@@ -102,4 +103,16 @@ function tensor_from_user(value::AbstractArray, dtype, name, precision)
     # Under "float64" what is given as a Float64 stays one.
     wide = precision == "float64" && T <: AbstractFloat ? Float64 : T
     value isa Array{wide} ? value : convert(Array{wide}, value)
+end
+
+# A missing value is NaN where the model's type has one. The numbers that are there keep their type.
+function without_missing(value::AbstractArray, ::Type{T}, name) where {T}
+    eltype(value) <: Union{Missing,Real} && Missing <: eltype(value) || return value
+    S = nonmissingtype(eltype(value))
+    S = S === Union{} ? T : S
+    any(ismissing, value) || return convert(Array{S}, value)
+    T <: AbstractFloat || bad_input("input '", name, "' holds missing values, and ", dtype_name(T), " has no number for them")
+    S <: Bool && return convert(Array{S}, coalesce.(value, false))
+    wide = promote_type(S, Float64)
+    convert(Array{wide}, coalesce.(value, wide(NaN)))
 end

@@ -7,7 +7,7 @@ Run a model.
 
 `x` is an array with the dimensions in reverse to the order that the file declares: for a file of N x C x W (sample, band,
 date) a W x C x N array. Several inputs are a `Dict` of arrays by name. Numbers are converted to the type that the model takes
-where that loses nothing but precision. Inputs of other names, types or sizes are an [`ONNXError`](@ref), as is all that is refused
+where that loses nothing but precision; a `missing` is NaN, and refused where the model takes whole numbers. Inputs of other names, types or sizes are an [`ONNXError`](@ref), as is all that is refused
 below.
 
 `type` is what to return:
