@@ -53,8 +53,12 @@ end
 for f in (:isnan, :isinf, :isfinite, :signbit)
     @eval Base.$f(a::BFloat16) = $f(Float32(a))
 end
-Base.round(a::BFloat16, mode::RoundingMode) = BFloat16(round(Float32(a), mode))
+# Mode by mode, and Bool on its own: for all of them Julia has methods of its own that fit as well.
+for mode in (:Nearest, :ToZero, :Up, :Down)
+    @eval Base.round(a::BFloat16, mode::RoundingMode{$(QuoteNode(mode))}) = BFloat16(round(Float32(a), mode))
+end
 Base.trunc(::Type{T}, a::BFloat16) where {T<:Integer} = trunc(T, Float32(a))
+Base.trunc(::Type{Bool}, a::BFloat16) = trunc(Bool, Float32(a))
 Base.eps(::Type{BFloat16}) = reinterpret(BFloat16, 0x3c00)
 Base.typemax(::Type{BFloat16}) = reinterpret(BFloat16, 0x7f80)
 Base.typemin(::Type{BFloat16}) = reinterpret(BFloat16, 0xff80)

@@ -26,3 +26,9 @@ end
     @test refuses(() -> P.dtype_of_code(8, "'x'"), :unsupported, "dtype string ('x')")
     @test refuses(() -> P.dtype_of_code(99, "'x'"), :bad_input, "99")
 end
+
+@testset "no call fits two methods" begin
+    @test isempty(detect_ambiguities(PlainONNX))
+    modes = (RoundNearest, RoundNearestTiesAway, RoundToZero, RoundUp, RoundDown)
+    @test all(round(BFloat16(2.5), mode) == BFloat16(round(2.5, mode)) for mode in modes)
+end

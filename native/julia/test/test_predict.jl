@@ -140,3 +140,13 @@ end
     @test occursin("112 parameters in 8 initializers", sprint(show, MIME"text/plain"(), summary))
     @test onnx_operators()["Conv"] == [1, 11, 22]
 end
+
+@testset "a missing value is NaN where the model's type has one" begin
+    model = read_onnx([onnx_node("IsNaN", "x", "y")], [onnx_value("x", "float32", ["n"])], [onnx_value("y")])
+    @test predict(model, [1.0f0, missing]) == [false, true]
+    @test predict(model, Union{Missing,Int}[1, 2]) == [false, false]
+    @test predict(model, [missing, missing]) == [true, true]
+    whole = read_onnx([onnx_node("Abs", "x", "y")], [onnx_value("x", "int64", ["n"])], [onnx_value("y")])
+    @test predict(whole, Union{Missing,Int}[-1, 2]) == [1, 2]
+    @test refuses(() -> predict(whole, [1, missing]), :bad_input, "'x' holds missing values, and int64 has no number for them")
+end
