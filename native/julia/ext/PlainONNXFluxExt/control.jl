@@ -14,6 +14,8 @@ end
 
 (call::ControlFlow)(inputs::Vector{Any}, node, training) = call.run(inputs, node, FluxSteps(training))
 
+PlainONNX.part_run(::FluxSteps, name, plain) = flux_operator(name, plain)
+
 """
 What was computed, in order: arguments, results, and the way back, a function from the cotangents of the results to those of the
 arguments; or, for a step of a sequence, where it lies.
@@ -57,6 +59,8 @@ function PlainONNX.compute(tape::Tape, node::Node, arguments::Vector{Any})
     push!(tape.entries, Computed(node, arguments, results, back))
     results
 end
+
+PlainONNX.part_run(::Tape, name, plain) = flux_operator(name, plain)
 
 # How exporters read a sequence in a Loop: its cotangent is added to in place, and not made anew for each step.
 takes_a_step(node, arguments) = node.operator == "Gather" && arguments[2] isa Array{<:Integer,0}

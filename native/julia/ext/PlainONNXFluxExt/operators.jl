@@ -38,7 +38,7 @@ struct OneWay <: FluxOperator
     plain::Any
 end
 
-"""Loop, Scan or If: `run(inputs, node, how)` of PlainONNX, see `control.jl`."""
+"""Loop, Scan, If, or an operator that is put together from others: `run(inputs, node, how)`, see `control.jl`."""
 struct ControlFlow <: FluxOperator
     run::Any
     plain::Any
@@ -289,11 +289,29 @@ const written_for_flux = Dict{String,Any}(
 
 const moved_inputs = Dict{String,Vector{Int}}(
     "Transpose" => [1], "Slice" => [1], "Gather" => [1], "GatherElements" => [1], "GatherND" => [1], "Concat" => Int[],
-    "Split" => [1], "Expand" => [1], "Tile" => [1], "Pad" => [1], "DepthToSpace" => [1], "SpaceToDepth" => [1], "Trilu" => [1],
+    "Split" => [1], "Expand" => [1], "Tile" => [1], "Pad" => [1], "DepthToSpace" => [1], "SpaceToDepth" => [1], "Trilu" => [1], "ReverseSequence" => [1],
 )
 
+# Put together from others, each of which Flux runs, and whose steps are written down as those of a Loop.
+put_together(build) = (inputs, node, how) -> as_outputs(build(PlainONNX.Composer(how, node), inputs, node))
+
 const control_operators = Dict{String,Any}(
-    "Loop" => PlainONNX.loop_over, "Scan" => PlainONNX.scan_over, "If" => PlainONNX.choose_branch
+    "Loop" => PlainONNX.loop_over, "Scan" => PlainONNX.scan_over, "If" => PlainONNX.choose_branch,
+    "Attention" => put_together(PlainONNX.build_attention),
+    "RotaryEmbedding" => put_together(PlainONNX.build_rotary_embedding),
+    "SwiGLU" => put_together(PlainONNX.build_swiglu),
+    "Einsum" => put_together(PlainONNX.build_einsum),
+    "TopK" => put_together(PlainONNX.build_top_k),
+    "Compress" => put_together(PlainONNX.build_compress),
+    "CenterCropPad" => put_together(PlainONNX.build_center_crop_pad),
+    "GridSample" => put_together(PlainONNX.build_grid_sample),
+    "AffineGrid" => put_together(PlainONNX.build_affine_grid),
+    "RoiAlign" => put_together(PlainONNX.build_roi_align),
+    "DeformConv" => put_together(PlainONNX.build_deform_conv),
+    "DFT" => put_together(PlainONNX.build_dft),
+    "STFT" => put_together(PlainONNX.build_stft),
+    "NegativeLogLikelihoodLoss" => put_together(PlainONNX.build_likelihood_loss),
+    "SoftmaxCrossEntropyLoss" => put_together(PlainONNX.build_cross_entropy_loss),
 )
 
 const reshaping_operators = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")

@@ -54,6 +54,15 @@ end
     @test gradient_holds("LogSoftmax", x2)
 end
 
+@testset "operators that are put together from others" begin
+    heads = (wavy(4, 3, 2, 1), wavy(4, 5, 2, 1) .+ 0.1f0, wavy(3, 5, 2, 1))
+    @test gradient_holds("Attention", heads...; opset=23, is_causal=1)
+    @test gradient_holds("Einsum", wavy(4, 3, 2), wavy(5, 4, 2) .+ 0.1f0; equation="bij,bjk->bik")
+    @test gradient_holds("TopK", x2, Int64[2]; outputs=["y", "places"])
+    @test gradient_holds("GridSample", x4, wavy(2, 3, 2, size(x4, 4)) ./ 3; opset=20)
+    @test gradient_holds("SoftmaxCrossEntropyLoss", wavy(4, 3), Int64[1, 0, 3])
+end
+
 @testset "one value: $operator" for operator in (
     "Relu", "Elu", "Sigmoid", "Softplus", "Softsign", "Tanh", "Abs", "Neg", "Exp", "Sin", "Cos", "HardSigmoid", "HardSwish"
 )
