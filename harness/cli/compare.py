@@ -128,7 +128,7 @@ def compare(
 
     if expect not in [verdict.value for verdict in Verdict]:
         raise ScenarioError(
-            f"there is no verdict '{expect}'", where="--expect", hint="e.g. identical, equivalent, drifted"
+            f"there is no verdict '{expect}'", where="--expect", hint="e.g. identical, equivalent, undecided, drifted"
         )
     if head is not None and head not in get_args(Head):
         raise ScenarioError(

@@ -26,6 +26,10 @@ ORACLE_AGREEMENT = 1e-10
 FAR_OFF_RATIO = 100.0
 FAR_OFF_RELATIVE = 1e-3
 
+#: Quantised outputs: share of values that may be off by one step of their scale, because a quotient between two whole numbers
+#: falls either way. Rounding down moves half of all values, single precision about one in a thousand per layer.
+OFF_BY_ONE_STEP = 0.05
+
 #: A flip counts where the source oracle's margin is at least this multiple of the floor: below it, the
 #: source's own float32 outputs could have flipped too.
 FLIP_MARGIN_FLOORS = 2.0

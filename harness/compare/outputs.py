@@ -217,8 +217,8 @@ def compare_route(
     of the same graph by name: their largest difference from ``route64``, relative to `relative_scale`, must
     not exceed 1e-10, or the reference itself is in doubt. ``oracle`` names the implementation that made
     ``route64``, ``passed_over`` those that could not, with the reason. Verdict: ``identical`` where float64 outputs
-    are bit-equal, ``equivalent`` within the limits, ``drifted`` beyond, ``divergent`` where a value is not finite,
-    shapes differ or the implementations disagree. ``allow_nan``: see `compare_runtime`.
+    are bit-equal, ``equivalent`` within the limits, ``undecided`` where the implementations disagree, ``drifted`` beyond
+    the limits, ``divergent`` where a value is not finite or shapes differ. ``allow_nan``: see `compare_runtime`.
     """
     others = dict(other_oracles or {})
     limit = gates.ROUTE_FOLDED if folded else gates.ROUTE_UNFOLDED
@@ -244,7 +244,7 @@ def compare_route(
             findings.append(
                 Finding(
                     comparison="route",
-                    verdict=Verdict.DIVERGENT,
+                    verdict=Verdict.UNDECIDED,
                     message=f"{name} and {oracle} cannot be compared: {name} gives {text} against {route64.shape}",
                 )
             )
@@ -254,7 +254,7 @@ def compare_route(
             findings.append(
                 Finding(
                     comparison="route",
-                    verdict=Verdict.DIVERGENT,
+                    verdict=Verdict.UNDECIDED,
                     message=f"two implementations of the route oracle, {oracle} and {name}, differ by "
                     f"{difference:.2e} of the outputs' spread, the limit is {gates.ORACLE_AGREEMENT:g}",
                 )

@@ -15,6 +15,7 @@ class Verdict(StrEnum):
 
     IDENTICAL = "identical"
     EQUIVALENT = "equivalent"
+    UNDECIDED = "undecided"
     DRIFTED = "drifted"
     DIVERGENT = "divergent"
     UNAVAILABLE = "unavailable"
@@ -138,6 +139,42 @@ class Floor(Record):
     scale: float
 
 
+class Parting(Record):
+    """A node at which implementations of one graph in float64 part on equal inputs, and what each of them answers.
+
+    ``groups``: those that agree, the largest first. ``values``: their numbers at the ``place`` of the tensor where the two
+    largest groups differ most, by implementation; None where there is none. ``refused``: those that could not compute the node,
+    with the reason. Without a node: whole graphs were compared, of which no single node could be named.
+    """
+
+    node: str = ""
+    operator: str = ""
+    attributes: dict[str, str] = {}
+    tensor: str = ""
+    groups: list[list[str]]
+    place: list[int] = []
+    values: dict[str, float | None] = {}
+    distance: float | None = None
+    refused: dict[str, str] = {}
+
+
+class OracleAgreement(Record):
+    """How the oracles of a graph agree: whole graphs in ``groups``, and what was found node by node where they part.
+
+    ``distances``: of every two that answered, by ``one, other``, the largest difference relative to the outputs' spread; None
+    where it is not finite. ``by_node``: a majority of every node was put together into one graph's outputs. ``stopped``: why it
+    could not be. ``replaced``: operators of the file that python/onnx-reference computes by its own, with what is wrong with
+    those of onnx.reference.
+    """
+
+    groups: list[list[str]] = []
+    distances: dict[str, float | None] = {}
+    partings: list[Parting] = []
+    by_node: list[str] = []
+    stopped: str = ""
+    replaced: dict[str, str] = {}
+
+
 class RouteComparison(ComparisonRecord):
     """Route oracle against source oracle, float64 against float64."""
 
@@ -150,6 +187,13 @@ class RouteComparison(ComparisonRecord):
     oracles: list[str] = []
     #: Implementations that could not compute the graph in float64, by name, with the reason.
     passed_over: dict[str, str] = {}
+    #: How implementations agreed where one of them is not followed.
+    partings: list[Parting] = []
+
+    @property
+    def parts(self) -> bool:
+        """Whether the implementations part, so that there is no reference."""
+        return any(finding.verdict is Verdict.UNDECIDED for finding in self.findings)
 
 
 class RuntimeComparison(ComparisonRecord):
@@ -161,6 +205,8 @@ class RuntimeComparison(ComparisonRecord):
     rms_limit: float
     max_limit: float
     bit_equal_to_source: bool
+    #: Share of the values of a quantised output that are off by one step of its scale; None for any other output.
+    off_by_one_step: float | None = None
 
 
 class OutputResult(Record):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from harness.compare.records import (
     CellResult,
@@ -22,6 +22,8 @@ from harness.errors import ExitCode
 
 #: Comparisons that answer "is it the same model": of their findings the first makes the sentence.
 _CAUSES: tuple[Comparison, ...] = ("structure", "parameters", "route", "runtime", "end-to-end", "decisions")
+
+Compared = TypeVar("Compared", RouteComparison, RuntimeComparison)
 
 #: What a target was compared with: the model that a file was made from, or a file whose origin is not known.
 Origin = Literal["source", "file"]
@@ -53,6 +55,8 @@ def combine(
     - ``identical``: parameters bit-equal, outputs bit-equal to the source's own float32 outputs, and the route within
       its limit (its float64 outputs may still differ in the order of summation).
     - ``equivalent``: all gates hold; flips are then within the noise of float32 itself.
+    - ``undecided``: implementations of the route oracle part and no majority tells which is right, so that a gate that fails
+      tells nothing (`without_reference`).
     - ``drifted``: a gate of route or runtime fails and no decision changed that counts.
     - ``divergent``: a gate fails and a decision changed that counts (or decisions were not compared), or a value is
       not finite, shapes differ, or parameters are unmatched or unequal, or the structure contradicts the source.
@@ -89,6 +93,25 @@ def combine(
     return Judgement(verdict, f"{sentence.removesuffix('.')}; {said}." if said else sentence, findings)
 
 
+def without_reference(comparison: Compared) -> Compared:
+    """A comparison with a route oracle whose implementations part: a gate that fails is ``undecided``, nobody's fault.
+
+    What needs no oracle to be wrong stays: shapes that differ, and values that are not finite.
+    """
+    counted = bool(comparison.errors.differing)
+    findings = [
+        finding.model_copy(update={"verdict": Verdict.UNDECIDED})
+        if finding.verdict is Verdict.DRIFTED or counted
+        else finding
+        for finding in comparison.findings
+    ]
+    if not findings:
+        return comparison
+    return comparison.model_copy(
+        update={"findings": findings, "verdict": worst([finding.verdict for finding in findings])}
+    )
+
+
 def _sentence(
     verdict: Verdict,
     findings: list[Finding],
@@ -106,14 +129,18 @@ def _sentence(
         how = f"its parameters are the {origin}'s"
         if parameters.folded:
             how += " with batch normalisation folded in"
-        if runtime.rms_ratio is not None:
+        if runtime.off_by_one_step is not None:
+            how += f" and {runtime.off_by_one_step:.2%} of its values are off by one step of the scale"
+        elif runtime.rms_ratio is not None:
             how += f" and its runtime error is {in_floors(runtime.rms_ratio)} times the noise floor"
         if decisions is not None:
             how += f"; {decision_changes(decisions)}"
             if decisions.flip_count:
                 how += " within that noise"
         return f"Equivalent: {how}."
-    cause = findings[0].message
+    # What is merely told of a cell is no cause.
+    causes = [finding for finding in findings if finding.verdict.rank > Verdict.EQUIVALENT.rank]
+    cause = causes[0].message
     more = f" ({_plural(len(findings) - 1, 'further finding')})" if len(findings) > 1 else ""
     if decisions is None:
         changed = ""
@@ -146,7 +173,7 @@ def describe_failure(verdict: Verdict, error: str, hint: str | None = None) -> s
 def expectation_met(verdict: Verdict, expected: Verdict) -> bool:
     """Whether a verdict is as good as expected.
 
-    The four verdicts reached by comparing are ordered, and a better one always meets the expectation. Where
+    The five verdicts reached by comparing are ordered, and a better one always meets the expectation. Where
     ``unsupported``, ``unavailable`` or ``failed`` is expected, that one meets it, and so does an equivalent cell: a
     refusal that is gone is good news, but answers that then turn out wrong are not.
     """

@@ -268,7 +268,11 @@ class Execution:
                     Context(
                         step=step,
                         folder=folder,
-                        needs={name: self._finished.folders[name] for name in step.needs},
+                        needs={
+                            name: self._finished.folders[name]
+                            for name in (*step.needs, *step.beside)
+                            if name in self._finished.folders
+                        },
                         workers=workers,
                         limits=self._limits,
                         progress=self._listener.progressed,
@@ -288,7 +292,7 @@ class Execution:
             "step": step.id,
             "runtime": step.runtime and step.runtime.name,
             "settings": step.settings(),
-            "needs": {name: self._keys[name] for name in step.needs},
+            "needs": {name: self._keys[name] for name in (*step.needs, *step.beside)},
             "availability": here and {"installed": here.installed, "versions": here.versions},
             "versions": {"harness": harness.__version__, **library_versions()},
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from harness.files.onnx_external_data import external_files, model_file
 from harness.models import model
 from harness.models.layouts import WEIGHT_FILES
 from harness.models.spec import Head
-from harness.pipeline.plan import Cell, Plan, Timed, oracle_runtimes, timing_step
+from harness.pipeline.plan import Cell, Plan, Timed, agreement_step, oracle_runtimes, timing_step
 from harness.pipeline.step import Step
 from harness.pipeline.steps.expected import ExpectedStep
 from harness.pipeline.steps.given import MODEL, GivenStep
@@ -130,15 +130,23 @@ def given_plan(given: Given) -> Plan:
         *_baseline_steps(given),
     ]
     batch_size, threads = given.batch_size or BATCH_SIZE, given.threads
-    oracles = []
+    oracles: list[str] = []
     for name in oracle_runtimes("onnx"):
+        beside = tuple(oracles) if len(oracles) >= 2 else ()
         oracles.append(f"oracle {name}")
-        needs = FILE
         steps.append(
-            OracleStep(id=oracles[-1], runtime=runtime(name), needs=needs, batch_size=batch_size, threads=threads)
+            OracleStep(
+                id=oracles[-1],
+                runtime=runtime(name),
+                needs=FILE,
+                beside=beside,
+                batch_size=batch_size,
+                threads=threads,
+            )
         )
     place = _place_step(given)
     steps += [] if place is None else [place]
+    steps.append(agreement_step("agreement", tuple(oracles), FILE, batch_size))
     cells = []
     for target in given.targets:
         row = runtime(target)
@@ -151,7 +159,7 @@ def given_plan(given: Given) -> Plan:
         layers = None
         if given.layers:
             layers = f"layers {target}"
-            reads = (*needs, f"oracle {REFERENCE}", step)
+            reads = (*needs, "structure", step)
             steps.append(LayersStep(id=layers, runtime=row, needs=reads, samples=given.layers, threads=threads))
         cells.append(
             Cell(
@@ -165,6 +173,7 @@ def given_plan(given: Given) -> Plan:
                 step,
                 layers,
                 None if place is None else place.id,
+                "agreement",
             )
         )
     timed = []
@@ -192,8 +201,14 @@ def structure_plan(model: Path) -> Plan:
             where=str(model),
             hint="export it to ONNX first; other formats need their framework",
         )
-    steps = (_given_step(model), StructureStep(id="structure", runtime=runtime(REFERENCE), needs=("given",)))
-    return Plan(steps, (), ())
+    others = _others(oracle_runtimes("onnx"))
+    structure = StructureStep(id="structure", runtime=runtime(REFERENCE), needs=("given",), others=others)
+    return Plan((_given_step(model), structure), (), ())
+
+
+def _others(oracles: Iterable[str]) -> tuple[str, ...]:
+    """The oracles in that order, but for the reference itself."""
+    return tuple(name for name in oracles if name != REFERENCE)
 
 
 def _place_step(given: Given) -> PlaceStep | None:
@@ -279,7 +294,13 @@ def _baseline_steps(given: Given) -> list[Step]:
             raise ScenarioError("a framework runs weights", where="--framework", hint="name the weights by --from")
         needs: tuple[str, ...] = FILE
         row = runtime(REFERENCE)
-        return [ReferenceStep(id="reference", runtime=row, needs=needs, batch_size=batch_size, threads=threads)]
+        # In single precision R rounds what it computed in double: it comes last.
+        others = _others(reversed(oracle_runtimes("onnx")))
+        return [
+            ReferenceStep(
+                id="reference", runtime=row, needs=needs, batch_size=batch_size, threads=threads, others=others
+            )
+        ]
     if split(given.framework)[0] not in (importing := importing_frameworks()):
         raise ScenarioError(
             f"weights from a file are not run in {given.framework}",

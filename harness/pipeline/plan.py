@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harness.models import model
 from harness.pipeline.step import Step
+from harness.pipeline.steps.agreement import AgreementStep
 from harness.pipeline.steps.data import DataStep
 from harness.pipeline.steps.export import ExportStep
 from harness.pipeline.steps.import_weights import ImportStep
@@ -21,6 +22,9 @@ from harness.runtimes import registry
 from harness.runtimes.registry import REFERENCE, RUNTIMES, framework_runtime
 from harness.runtimes.row import Runtime
 from harness.scenario.sections import RouteSection, Scenario, TimingSection
+
+#: Runtimes beside the oracles that are asked for single nodes: what they compute in double precision is not all of a graph.
+MORE_VOTERS = ("python/onnxruntime",)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Cell:
     layers: str | None = None
     #: The step that says where a given file parts from its source.
     place: str | None = None
+    #: The step that tells how the oracles agree, where there is a graph.
+    agreement: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,18 @@ def oracle_runtimes(file_format: str) -> tuple[str, ...]:
         name
         for name, row in RUNTIMES.items()
         if (row.oracle and file_format in row.reads) or file_format in row.oracle_of
+    )
+
+
+def agreement_step(identity: str, oracles: tuple[str, ...], needs: tuple[str, ...], batch_size: int) -> AgreementStep:
+    """The step that tells how the oracles of an ONNX file agree. ``needs``: the probe and the file."""
+    return AgreementStep(
+        id=identity,
+        runtime=registry.runtime(REFERENCE),
+        needs=needs,
+        beside=oracles,
+        voters=(*oracle_runtimes("onnx"), *MORE_VOTERS),
+        batch_size=batch_size,
     )
 
 
@@ -119,7 +137,7 @@ def _route_steps(
         export = f"export {route.label}"
         exporter = framework_runtime(route.exporter(scenario.source.framework))
         steps.append(ExportStep(id=export, runtime=exporter, needs=(weights,), route=route))
-    oracles = []
+    oracles: list[str] = []
     for name in oracle_runtimes(route.writes):
         row = registry.runtime(name)
         # An environment of its own may take a gigabyte: it is made only where a scenario names its runtime.
@@ -127,8 +145,16 @@ def _route_steps(
             continue
         identity = f"oracle {route.label} {name}"
         needs: tuple[str, ...] = _each("data", export, weights)
-        steps.append(OracleStep(id=identity, runtime=row, needs=needs, batch_size=batch_size, threads=threads))
+        beside = tuple(oracles) if len(oracles) >= 2 else ()
+        steps.append(
+            OracleStep(id=identity, runtime=row, needs=needs, beside=beside, batch_size=batch_size, threads=threads)
+        )
         oracles.append(identity)
+    agreement = None
+    if route.writes == "onnx":
+        agreement = f"agreement {route.label}"
+        needs = _each("data", export, weights)
+        steps.append(agreement_step(agreement, tuple(oracles), needs, batch_size))
     cells = []
     for target in scenario.targets:
         row = registry.runtime(target)
@@ -146,7 +172,20 @@ def _route_steps(
             )
         name = f"{scenario.model.name}.{scenario.source.framework}.{route.label}.{target.replace('/', '-')}"
         label = f"{target} via {route.label}"
-        cells.append(Cell(name, label, route.tool, route.label, target, export, tuple(oracles), identity, layers))
+        cells.append(
+            Cell(
+                name,
+                label,
+                route.tool,
+                route.label,
+                target,
+                export,
+                tuple(oracles),
+                identity,
+                layers,
+                agreement=agreement,
+            )
+        )
     return steps, cells
 
 

@@ -23,14 +23,15 @@ from harness.scenario.sections import LimitsSection
 PLACE: Mapping[str, Any] = {"place": True}
 
 #: Fields of every step that are no settings of its own.
-_COMMON = ("id", "runtime", "needs")
+_COMMON = ("id", "runtime", "needs", "beside")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step(ABC):
     """One unit of work.
 
-    ``runtime`` does it; None: the harness itself. ``needs`` are the ids of the steps whose artifacts it reads.
+    ``runtime`` does it; None: the harness itself. ``needs`` are the ids of the steps whose artifacts it reads, ``beside`` those of
+    steps before it whose artifacts it reads where there are any: that one of them failed does not stand in its way.
     """
 
     #: The kind, which names the folders of its artifacts.
@@ -43,6 +44,7 @@ class Step(ABC):
     id: str
     runtime: Runtime | None = None
     needs: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @abstractmethod
     def outside(self) -> dict[str, Any]:
@@ -79,15 +81,14 @@ class Step(ABC):
         Places are left out: the same content gives the same key wherever it lies.
         """
         places = {entry.name for entry in fields(self) if entry.metadata.get("place")}
-        return content_hash(
-            {
-                "kind": self.kind,
-                "runtime": None if self.runtime is None else self.runtime.name,
-                "settings": {name: value for name, value in self.settings().items() if name not in places},
-                "outside": self.outside(),
-                "needs": [needs[name] for name in self.needs],
-            }
-        )
+        content = {
+            "kind": self.kind,
+            "runtime": None if self.runtime is None else self.runtime.name,
+            "settings": {name: value for name, value in self.settings().items() if name not in places},
+            "outside": self.outside(),
+            "needs": [needs[name] for name in self.needs],
+        }
+        return content_hash(content | ({"beside": [needs[name] for name in self.beside]} if self.beside else {}))
 
 
 @dataclass

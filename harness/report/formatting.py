@@ -14,6 +14,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 VERDICT_MARKS: dict[Verdict, str] = {
     Verdict.IDENTICAL: "=",
     Verdict.EQUIVALENT: "≈",
+    Verdict.UNDECIDED: "?",
     Verdict.DRIFTED: "~",
     Verdict.DIVERGENT: "≠",
     Verdict.UNAVAILABLE: "○",

@@ -12,19 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compare.partings import decided, followed
 from harness.compare.records import Verdict
 from harness.files.arrays import Array, load_arrays, texts_of
 from harness.files.parameter_places import load_parameters
 from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
 from harness.pipeline.execution import Failure
-from harness.pipeline.plan import Cell
+from harness.pipeline.plan import MORE_VOTERS, Cell
+from harness.pipeline.steps.agreement import read_agreement
+from harness.pipeline.steps.oracle import OUTPUTS, answered
 from harness.pipeline.steps.weights import read_sampling
 from harness.results.evaluate import Exported, SourceModel
 from harness.results.evaluate import Target as RunTarget
+from harness.runtimes.registry import runtime
 from harness.tasks import task
 from harness.tasks.base import Target
 from harness.tasks.decision_rule import DecisionRule
+from harness.version_names import split
 
 
 @dataclass(frozen=True)
@@ -112,18 +117,49 @@ class SourceArtifacts:
         )
 
 
+def oracle_folders(
+    oracles: Sequence[str], agreement: str | None, folders: Mapping[str, Path], target: str = ""
+) -> dict[str, Path]:
+    """The folders of what is compared with, by the runtimes that computed it, the preferred one first; empty where nobody could.
+
+    ``oracles`` and ``agreement`` name steps. Where oracles part, those that a majority is for, not counting the vote of the engine
+    that the runtime ``target`` calls itself; where it is for none of a whole graph, what was put together node by node.
+    """
+    agreed = read_agreement(None if agreement is None else folders.get(agreement))
+    computed = {_runtime(name): folders[name] for name in oracles if answered(folders.get(name))}
+    own = own_engine(target) if target else ""
+    if agreed.by_node and agreement is not None and (decided(agreed, own) or not computed):
+        return {" and ".join(agreed.by_node): folders[agreement]}
+    return {name: computed[name] for name in followed(agreed, [*computed], own)}
+
+
+def oracles_of(cell: Cell, folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Those of a cell."""
+    return oracle_folders(cell.oracles, cell.agreement, folders, cell.target)
+
+
+def own_engine(target: str) -> str:
+    """The runtime among those that vote which computes with a target's engine, in whatever version or language it is called."""
+    engine = runtime(target).engine
+    return next((name for name in MORE_VOTERS if runtime(name).engine == engine), split(target)[0])
+
+
+def read_structure(cell: Cell, folders: Mapping[str, Path]) -> dict[str, Any] | None:
+    """The graph that a cell's target opened; None for a file that has none."""
+    places = [folders[name] for name in ("structure", *cell.oracles) if name in folders]
+    path = next((folder / "structure.json" for folder in places if (folder / "structure.json").exists()), None)
+    return None if path is None else json.loads(path.read_text())
+
+
 def read_exported(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str, Failure]) -> Exported:
-    """What was exported for a cell, by the oracles that could compute it. Raises IndexError where none could."""
-    oracles = [name for name in cell.oracles if name in folders]
-    path = folders[oracles[0]] / "structure.json"
-    structure = json.loads(path.read_text()) if path.exists() else None
+    """What was exported for a cell, by the oracles that it follows. Raises IndexError where none could compute it."""
+    oracles = oracles_of(cell, folders)
+    structure = read_structure(cell, folders)
     sampling, declared = read_sampling(folders), [] if structure is None else structure["outputs"]
     return Exported(
         structure=structure,
-        oracles={
-            _runtime(name): read_outputs(folders[name] / "probe.float64.safetensors", sampling, declared)
-            for name in oracles
-        },
+        oracles={name: read_outputs(folder / OUTPUTS, sampling, declared) for name, folder in oracles.items()},
+        agreement=read_agreement(None if cell.agreement is None else folders.get(cell.agreement)),
         passed_over={
             _runtime(name): failures[name].error
             for name in cell.oracles

@@ -18,7 +18,7 @@ from harness.pipeline.layers import read_layers
 from harness.pipeline.plan import Cell
 from harness.pipeline.steps.place import read_placement
 from harness.pipeline.steps.weights import read_sampling
-from harness.results.artifacts import SourceArtifacts, read_exported, read_target
+from harness.results.artifacts import SourceArtifacts, oracles_of, read_exported, read_target
 from harness.results.evaluate import Source, judge
 
 
@@ -51,7 +51,7 @@ def evaluate(
     }
     # The target's own failure says more of this cell than a missing oracle does.
     broken = failures.get(cell.step)
-    if broken is None and not any(name in folders for name in cell.oracles):
+    if broken is None and not oracles_of(cell, folders):
         broken = failures[cell.oracles[0]]
     if broken is not None:
         return CellResult(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
-from harness.compare import gates
+from harness.compare import gates, partings
 from harness.compare.decisions import compare_decisions
 from harness.compare.exact_outputs import compare_exact_route, compare_exact_runtime, is_exact, no_floor
 from harness.compare.expected_outputs import (
@@ -24,10 +24,12 @@ from harness.compare.half_precision import Precision, computes_in
 from harness.compare.not_finite import parted
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
+from harness.compare.quantised import compare_steps, step_of
 from harness.compare.records import (
     DecisionComparison,
     Finding,
     Floor,
+    OracleAgreement,
     OutputResult,
     ParameterComparison,
     RouteComparison,
@@ -36,7 +38,7 @@ from harness.compare.records import (
     worst,
 )
 from harness.compare.structure import compare_structure
-from harness.compare.verdict import Judgement, Origin, combine
+from harness.compare.verdict import Compared, Judgement, Origin, combine, without_reference
 from harness.files.arrays import Array
 from harness.models.spec import ModelSpec
 from harness.tasks.decision_rule import DecisionRule as DecisionRule
@@ -46,7 +48,6 @@ Outputs = Mapping[str, Array]
 Structure = Mapping[str, Any]
 #: What is told of a target where NaN and infinities are meant.
 SAME_PLACES = "positions of NaN are equal everywhere"
-_Compared = TypeVar("_Compared", RouteComparison, RuntimeComparison)
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,13 @@ class Exported:
 
     ``structure``: the graph (worker contract), or None for a plain table of weights. ``oracles``: its float64 outputs by
     the runtime that computed them; the first is the route oracle, the others must agree with it. ``passed_over``:
-    runtimes that could not compute it, with the reason.
+    runtimes that could not compute it, with the reason. ``agreement``: how all that were asked agree.
     """
 
     structure: Structure | None
     oracles: Mapping[str, Outputs]
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    agreement: OracleAgreement = field(default_factory=OracleAgreement)
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,12 @@ def judge(source: Source, exported: Exported, target: Target, placed: Sequence[s
         outputs = [_with_name(name, output) for name, output in zip(names, outputs, strict=True)]
     worst = max(outputs, key=lambda output: _badness(output.runtime))
     route = explained(max((output.route for output in outputs), key=lambda found: found.verdict.rank), placed)
+    route = route.model_copy(
+        update={
+            "findings": [*route.findings, *partings.findings(exported.agreement)],
+            "partings": exported.agreement.partings,
+        }
+    )
     end_to_end = max((output.end_to_end for output in outputs if output.end_to_end), key=_badness, default=None)
     decisions = outputs[0].decisions
     far_off = [output.shown.name for output in outputs[1:] if _is_far_off(output)]
@@ -346,6 +354,11 @@ def _compare_output(
             array.shape == target32.shape and not parted(target32, array).any()
             for array in (route64, source64, *(other for _, other in others))
         )
+    if (step := step_of(exported.structure, target.parameters, name)) is not None:
+        runtime = compare_steps(runtime, target32, route64, step)
+        ends = compare_steps(ends, target32, source64, step, "end-to-end")
+    if route.parts:
+        route, runtime = without_reference(route), without_reference(runtime)
     end_to_end = ends if foreign or (source.converted and not source.expected) else None
     rule = source.decision if decided and target32.shape == source64.shape else None
     decisions = None if rule is None else compare_by_rule(rule, target32, source64, floor)
@@ -394,7 +407,7 @@ def _badness(comparison: RuntimeComparison) -> tuple[int, float]:
 def _with_name(name: str, output: _Output) -> _Output:
     """The same with the name of the output in every finding."""
 
-    def named(comparison: _Compared) -> _Compared:
+    def named(comparison: Compared) -> Compared:
         findings = [
             finding.model_copy(update={"message": f"output {name}: {finding.message}"})
             for finding in comparison.findings

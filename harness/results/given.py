@@ -28,10 +28,11 @@ from harness.models.sampling import Sampling
 from harness.models.spec import Head
 from harness.pipeline.execution import Finished
 from harness.pipeline.given_plan import Given
-from harness.pipeline.plan import Cell
+from harness.pipeline.plan import Cell, oracle_runtimes
+from harness.pipeline.steps.oracle import OUTPUTS
 from harness.pipeline.steps.source import input_orders
 from harness.pipeline.steps.weights import read_sampling
-from harness.results.artifacts import Probe, SourceArtifacts, read_outputs
+from harness.results.artifacts import Probe, SourceArtifacts, oracle_folders, read_outputs
 from harness.results.cell import Labels, evaluate
 from harness.results.evaluate import DecisionRule, Source, SourceFile
 from harness.results.whole_source import WholeSource
@@ -141,13 +142,13 @@ class Reference:
 def read_reference(given: Given, finished: Finished) -> Reference:
     """From the artifacts. Raises the failure of the first step without which nothing can be compared."""
     folders = finished.folders
-    oracles = [name for name in finished.folders if name.startswith("oracle ")]
+    oracles = oracle_folders([f"oracle {name}" for name in oracle_runtimes("onnx")], "agreement", folders)
     for step in ("structure", "samples", "expected", "reference", "import", "source", "whole"):
         if step in finished.failures:
             raise finished.failures[step].of_the_run()
     if not oracles:
         raise next(iter(finished.failures.values())).of_the_run()
-    exact = folders[oracles[0]] / "probe.float64.safetensors"
+    exact = next(iter(oracles.values())) / OUTPUTS
     reference = _known(given, folders, lambda sampling, outputs: read_outputs(exact, sampling, outputs))
     reference = replace(reference, decision=_decision(given, reference))
     if given.whole is not None:

@@ -19,8 +19,9 @@ from harness.pipeline.execution import Execution, Finished, Listener, availabili
 from harness.pipeline.given_plan import ROUTE, Given, given_plan
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import package_hash
+from harness.pipeline.steps.oracle import OUTPUTS
 from harness.pipeline.steps.place import read_placement
-from harness.results.artifacts import read_outputs
+from harness.results.artifacts import oracles_of, read_outputs
 from harness.results.given import Reference, evaluate_given, read_reference
 from harness.results.given_checks import Checks, checks_of, labelled_probe
 from harness.results.given_labels import LabelledProbe, task_of
@@ -144,8 +145,8 @@ def _probe_outputs(plan: Plan, reference: Reference, finished: Finished) -> Iter
     for cell in plan.cells:
         if cell.step in finished.folders and reference.per_class:
             outputs = read_outputs(finished.folders[cell.step] / "probe.float32.safetensors", reference.sampling)
-            oracle = next(name for name in cell.oracles if name in finished.folders)
-            route = read_outputs(finished.folders[oracle] / "probe.float64.safetensors", reference.sampling)
+            (folder, *_) = oracles_of(cell, finished.folders).values()
+            route = read_outputs(folder / OUTPUTS, reference.sampling)
             if reference.output in outputs:
                 yield cell.id, outputs[reference.output], route[reference.output], exact
 

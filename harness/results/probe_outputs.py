@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.files.arrays import Array
 from harness.models.sampling import Sampling
 from harness.pipeline.plan import Cell
-from harness.results.artifacts import SourceArtifacts, only_output
+from harness.pipeline.steps.oracle import OUTPUTS
+from harness.results.artifacts import SourceArtifacts, only_output, oracles_of
 
 
 def probe_outputs(
@@ -17,8 +18,7 @@ def probe_outputs(
     """Per cell with an oracle: its id, and the outputs of target, route oracle and source oracle, each (sample, class)."""
     sampling = Sampling.of_spec(source.spec)
     for cell in cells:
-        oracle = next((name for name in cell.oracles if name in folders), None)
-        if oracle is not None:
+        for oracle in [*oracles_of(cell, folders).values()][:1]:
             target = only_output(folders[cell.step] / "probe.float32.safetensors", source.output, sampling)
-            route = only_output(folders[oracle] / "probe.float64.safetensors", source.output, sampling)
+            route = only_output(oracle / OUTPUTS, source.output, sampling)
             yield cell.id, target, route, source.probe64

@@ -23,7 +23,7 @@ from harness.tasks import all_losses
 from harness.version_names import joined, split
 
 #: Verdicts that a scenario may expect: those of a comparison, and that a runtime refuses the model.
-Expectation = Literal["identical", "equivalent", "drifted", "divergent", "unsupported"]
+Expectation = Literal["identical", "equivalent", "undecided", "drifted", "divergent", "unsupported"]
 
 
 class _Section(BaseModel):

@@ -39,7 +39,7 @@ def test_r_answers_and_its_parameters_are_the_sources_bit_for_bit(finished: Work
 
 
 @needs_julia
-def test_julia_answers_and_is_an_oracle_that_agrees_with_the_others(finished: Workplace) -> None:
+def test_julia_answers_and_no_third_oracle_is_asked_where_two_agree(finished: Workplace) -> None:
     cell = next(cell for cell in read(finished, "cells.json") if cell["target"] == "julia/base")
     assert cell["verdict"] == "equivalent"
     rows = cell["parameters"]["rows"]
@@ -47,7 +47,7 @@ def test_julia_answers_and_is_an_oracle_that_agrees_with_the_others(finished: Wo
     assert {row["relation"] for row in rows} == {"equal"}
     # Julia computes in single precision, as the source does.
     assert cell["runtime_comparison"]["rms_ratio"] <= 4
-    assert "julia/base" in cell["route_comparison"]["oracles"]
+    assert len(cell["route_comparison"]["oracles"]) == 2
     assert cell["route_comparison"]["oracle_agreement"] < 1e-10
 
 

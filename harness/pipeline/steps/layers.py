@@ -49,7 +49,7 @@ class LayersStep(Step):
                 probe=load_file(probe_of(context)),
                 samples=self.samples,
                 sampling=sampling_of(context),
-                structure=json.loads((context.needed("oracle") / "structure.json").read_text()),
+                structure=json.loads((context.needed("structure", "oracle") / "structure.json").read_text()),
                 scratch=Path(scratch),
             )
         write_atomically(context.folder / "layers.json", to_json(found.model_dump(mode="json")))

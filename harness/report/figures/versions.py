@@ -133,7 +133,7 @@ FIGURE = ReportFigure(
     position=1,
     caption=(
         "Runtime error by version: RMS of float32 outputs over the probe against the route oracle, as a multiple of the "
-        "noise floor; the blue line is its gate, the dotted one the floor itself. A hollow mark: drifted or divergent. "
+        "noise floor; the blue line is its gate, the dotted one the floor itself. A hollow mark: undecided, drifted or divergent. "
         "Where nothing could be compared, the verdict stands in place of a mark."
     ),
     draw=draw,

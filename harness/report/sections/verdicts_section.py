@@ -15,6 +15,7 @@ from harness.report.task_reports import report_of
 _MEANINGS: dict[Verdict, str] = {
     Verdict.IDENTICAL: "parameters and outputs are bit-equal to the source's.",
     Verdict.EQUIVALENT: "all gates hold.",
+    Verdict.UNDECIDED: "the implementations that compute the reference part, and no majority of them tells which is right.",
     Verdict.DRIFTED: "a gate fails, and no decision on the probe changed.",
     Verdict.DIVERGENT: "a gate fails and a decision changed, or a value is not finite, or parameters are unmatched or unequal.",
     Verdict.UNAVAILABLE: "the runtime is not installed here; nothing is said about it.",

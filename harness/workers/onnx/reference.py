@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,9 +16,11 @@ from harness.workers.engine import (
     Array,
     BadInput,
     Engine,
+    Failed,
     LoadedModel,
     Precision,
     Progress,
+    Refusal,
     Stopwatch,
     Unsupported,
     environment_threads,
@@ -26,9 +29,12 @@ from harness.workers.onnx.cut import Cutter
 from harness.workers.onnx.cut_inputs import replacer
 from harness.workers.onnx.evaluator import Evaluator, apart
 from harness.workers.onnx.exact import OPERATORS
+from harness.workers.onnx.exact.faults import faults_met
 from harness.workers.onnx.file import by_name, inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
+from harness.workers.onnx.node_models import NodeModels
 from harness.workers.onnx.structure import structure
 from harness.workers.onnx.widen import widen
+from harness.workers.requests import existing_file
 
 #: Operators that the reference implementation always computes in float32: no oracle can use them.
 _SINGLE_ONLY = (
@@ -64,7 +70,7 @@ class ReferenceModel(LoadedModel):
         """See LoadedModel."""
         names = [info.name for info in self.outputs]
         with watch:
-            found = self._evaluator.run(names, feeds)
+            found = self._computed(names, feeds)
         return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
 
     def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
@@ -88,8 +94,28 @@ class ReferenceModel(LoadedModel):
         for name in names:
             if name not in known:
                 raise BadInput(f"the graph has no tensor '{name}'")
-        found = self._evaluator.run(names, feeds)
+        found = self._computed(names, feeds)
         return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+
+    def _computed(self, names: list[str], feeds: dict[str, Array]) -> list[Any]:
+        """Run the evaluator; whatever an operator raises is told with the node at which it did."""
+        try:
+            found: list[Any] = self._evaluator.run(names, feeds)
+        except (Refusal, MemoryError):
+            raise
+        except Exception as error:
+            raise Failed(_broken(error)) from error
+        return found
+
+
+def _broken(error: Exception) -> str:
+    """The node at which an evaluator broke, and the first line of what was raised there."""
+    broken = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        broken = getattr(frame.f_locals.get("node"), "onnx_node", broken)
+    first = next((line for line in str(error).splitlines() if line.strip()), "no reason is given")
+    where = "the graph" if broken is None else f"operator {broken.op_type} (node '{broken.name}')"
+    return f"{where} cannot be computed by python/onnx-reference: {first}"
 
 
 def _evaluators(evaluator: Evaluator) -> Iterator[Evaluator]:
@@ -145,6 +171,7 @@ class OnnxReference(Engine):
 
     def __init__(self) -> None:
         self._cutter = Cutter(lambda path: read_model(path, self.runtime), run_model)
+        self._node_models = NodeModels(lambda path: read_model(path, self.runtime))
 
     def versions(self) -> dict[str, str]:
         """See Engine."""
@@ -163,8 +190,18 @@ class OnnxReference(Engine):
         return structure(read_model(path, self.runtime), path)
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
-        """``cut``: a graph node by node, for runtimes to be asked for single nodes; ``replace``: with inner tensors as inputs."""
-        return {"cut": self._cutter.cut, "replace": replacer(lambda path: read_model(path, self.runtime))}
+        """``cut``: a graph node by node, for runtimes to be asked for single nodes; ``replace``: with inner tensors as inputs;
+        ``nodes`` and ``node``: single nodes without computing them; ``faults``: what onnx.reference's operators would do wrong."""
+        return {
+            "cut": self._cutter.cut,
+            "replace": replacer(lambda path: read_model(path, self.runtime)),
+            "nodes": self._node_models.nodes,
+            "node": self._node_models.node,
+            "faults": self._faults,
+        }
+
+    def _faults(self, path: str) -> dict[str, Any]:
+        return {"faults": faults_met(read_model(existing_file(path), self.runtime))}
 
 
 ENGINE = OnnxReference

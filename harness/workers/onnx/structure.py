@@ -31,7 +31,7 @@ def structure(model: ModelProto, path: Path) -> dict[str, Any]:
                 "domain": function.domain,
                 "inputs": list(function.input),
                 "outputs": list(function.output),
-                "nodes": [_node(node) for node in function.node],
+                "nodes": [node_record(node) for node in function.node],
             }
             for function in model.functions
         ],
@@ -44,7 +44,7 @@ def _graph(graph: GraphProto) -> dict[str, Any]:
     return {
         "inputs": [_value(info) for info in graph.input if info.name not in held],
         "outputs": [_value(info) for info in graph.output],
-        "nodes": [_node(node) for node in graph.node],
+        "nodes": [node_record(node) for node in graph.node],
         "initializers": [_initializer(tensor) for tensor in graph.initializer],
     }
 
@@ -74,7 +74,8 @@ def _value(info: ValueInfoProto) -> dict[str, Any]:
     }
 
 
-def _node(node: onnx.NodeProto) -> dict[str, Any]:
+def node_record(node: onnx.NodeProto) -> dict[str, Any]:
+    """What a structure says of a node."""
     return {
         "name": node.name,
         "operator": node.op_type,

@@ -27,6 +27,7 @@ from harness.compare.verdict import (
     exit_code,
     expectation_met,
     runtime_error,
+    without_reference,
 )
 from harness.errors import ExitCode
 
@@ -358,3 +359,64 @@ def test_failures_are_one_sentence(verdict: Verdict, error: str, hint: str | Non
 )
 def test_changes_are_told_in_the_words_of_the_task(unit: Any, of: int, flips: int, said: str) -> None:
     assert decision_changes(decisions(flips, of=of).model_copy(update={"unit": unit})) == said
+
+
+def in_doubt(*findings: Finding) -> RouteComparison:
+    return route(finding("route", Verdict.UNDECIDED, "r/base and julia/base part"), *findings)
+
+
+def test_where_oracles_part_no_gate_condemns() -> None:
+    doubtful = without_reference(in_doubt(finding("route")))
+    target = without_reference(outputs(finding("runtime"), finding("runtime")))
+    assert [one.verdict for one in (*doubtful.findings, *target.findings)] == [Verdict.UNDECIDED] * 4
+    assert (doubtful.verdict, target.verdict) == (Verdict.UNDECIDED, Verdict.UNDECIDED)
+    # Decisions that changed were made on outputs of which nobody knows how they should be.
+    found = judgement(route=doubtful, runtime=target, decisions=decisions(3, 3))
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.sentence.startswith(
+        "Undecided: r/base and julia/base part; 3 of 64 samples change class, for instance"
+    )
+    assert found.sentence.endswith("(3 further findings).")
+    # The source oracle is another than the route's: what it condemns stays condemned.
+    ends = outputs(finding("end-to-end"))
+    assert judgement(route=doubtful, runtime=target, end_to_end=ends).verdict is Verdict.DRIFTED
+
+
+def test_where_oracles_part_shapes_and_values_that_are_not_finite_still_condemn() -> None:
+    sick = finding("runtime", Verdict.DIVERGENT, "not finite")
+    found = without_reference(outputs(sick, finding("runtime")))
+    assert [one.verdict for one in found.findings] == [Verdict.DIVERGENT, Verdict.UNDECIDED]
+    assert found.verdict is Verdict.DIVERGENT
+    clean = outputs(same=True)
+    assert without_reference(clean) is clean
+
+
+def test_where_oracles_part_whole_numbers_that_differ_condemn_nobody() -> None:
+    for differing, verdict in ((2, Verdict.UNDECIDED), (0, Verdict.DIVERGENT), (None, Verdict.DIVERGENT)):
+        counted = outputs(finding("runtime", Verdict.DIVERGENT)).model_copy(
+            update={"errors": ERRORS.model_copy(update={"differing": differing})}
+        )
+        assert without_reference(counted).verdict is verdict
+
+
+def test_what_is_merely_told_is_no_cause() -> None:
+    told = finding("route", Verdict.EQUIVALENT, "python/onnx-reference computes Erf in single precision here")
+    drifted = judgement(route=route(told), runtime=outputs(finding("runtime", message="too far")))
+    assert drifted.sentence == "Drifted: too far; 0 of 64 samples change class (1 further finding)."
+    fine = judgement(route=route(told))
+    assert (fine.verdict, fine.findings) == (Verdict.EQUIVALENT, [told])
+
+
+def test_of_quantised_outputs_the_share_that_is_off_by_one_step_is_told() -> None:
+    quantised = outputs(ratio=5e3).model_copy(update={"off_by_one_step": 0.0125})
+    found = judgement(runtime=quantised)
+    assert "and 1.25% of its values are off by one step of the scale; 0 of 64" in found.sentence
+    assert "noise floor" not in found.sentence
+
+
+def test_undecided_is_worse_than_equivalent_and_better_than_drifted() -> None:
+    assert Verdict.EQUIVALENT.rank < Verdict.UNDECIDED.rank < Verdict.DRIFTED.rank
+    assert exit_code([cell("a", "undecided")]) is ExitCode.WORSE_THAN_EXPECTED
+    assert exit_code([cell("a", "undecided")], Verdict.UNDECIDED) is ExitCode.OK
+    assert exit_code([cell("a", "undecided")], Verdict.DRIFTED) is ExitCode.OK
+    assert exit_code([cell("a", "drifted")], Verdict.UNDECIDED) is ExitCode.WORSE_THAN_EXPECTED

@@ -10,6 +10,7 @@ from fixture import CLASSES, PROBE_SHA256, cells
 
 from harness.compare.records import Verdict
 from harness.report.build import build_report
+from harness.report.formatting import VERDICT_MARKS
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -149,9 +150,13 @@ def test_verdicts_come_first_with_word_and_sentence(html, page, markdown):
     assert html.index('id="verdicts"') < html.index('id="comparisons"') < html.index('id="weights"')
     assert html.index("<table") < html.index("<img")
     words = re.findall(r'class="verdict (\w+)"><span aria-hidden="true">(\S+) </span>(\w+)<', html)
-    assert {word for word, _, _ in words} == {verdict.value for verdict in Verdict}
+    # No cell made here is undecided; its colour and mark are there all the same.
+    assert {word for word, _, _ in words} | {"undecided"} == {verdict.value for verdict in Verdict}
+    assert all(f".{verdict.value}" in html for verdict in Verdict)
     assert all(css == word for css, _, word in words), "colour and word agree"
-    assert len({mark for _, mark, _ in words}) == len(Verdict), "marks tell verdicts apart without colour"
+    assert len({*VERDICT_MARKS.values()}) == len(VERDICT_MARKS) == len(Verdict), (
+        "marks tell verdicts apart without colour"
+    )
     assert "1 identical, 2 equivalent, 1 drifted, 2 divergent, 1 unavailable, 1 unsupported and 1 failed" in html
     assert markdown.index("## Verdicts") < markdown.index("## Same weights in another runtime")
 
