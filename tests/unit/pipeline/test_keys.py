@@ -110,7 +110,8 @@ def test_a_line_in_the_report_changes_no_key(package: Path) -> None:
     [
         ("harness.data.sources.synthetic_crops", {"data"}),
         ("harness.pipeline.layers", {"layers"}),
-        ("harness.workers.onnx.onnxruntime_engine", {"target", "layers", "timing"}),
+        ("harness.workers.onnx.onnxruntime_engine", {"target", "layers", "timing", "agreement"}),
+        ("harness.pipeline.node_votes", {"agreement"}),
         ("harness.runtimes.process_timing", {"timing"}),
     ],
 )
