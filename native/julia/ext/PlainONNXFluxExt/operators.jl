@@ -305,11 +305,6 @@ const control_operators = Dict{String,Any}(
     "Compress" => put_together(PlainONNX.build_compress),
     "CenterCropPad" => put_together(PlainONNX.build_center_crop_pad),
     "GridSample" => put_together(PlainONNX.build_grid_sample),
-    "AffineGrid" => put_together(PlainONNX.build_affine_grid),
-    "RoiAlign" => put_together(PlainONNX.build_roi_align),
-    "DeformConv" => put_together(PlainONNX.build_deform_conv),
-    "DFT" => put_together(PlainONNX.build_dft),
-    "STFT" => put_together(PlainONNX.build_stft),
     "NegativeLogLikelihoodLoss" => put_together(PlainONNX.build_likelihood_loss),
     "SoftmaxCrossEntropyLoss" => put_together(PlainONNX.build_cross_entropy_loss),
 )
