@@ -250,6 +250,10 @@ class Execution:
         for name in step.needs:
             if name in self._finished.failures:
                 return self._finished.failures[name]
+        for name in step.beside:
+            # A refusal is final; what was lost by accident will be there in the next run, with another result.
+            if name in self._finished.accidents:
+                return self._finished.failures[name]
         if step.runtime is not None and not self._states[step.runtime.name].installed:
             here = self._states[step.runtime.name]
             return Failure(

@@ -31,7 +31,8 @@ class Step(ABC):
     """One unit of work.
 
     ``runtime`` does it; None: the harness itself. ``needs`` are the ids of the steps whose artifacts it reads, ``beside`` those of
-    steps before it whose artifacts it reads where there are any: that one of them failed does not stand in its way.
+    steps before it whose artifacts it reads where there are any: that one of them
+    failed does not stand in its way, unless it was lost by accident.
     """
 
     #: The kind, which names the folders of its artifacts.

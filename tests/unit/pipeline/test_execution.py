@@ -104,6 +104,20 @@ def test_what_needs_a_lost_step_is_not_an_accident_of_its_own(tmp_path: Path) ->
     assert set(found.accidents) == {"data"}
 
 
+@pytest.mark.parametrize("accident", [True, False])
+def test_what_reads_a_lost_step_where_it_is_there_waits_for_it(tmp_path: Path, accident: bool) -> None:
+    """Its result would be another with it, under the same key."""
+    error = AccidentError("ended by SIGKILL") if accident else WorkerError("refused")
+    steps = plan({"oracle": error}).steps
+    steps = (*steps[:2], replace(steps[2], beside=("oracle",)))
+    states = {RUNTIME: Availability(True, {})}
+    made = Execution(
+        Plan(steps, ()), KEYS, states, Store(tmp_path), Heard(), limits=LimitsSection(), threads=1
+    ).all_steps()
+    assert ("target" in made.folders) is not accident
+    assert {*made.accidents} == ({"oracle"} if accident else set())
+
+
 def test_an_answer_that_says_failed_is_no_accident(tmp_path: Path) -> None:
     found = run(tmp_path, Heard(), {"oracle": WorkerError("the operator has a fault", where=RUNTIME)})
     assert found.failures["oracle"] == Failure(Verdict.FAILED, f"{RUNTIME}: the operator has a fault")
