@@ -12,6 +12,7 @@ import typer
 
 import harness
 from harness.cli.compare import compare
+from harness.cli.conformance import conformance
 from harness.cli.data import data_app
 from harness.cli.envs import envs_app
 from harness.cli.runtimes import prepare, runtimes
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 # In the order in which `harness --help` lists them.
-for _command in (run, compare, sample, runtimes, prepare, schema, report):
+for _command in (run, compare, sample, runtimes, prepare, schema, report, conformance):
     app.command()(_command)
 app.add_typer(data_app, name="data")
 app.add_typer(envs_app, name="envs")

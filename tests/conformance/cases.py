@@ -17,59 +17,22 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-from onnx import defs, helper, numpy_helper, shape_inference
+from onnx import defs, helper, shape_inference
 
-from tests.conformance.draft import Array, Draft, NoVariant
-from tests.conformance.legality import MEANING_CHANGED, check_schema, nested_nodes, signature, subgraph_nodes
+from harness.workers.engine import Array
+from harness.workers.onnx.published_cases import CannotTravelError, SuiteCase, operators_of, published, read_case
+from tests.conformance.draft import Draft, NoVariant
+from tests.conformance.legality import MEANING_CHANGED, check_schema, signature, subgraph_nodes
 from tests.conformance.older_opsets import ADAPTERS
 
 OLDEST_OPSET = 7
 NEWEST_OPSET = defs.onnx_opset_version()
-
-#: What travels between the harness and a worker; bfloat16 is the one type among them that numpy borrows.
-DTYPES = frozenset(
-    ["bool", "bfloat16", "float16", "float32", "float64"]
-    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
-)
-
-#: Operators whose result is drawn at random: what the suite stores is one draw of many.
-RANDOM = frozenset(
-    ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"]
-)
-#: Cases of Dropout in training with a ratio above nought.
-DRAWN = frozenset(f"test_training_dropout{ending}" for ending in ("", "_default", "_default_mask", "_mask"))
-
-
-@dataclass(frozen=True)
-class SuiteCase:
-    """One node case as the onnx package publishes it, with ordinary arrays only.
-
-    Attributes:
-        name: the suite's own name, e.g. ``test_conv_with_strides_padding``.
-        model: the model, at the opset it was written for.
-        opset: that opset.
-        operators: sorted names of all operators, those of subgraphs included.
-        inputs, outputs: graph tensor name to array, in graph order.
-        rtol, atol: the suite's tolerances.
-    """
-
-    name: str
-    model: onnx.ModelProto
-    opset: int
-    operators: tuple[str, ...]
-    inputs: dict[str, Array]
-    outputs: dict[str, Array]
-    rtol: float
-    atol: float
 
 
 @dataclass(frozen=True)
@@ -109,44 +72,7 @@ class Exclusions:
         self.by_case.setdefault(case, {})[opset] = reason
 
 
-def as_array(value: object) -> Array:
-    """A value of the suite as an ordinary array.
-
-    Raises:
-        NoVariant: it is a sequence, an optional, a string or of a type that safetensors files of numpy do not hold.
-    """
-    if isinstance(value, onnx.TensorProto):
-        kind = onnx.TensorProto.DataType.Name(value.data_type).lower()
-        if kind == "string":
-            raise NoVariant("strings do not travel as arrays")
-        value = numpy_helper.to_array(value)
-    if isinstance(value, list):
-        raise NoVariant("sequences do not travel as arrays")
-    if value is None:
-        raise NoVariant("optionals do not travel as arrays")
-    array = np.asarray(value)
-    if array.dtype.kind in "OUS":
-        raise NoVariant("strings do not travel as arrays")
-    if array.dtype.name not in DTYPES:
-        raise NoVariant(f"dtype {array.dtype.name} is not among the types that travel")
-    return np.ascontiguousarray(array).reshape(array.shape)
-
-
-def operators_of(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Sorted operator names of a model, those of subgraphs included.
-
-    Raises:
-        NoVariant: an operator of another domain.
-    """
-    found = set()
-    for node in nested_nodes(model.graph):
-        if node.domain not in ("", "ai.onnx"):
-            raise NoVariant(f"domain {node.domain}")
-        found.add(node.op_type)
-    return tuple(sorted(found))
-
-
-def published_cases(
+def node_cases(
     exclusions: Exclusions, opsets: Iterable[int], operators: frozenset[str] | None = None
 ) -> Iterator[SuiteCase]:
     """The suite's node cases that consist of ordinary arrays; the others are counted in ``exclusions``.
@@ -156,47 +82,19 @@ def published_cases(
         opsets: the opsets that are wanted.
         operators: only cases all of whose operators are among these; None for all.
     """
-    from onnx.backend.test.case.node import collect_testcases
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        collected = collect_testcases(None)
     opsets = list(opsets)
-    for found in sorted(collected, key=lambda case: case.name):
+    for found in published("node"):
         try:
             names = operators_of(found.model)
             if operators is not None and not operators.issuperset(names):
                 continue
-            yield read_case(found, names)
-        except NoVariant as reason:
+            foreign = {o.domain for o in found.model.opset_import} - {"", "ai.onnx"}
+            if foreign:
+                raise CannotTravelError(f"domain {min(foreign)}")
+            yield read_case(found, "node")
+        except CannotTravelError as reason:
             for opset in opsets:
                 exclusions.add(found.name, opset, str(reason))
-
-
-def read_case(found: Any, operators: tuple[str, ...]) -> SuiteCase:
-    """Read one case of the onnx package.
-
-    Raises:
-        NoVariant: see :func:`as_array`.
-    """
-    graph = found.model.graph
-    inputs, outputs = found.data_sets[0]
-    if RANDOM.intersection(operators) or found.name in DRAWN:
-        raise NoVariant("the result is drawn at random")
-    for declared in [*graph.input, *graph.output]:
-        kind = declared.type.WhichOneof("value")
-        if kind != "tensor_type":
-            raise NoVariant(f"{kind.removesuffix('_type')}s do not travel as arrays")
-    return SuiteCase(
-        name=found.name,
-        model=found.model,
-        opset=next(o.version for o in found.model.opset_import if o.domain in ("", "ai.onnx")),
-        operators=operators,
-        inputs={i.name: as_array(v) for i, v in zip(graph.input, inputs, strict=True)},
-        outputs={o.name: as_array(v) for o, v in zip(graph.output, outputs, strict=True)},
-        rtol=float(found.rtol),
-        atol=float(found.atol),
-    )
 
 
 def tensor_facts(case: SuiteCase) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
@@ -339,10 +237,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--opsets", type=parse_opsets, help=f"e.g. 7-22; default {OLDEST_OPSET}-{NEWEST_OPSET}")
     given = parser.parse_args(arguments)
     chosen = frozenset(given.operators.split(",")) if given.operators else None
-    from tests.conformance.pack import Pack
+    from tests.conformance.pack import make_pack
 
     with tempfile.TemporaryDirectory() as scratch:
-        pack = Pack.make(Path(scratch), chosen, given.opsets)
+        pack = make_pack(Path(scratch), chosen, given.opsets)
         for record in pack.records:
             pack.place(record, given.out / record["folder"])
             (given.out / record["folder"] / "case.json").write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -7,14 +7,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.conformance.bench import Bench
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability, ready
 from harness.runtimes.row import Availability
-from tests.conformance.running import Bench, Tally
+from harness.workers import case_pack
+from harness.workers.case_pack import Pack
+from tests.conformance.running import Tally
 from tests.conformance.schedule import MARKER, Done, Schedule
 
 try:
@@ -22,11 +24,13 @@ try:
 except ImportError:
     onnx = None
 
-if TYPE_CHECKING:
-    from tests.conformance.pack import Pack
-
 HERE = Path(__file__).parent
-GENERATORS = ("cases.py", "draft.py", "legality.py", "older_opsets.py", "pack.py")
+PACKAGE = Path(case_pack.__file__).parents[1]
+GENERATORS = (
+    *(HERE / name for name in ("cases.py", "draft.py", "legality.py", "older_opsets.py", "pack.py")),
+    Path(case_pack.__file__),
+    PACKAGE / "workers" / "onnx" / "published_cases.py",
+)
 #: Held to whole models instead (tests/integration/test_onnx2tf.py): it converts every case anew, for seconds, and computes one in
 #: sixteen of ONNX's own wrongly without saying so.
 NOT_CASE_BY_CASE = ("python/onnx2tf",)
@@ -68,8 +72,8 @@ def ending_order(key: str) -> int:
 def generator_key() -> str:
     """Changes with the onnx package and with the code that makes the cases."""
     digest = hashlib.sha256(onnx.__version__.encode())
-    for name in GENERATORS:
-        digest.update((HERE / name).read_bytes())
+    for path in GENERATORS:
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -77,7 +81,7 @@ def generator_key() -> str:
 def pack(request: pytest.FixtureRequest) -> Pack:
     """The cases, generated when the generator or the onnx package is another."""
     pytest.importorskip("onnx", reason="the node cases come from the onnx package: pip install onnx")
-    from tests.conformance.pack import Pack
+    from tests.conformance.pack import make_pack
 
     store = request.config.cache.mkdir("onnx-node-cases")
     folder = store / generator_key()
@@ -86,7 +90,7 @@ def pack(request: pytest.FixtureRequest) -> Pack:
             shutil.rmtree(old, ignore_errors=True)
         beside = store / f".{os.getpid()}.part"
         beside.mkdir()
-        Pack.make(beside)
+        make_pack(beside)
         beside.rename(folder)
     return Pack(folder)
 

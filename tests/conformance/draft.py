@@ -10,10 +10,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from harness.workers.onnx.published_cases import CannotTravelError
+
 Array = NDArray[Any]
 
 
-class NoVariant(Exception):
+class NoVariant(CannotTravelError):
     """A case that has no legal variant in the wanted opset; the text is the reason."""
 
 

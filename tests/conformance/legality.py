@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import defs
 
+from harness.workers.onnx.published_cases import nested_nodes
 from tests.conformance.draft import Draft, NoVariant, argument, attributes, remove_attribute
 
 OPTIONAL = defs.OpSchema.FormalParameterOption.Optional
@@ -40,13 +41,6 @@ def schema_at(operator: str, opset: int) -> defs.OpSchema:
 def all_schemas() -> tuple[defs.OpSchema, ...]:
     """Every schema of the default domain, all versions."""
     return tuple(s for s in defs.get_all_schemas_with_history() if s.domain == "")
-
-
-def nested_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """All nodes of a graph and of the graphs inside its attributes."""
-    for node in graph.node:
-        yield node
-        yield from subgraph_nodes(node)
 
 
 def subgraph_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conformance.running import Bench, Ending
+from harness.conformance.bench import Bench, Ending
 
 if TYPE_CHECKING:
-    from tests.conformance.pack import Pack
+    from harness.workers.case_pack import Pack
 
 #: Picks from all records those that a test is about, given the operator table of the runtime and the test's opset.
 Select = Callable[[list[dict[str, Any]], dict[str, list[int]] | None, int | None], list[dict[str, Any]]]

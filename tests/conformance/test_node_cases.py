@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.conformance.bench import Bench, Ending
 from tests.conformance.conftest import HERE, ONNX_RUNTIMES, OPSETS
-from tests.conformance.running import Bench, Ending, Tally, claimed, known_deviations, unclaimed_names
+from tests.conformance.running import Tally, claimed, known_deviations, unclaimed_names
 from tests.conformance.schedule import Done
 
 if TYPE_CHECKING:
-    from tests.conformance.pack import Pack
+    from harness.workers.case_pack import Pack
 
 Table = dict[str, list[int]] | None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.conformance.bench import Bench
 from harness.runtimes.registry import RUNTIMES, ready
 from tests.conformance.conftest import bench_of
-from tests.conformance.running import Bench
 
 #: Operators that R has and Julia has not yet; an entry goes when both have it.
 AWAITED: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.conformance.bench import Bench
 from harness.errors import BadInputError, UnsupportedError, WorkerError
 from harness.runtimes.launch import command, environment
 from harness.runtimes.process import MAX_LINE, Worker
@@ -18,7 +19,6 @@ from tests.conformance import small_models
 from tests.conformance.asking import LIMIT, assert_refused, every_runtime, load, onnx_runtimes, predict
 from tests.conformance.conftest import state
 from tests.conformance.noise import NOISE, noisy_environment
-from tests.conformance.running import Bench
 
 
 @every_runtime

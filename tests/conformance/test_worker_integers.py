@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.conformance.bench import Bench
 from harness.errors import UnsupportedError
 from harness.workers.tensors import read_tensors, write_tensors
 from tests.conformance import small_models
 from tests.conformance.asking import LIMIT, onnx_runtimes
-from tests.conformance.running import Bench
 
 ENDS = [2**63 - 1, -(2**63), 2**53, -(2**53)]
 

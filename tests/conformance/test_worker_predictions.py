@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.conformance.bench import Bench
 from harness.errors import BadInputError, WorkerError
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES
 from harness.workers.tensors import read_tensors, write_tensors
 from tests.conformance import small_models
 from tests.conformance.asking import LIMIT, assert_refused, load, onnx_runtimes, predict
-from tests.conformance.running import Bench
 
 
 @onnx_runtimes

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.conformance.bench import Bench
 from harness.errors import BadInputError, UnsupportedError, WorkerError
 from harness.runtimes.process import Worker
 from harness.workers.tensors import read_tensors, write_tensors
 from tests.conformance import small_models
 from tests.conformance.asking import LIMIT, every_runtime, onnx_runtimes
-from tests.conformance.running import Bench
 
 
 @pytest.fixture
