@@ -178,6 +178,10 @@ def checked_inputs(
     feeds = {}
     for info in expected:
         array = given[info.name]
+        if info.dtype == "string" and array.dtype == np.uint8 and array.ndim:
+            array = texts_of_bytes(array)
+            feeds[info.name] = array
+            continue
         floating = _is_floating(info.dtype)
         if (
             info.dtype
@@ -199,6 +203,13 @@ def converted(array: Array, info: TensorInfo, model: LoadedModel) -> Array:
     """An input as the model takes it: row-major, and as float64 where it is widened."""
     widen = model.widened and (_is_floating(info.dtype) or (not info.dtype and array.dtype.kind == "f"))
     return np.require(array, np.float64 if widen else None, requirements="C")
+
+
+def texts_of_bytes(array: Array) -> Array:
+    """Texts that travelled as bytes (..., byte): UTF-8, filled with zeros; see :func:`harness.workers.tensors.text_bytes`."""
+    rows = np.ascontiguousarray(array).reshape(-1, array.shape[-1])
+    texts = [row.tobytes().rstrip(b"\0").decode() for row in rows]
+    return np.array(texts, dtype=object).reshape(array.shape[:-1])
 
 
 def _is_floating(dtype: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -333,17 +334,44 @@ def shape_of(info: ValueInfoProto) -> tuple[int | str | None, ...] | None:
 
 
 def tensor_info(info: ValueInfoProto) -> TensorInfo:
-    """A graph input or output. Raises Unsupported where it is not an ordinary tensor."""
+    """A graph input or output. Raises Unsupported where it is neither an ordinary tensor nor a sequence of maps.
+
+    Maps are known as the array (sample, key) of their values that they travel as, see :func:`plain_value`.
+    """
+    values = info.type.sequence_type.elem_type.map_type.value_type
+    if values.HasField("tensor_type"):
+        return TensorInfo(info.name, dtype_name(values.tensor_type.elem_type), (None, None))
     if info.type.WhichOneof("value") != "tensor_type":
         kind = (info.type.WhichOneof("value") or "untyped").removesuffix("_type")
         raise Unsupported(f"'{info.name}' is a {kind}, not a tensor")
     return TensorInfo(info.name, dtype_name(info.type.tensor_type.elem_type), shape_of(info))
 
 
+def plain_value(info: TensorInfo, value: Any, widened: bool = False) -> Any:
+    """What a runtime gives for an output as the array that travels: of maps their values, in the order of their keys.
+
+    Raises Unsupported where maps differ in their keys.
+    """
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(one, dict) for one in value):
+        raise Unsupported(f"'{info.name}' is a sequence, not a tensor")
+    keys = sorted(value[0]) if value else []
+    if any(sorted(one) != keys for one in value):
+        raise Unsupported(f"'{info.name}' holds maps of different keys")
+    rows = [[one[key] for key in keys] for one in value]
+    floating = widened and info.dtype.startswith(("float", "bfloat"))
+    return np.asarray(rows, "float64" if floating else info.dtype).reshape(len(value), len(keys))
+
+
 def inputs_of(model: ModelProto) -> list[TensorInfo]:
     """The inputs that a caller must give: initializers, listed as inputs before IR 4, are not among them."""
     held = {tensor.name for tensor in model.graph.initializer}
-    return [tensor_info(info) for info in model.graph.input if info.name not in held]
+    given = [info for info in model.graph.input if info.name not in held]
+    for info in given:
+        if info.type.HasField("sequence_type"):
+            raise Unsupported(f"'{info.name}' is a sequence, not a tensor")
+    return [tensor_info(info) for info in given]
 
 
 def outputs_of(model: ModelProto) -> list[TensorInfo]:

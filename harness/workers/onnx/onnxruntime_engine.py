@@ -27,7 +27,7 @@ from harness.workers.engine import (
     environment_threads,
     thread_count,
 )
-from harness.workers.onnx.file import inputs_of, outputs_of, read_model, stored
+from harness.workers.onnx.file import inputs_of, outputs_of, plain_value, read_model, stored
 from harness.workers.onnx.structure import structure
 from harness.workers.onnx.widen import widen
 
@@ -104,7 +104,9 @@ class RuntimeModel(LoadedModel):
         names = [info.name for info in self.outputs]
         with watch:
             found = self._session.run(names, feeds)
-        return dict(zip(names, found, strict=True))
+        return {
+            info.name: plain_value(info, value, self.widened) for info, value in zip(self.outputs, found, strict=True)
+        }
 
     def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
         """See LoadedModel."""
@@ -143,7 +145,11 @@ class RuntimeModel(LoadedModel):
         present = {info.name for info in wider.graph.output}
         wider.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
         session = _session(wider.SerializeToString(), _options())
-        return dict(zip(names, session.run(names, feeds), strict=True))
+        known_outputs = {info.name: info for info in self.outputs}
+        return {
+            name: plain_value(known_outputs[name], value, self.widened) if name in known_outputs else value
+            for name, value in zip(names, session.run(names, feeds), strict=True)
+        }
 
 
 class OnnxRuntime(Engine):

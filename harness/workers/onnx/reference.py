@@ -30,7 +30,17 @@ from harness.workers.onnx.cut_inputs import replacer
 from harness.workers.onnx.evaluator import Evaluator, apart
 from harness.workers.onnx.exact import OPERATORS
 from harness.workers.onnx.exact.faults import faults_met
-from harness.workers.onnx.file import by_name, inputs_of, metadata_of, nodes, outputs_of, read_model, scopes, stored
+from harness.workers.onnx.file import (
+    by_name,
+    inputs_of,
+    metadata_of,
+    nodes,
+    outputs_of,
+    plain_value,
+    read_model,
+    scopes,
+    stored,
+)
 from harness.workers.onnx.node_models import NodeModels
 from harness.workers.onnx.structure import structure
 from harness.workers.onnx.widen import widen
@@ -71,7 +81,8 @@ class ReferenceModel(LoadedModel):
         names = [info.name for info in self.outputs]
         with watch:
             found = self._computed(names, feeds)
-        return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+        plain = (plain_value(info, value, self.widened) for info, value in zip(self.outputs, found, strict=True))
+        return {name: np.asarray(array) for name, array in zip(names, plain, strict=True)}
 
     def prepared(self, feeds: dict[str, Array]) -> Callable[[], object]:
         """See LoadedModel."""
@@ -95,7 +106,11 @@ class ReferenceModel(LoadedModel):
             if name not in known:
                 raise BadInput(f"the graph has no tensor '{name}'")
         found = self._computed(names, feeds)
-        return {name: np.asarray(array) for name, array in zip(names, found, strict=True)}
+        known_outputs = {info.name: info for info in self.outputs}
+        return {
+            name: np.asarray(plain_value(known_outputs[name], value, self.widened) if name in known_outputs else value)
+            for name, value in zip(names, found, strict=True)
+        }
 
     def _computed(self, names: list[str], feeds: dict[str, Array]) -> list[Any]:
         """Run the evaluator; whatever an operator raises is told with the node at which it did."""

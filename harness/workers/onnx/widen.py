@@ -90,6 +90,8 @@ def _widen_type(kind: TypeProto) -> None:
                 kind.sparse_tensor_type.elem_type = _DOUBLE
         case "sequence_type":
             _widen_type(kind.sequence_type.elem_type)
+        case "map_type":
+            _widen_type(kind.map_type.value_type)
         case "optional_type":
             _widen_type(kind.optional_type.elem_type)
 

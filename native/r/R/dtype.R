@@ -1,11 +1,14 @@
 # The number formats of ONNX, and how each is held in R: floating-point and
-# integer values as doubles, bool as logical. An integer is exact up to 2^53.
+# integer values as doubles, bool as logical, string as character. An integer is exact up to 2^53.
 
 dtype_names <- c(
   "float32", "uint8", "int8", "uint16", "int16", "int32", "int64", "string", "bool", "float16", "float64",
   "uint32", "uint64", "complex64", "complex128", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2",
   "float8e5m2fnuz", "uint4", "int4", "float4e2m1", "float8e8m0", "uint2", "int2"
 )
+
+# The dtypes that a tensor here can have.
+held_dtypes <- function() c(names(dtype_bytes), "string")
 
 floating_dtypes <- c("float16", "bfloat16", "float32", "float64")
 
@@ -31,15 +34,16 @@ dtype_of_code <- function(code, what) {
     stop_bad_input(what, " has data type number ", code, ", which ONNX does not know")
   }
   dtype <- dtype_names[code]
-  if (!dtype %in% names(dtype_bytes)) stop_unsupported("dtype ", dtype, " (", what, ") is not supported")
+  if (!dtype %in% held_dtypes()) stop_unsupported("dtype ", dtype, " (", what, ") is not supported")
   dtype
 }
 
 #' Values of little-endian bytes
 #' @param bytes raw; `dtype` a dtype name.
-#' @return doubles, or logicals for bool.
+#' @return doubles, logicals for bool, texts for string.
 #' @noRd
 decode_values <- function(bytes, dtype) {
+  if (dtype == "string") return(decode_texts(bytes))
   count <- length(bytes) / dtype_bytes[[dtype]]
   read_integer <- function(size, signed) readBin(bytes, "integer", count, size, signed, endian = "little")
   switch(dtype,
@@ -77,6 +81,7 @@ signed_words <- function(bytes, count) {
 #' Little-endian bytes of values, rounded to the dtype
 #' @noRd
 encode_values <- function(values, dtype) {
+  if (dtype == "string") return(encode_texts(values))
   write_integer <- function(size) writeBin(as.integer(values), raw(), size, endian = "little")
   switch(dtype,
     float64 = writeBin(as.double(values), raw(), 8L, endian = "little"),
@@ -105,6 +110,37 @@ encode_values <- function(values, dtype) {
     },
     bool = as.raw(as.logical(values))
   )
+}
+
+# Texts as bytes: UTF-8, each ended by a zero, as in C.
+encode_texts <- function(texts) {
+  if (!length(texts)) return(raw())
+  do.call(c, lapply(enc2utf8(texts), function(text) c(charToRaw(text), as.raw(0L))))
+}
+
+decode_texts <- function(bytes) {
+  ends <- which(bytes == as.raw(0L))
+  starts <- c(1L, utils::head(ends, -1L) + 1L)
+  texts <- vapply(seq_along(ends), function(k) rawToChar(bytes[seq_len(ends[k] - starts[k]) + starts[k] - 1L]), "")
+  Encoding(texts) <- "UTF-8"
+  texts
+}
+
+# Rows of bytes, filled with zeros to the longest text, as texts; `shape` ends in their length.
+texts_of_rows <- function(bytes, shape) {
+  width <- shape[length(shape)]
+  count <- prod(shape[-length(shape)])
+  rows <- matrix(bytes, width, count)
+  bytes <- do.call(c, lapply(seq_len(count), function(k) c(rows[rows[, k] != as.raw(0L), k], as.raw(0L))))
+  tensor(decode_texts(if (is.null(bytes)) raw() else bytes), shape[-length(shape)], "string")
+}
+
+# The other way round: what a file of arrays holds in place of texts.
+rows_of_texts <- function(stored) {
+  texts <- lapply(decode_texts(stored$bytes), charToRaw)
+  width <- max(lengths(texts), 0L)
+  rows <- do.call(c, lapply(texts, function(text) c(text, raw(width - length(text)))))
+  list(name = stored$name, dtype = "uint8", shape = c(stored$shape, width), bytes = if (is.null(rows)) raw() else rows)
 }
 
 # 32-bit words of integers of either sign; NA is how R writes the bits of -2^31.

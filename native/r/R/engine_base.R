@@ -29,6 +29,9 @@ read_inputs <- function(path, model) {
     x <- decode_tensor(stored[[name]])
     refuse_rounded_integers(stored[[name]], x)
     declared <- infos[[name]]$dtype
+    if (identical(declared, "string") && x$dtype == "uint8" && length(x$shape)) {
+      return(texts_of_rows(stored[[name]]$bytes, x$shape))
+    }
     if (is.null(declared) || x$dtype == declared) return(x)
     if (model$precision == "float64" && x$dtype == "float64" && is_floating(declared)) {
       x$dtype <- declared

@@ -15,9 +15,10 @@ last_opset <- 28
 #'   `initializers`; `stated` see stated_tensors().
 #' @noRd
 build_graph <- function(model, precision, table = operator_table(), runtime = "r/base") {
-  context <- list(opset = check_opsets(model), precision = precision, table = table, runtime = runtime)
+  context <- list(opset = check_opsets(model), opsets = model$opsets, precision = precision, table = table, runtime = runtime)
   check_names(all_names(model$graph))
-  graph <- lift_initializers(model$graph)
+  file <- inline_functions(model)
+  graph <- lift_initializers(file)
   input_names <- names_of(graph$inputs)
   held <- names_of(graph$initializers)
   check_interface(graph)
@@ -28,7 +29,7 @@ build_graph <- function(model, precision, table = operator_table(), runtime = "r
   graph <- list(
     inputs = graph$inputs[!input_names %in% held], optional_inputs = input_names, outputs = graph$outputs,
     output_slots = resolved$output_slots, names = resolved$names, initializers = graph$initializers, tensors = tensors,
-    nodes = resolved$nodes, opset = context$opset, precision = precision, stated = stated_tensors(model$graph)
+    nodes = resolved$nodes, opset = context$opset, precision = precision, stated = stated_tensors(file)
   )
   check_large_integers(graph)
   refuse_drawing(graph, constants_of(graph, intersect(held, input_names)))
@@ -45,6 +46,19 @@ check_interface <- function(graph) {
     if (anyDuplicated(names)) stop_bad_input("two ", kind, " are named ", quoted(names[anyDuplicated(names)]))
   }
   for (info in c(graph$inputs, graph$outputs)) check_value_type(info)
+  check_maps(graph)
+}
+
+maps_kind <- "sequence of maps"
+
+# Maps come from ZipMap, and go to the caller alone.
+check_maps <- function(graph) {
+  zips <- vapply(graph$nodes, function(node) node$operator == "ZipMap" && node$domain == "ai.onnx.ml", NA)
+  maps <- unlist(lapply(graph$nodes[zips], `[[`, "outputs"))
+  declared <- names_of(Filter(function(info) info$kind == maps_kind, c(graph$inputs, graph$outputs)))
+  read <- intersect(unlist(lapply(graph$nodes, `[[`, "inputs")), maps)
+  other <- c(setdiff(declared, maps), read)
+  if (length(other)) stop_unsupported("maps (", quoted(other), ") other than as what ZipMap gives the caller are not supported")
 }
 
 #' The nodes of a graph with every name resolved to a slot
@@ -113,10 +127,14 @@ check_opsets <- function(model) {
     }
     return(last_opset)
   }
+  for (used in c(opset, unlist(lapply(model$functions, opset_of_function)))) check_opset(used)
+  opset[[1L]]
+}
+
+check_opset <- function(opset) {
   if (opset < first_opset || opset > last_opset) {
     stop_unsupported("opset ", opset, " is not supported; opsets ", first_opset, " to ", last_opset, " are")
   }
-  opset[[1L]]
 }
 
 check_names <- function(names) {
@@ -125,21 +143,35 @@ check_names <- function(names) {
 
 check_value_type <- function(info) {
   what <- paste0("'", info$name, "'")
-  if (info$kind != "tensor") stop_unsupported("values of type ", info$kind, " (", what, ") are not supported")
+  if (!info$kind %in% c("tensor", maps_kind)) stop_unsupported("values of type ", info$kind, " (", what, ") are not supported")
   if (is.na(info$dtype)) stop_bad_input("not a valid ONNX file: ", what, " has no dtype")
-  if (!info$dtype %in% names(dtype_bytes)) {
+  if (!info$dtype %in% held_dtypes()) {
     stop_unsupported("dtype ", info$dtype, " (", what, ") is not supported")
   }
 }
 
+# The opset of a node's domain: that of its function, where it comes from one.
+opset_of_node <- function(node, context) {
+  domain <- standard_domain(node$domain)
+  if (domain == "ai.onnx") return(if (is.null(node$opset)) context$opset else node$opset)
+  opset <- context$opsets[domain]
+  if (is.na(opset)) stop_bad_input("not a valid ONNX file: it does not say which opset of domain '", domain, "' it uses")
+  opset[[1L]]
+}
+
 # Finds the node in the operator table, or refuses it. `visible()` gives the names that its subgraphs may read.
 prepare_node <- function(node, position, context, visible) {
-  opset <- context$opset
   label <- if (nzchar(node$name)) paste0("'", node$name, "'") else paste("number", position)
   what <- function(...) paste0("operator ", node$operator, " (opset ", opset, ", node ", label, ")", ...)
   if (nzchar(node$domain)) {
-    stop_unsupported("operator ", node$operator, " of domain '", node$domain, "' (node ", label, ") is not supported")
+    # Operators of other domains than the default one are known by both names.
+    both <- paste0(node$domain, ".", node$operator)
+    if (!both %in% names(context$table)) {
+      stop_unsupported("operator ", node$operator, " of domain '", node$domain, "' (node ", label, ") is not supported")
+    }
+    node$operator <- both
   }
+  opset <- opset_of_node(node, context)
   row <- context$table[[node$operator, exact = TRUE]]
   if (is.null(row)) stop_unsupported(what(" is not supported by ", context$runtime))
   since <- row$since[row$since <= opset]

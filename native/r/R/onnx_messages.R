@@ -19,22 +19,26 @@ parse_model <- function(bytes, folder) {
       "8" = {
         expect_wire(fields, k, 2L)
         entry <- parse_pair(bytes, from, to)
-        # "ai.onnx" is another spelling of the default domain.
-        domain <- if (identical(entry[[1L]], "ai.onnx")) "" else entry[[1L]]
-        model$opsets[[if (nzchar(domain)) domain else "ai.onnx"]] <- as.double(entry[[2L]])
+        model$opsets[[standard_domain(entry[[1L]])]] <- as.double(entry[[2L]])
       },
       "14" = {
         expect_wire(fields, k, 2L)
         entry <- parse_pair(bytes, from, to)
         model$metadata[[entry[[1L]]]] <- as.character(entry[[2L]])
       },
-      "25" = model$functions <- TRUE
+      "25" = {
+        expect_wire(fields, k, 2L)
+        model$functions <- c(model$functions, list(parse_function(bytes, from, to, folder)))
+      }
     )
   }
   if (is.null(model$graph)) stop_bad_input("not a valid ONNX file: it holds no graph")
   model$producer <- paste(stats::na.omit(model$producer[nzchar(model$producer)]), collapse = " ")
   model
 }
+
+# A domain as a name in R: the default one, which has no name, as its other spelling.
+standard_domain <- function(domain) if (nzchar(domain)) domain else "ai.onnx"
 
 expect_wire <- function(fields, k, wire) {
   if (fields$wire[k] != wire) {
@@ -86,12 +90,12 @@ parse_node <- function(bytes, from, to, folder, depth) {
   wire <- fields$wire
   start <- fields$start
   end <- fields$end
-  name <- operator <- domain <- ""
+  name <- operator <- domain <- overload <- ""
   inputs <- outputs <- repeated <- character()
   attributes <- list()
   for (k in seq_along(number)) {
     n <- number[k]
-    if (n > 7L || n == 6L) next
+    if (n > 8L || n == 6L) next
     if (wire[k] != 2L) stop_corrupt("a node with a part of the wrong wire type")
     if (n == 5L) {
       attribute <- parse_attribute(bytes, start[k], end[k], folder, depth)
@@ -104,11 +108,12 @@ parse_node <- function(bytes, from, to, folder, depth) {
       else if (n == 2L) outputs[length(outputs) + 1L] <- text
       else if (n == 3L) name <- text
       else if (n == 4L) operator <- text
+      else if (n == 8L) overload <- text
       else domain <- if (text == "ai.onnx") "" else text
     }
   }
   list(
-    name = name, operator = operator, domain = domain, inputs = inputs, outputs = outputs,
+    name = name, operator = operator, domain = domain, overload = overload, inputs = inputs, outputs = outputs,
     attributes = attributes, repeated = repeated
   )
 }
@@ -119,6 +124,7 @@ parse_attribute <- function(bytes, from, to, folder, depth) {
   fields <- scan_message(bytes, from, to)
   name <- ""
   kind <- 0
+  reference <- NULL
   parts <- vector("list", 11L)
   for (k in seq_along(fields$field)) {
     number <- fields$field[k]
@@ -127,7 +133,7 @@ parse_attribute <- function(bytes, from, to, folder, depth) {
     } else if (number == 20L) {
       kind <- fields$value[k]
     } else if (number == 21L) {
-      stop_unsupported("attributes that refer to a function's attributes are not supported")
+      reference <- text_of(bytes, fields, k)
     } else if (number == 2L) {
       expect_wire(fields, k, 5L)
       parts[[2L]] <- floats_of(bytes, fields$start[k], fields$end[k])
@@ -152,6 +158,8 @@ parse_attribute <- function(bytes, from, to, folder, depth) {
       parts[[10L]] <- list(unsupported = number)
     }
   }
+  # The value is that of an attribute of the function's call.
+  if (!is.null(reference)) return(list(name = name, value = list(reference = reference), repeated = FALSE))
   # Which part counts is said by `type`; files before IR 2 leave it out.
   value <- if (kind == 0) {
     Find(Negate(is.null), parts)
@@ -198,6 +206,7 @@ parse_tensor <- function(bytes, from, to, folder) {
   count <- element_count(shape, what)
   if (any(number == 3L)) stop_unsupported("a tensor stored in segments (", what, ") is not supported")
   location <- which(number == 14L)
+  if (dtype == "string") return(parse_texts(bytes, fields, name, shape, count, what))
   stored <- if (length(location) && fields$value[location[length(location)]] == 1) {
     entries <- lapply(which(number == 13L), function(k) parse_pair(bytes, fields$start[k], fields$end[k]))
     read_external(entries, folder, count * dtype_bytes[[dtype]], what)
@@ -213,6 +222,18 @@ parse_tensor <- function(bytes, from, to, folder) {
                    format(count * dtype_bytes[[dtype]], scientific = FALSE), " bytes but holds ", length(stored))
   }
   list(name = name, dtype = dtype, shape = shape, bytes = stored)
+}
+
+parse_texts <- function(bytes, fields, name, shape, count, what) {
+  at <- which(fields$field == 6L)
+  if (any(fields$wire[at] != 2L)) stop_corrupt("a text with another wire type")
+  texts <- lapply(at, function(k) byte_slice(bytes, fields$start[k], fields$end[k]))
+  if (length(texts) != count) {
+    stop_bad_input(what, " of dtype string and shape ", shape_text(shape), " needs ", count, " texts but holds ", length(texts))
+  }
+  if (any(vapply(texts, function(text) any(text == as.raw(0L)), NA))) stop_unsupported("a text with a zero byte (", what, ") is not supported")
+  stored <- do.call(c, lapply(texts, c, as.raw(0L)))
+  list(name = name, dtype = "string", shape = shape, bytes = if (is.null(stored)) raw() else stored)
 }
 
 # The bytes of a tensor whose values are in a typed field instead of raw_data.
@@ -293,13 +314,29 @@ parse_value_info <- function(bytes, from, to) {
         expect_wire(type, j, 2L)
         switch(as.character(type$field[j]),
           "1" = info[c("dtype", "shape")] <- parse_tensor_type(bytes, type$start[j], type$end[j]),
-          "4" = info$kind <- "sequence", "5" = info$kind <- "map",
+          "4" = info[c("kind", "dtype", "shape")] <- parse_sequence_type(bytes, type$start[j], type$end[j]), "5" = info$kind <- "map",
           "8" = info$kind <- "sparse tensor", "9" = info$kind <- "optional"
         )
       }
     }
   }
   info
+}
+
+# A sequence: its kind, and what is known of the values of maps.
+parse_sequence_type <- function(bytes, from, to) {
+  inner <- function(from, to, number) {
+    fields <- scan_message(bytes, from, to)
+    at <- which(fields$field == number & fields$wire == 2L)
+    if (length(at)) c(fields$start[at[1L]], fields$end[at[1L]])
+  }
+  place <- c(from, to)
+  # The type of an element, of it the map, the type of its values, and that as a tensor.
+  for (number in c(1L, 5L, 2L, 1L)) {
+    place <- inner(place[1L], place[2L], number)
+    if (is.null(place)) return(list("sequence", NA_character_, NULL))
+  }
+  list(maps_kind, parse_tensor_type(bytes, place[1L], place[2L])[[1L]], list(NA, NA))
 }
 
 parse_tensor_type <- function(bytes, from, to) {

@@ -1,6 +1,7 @@
 # Casts between dtypes, and tensors made from nothing.
 
 cast_values <- function(x, to, precision) {
+  if ("string" %in% c(x$dtype, to)) return(cast_texts(x, to))
   data <- x$data
   if (to == "bool") {
     data <- if (is.logical(data)) data else is.nan(data) | data != 0
@@ -21,6 +22,20 @@ cast_values <- function(x, to, precision) {
   tensor(data, x$shape, to)
 }
 
+# A text to a number and back, as far as both say it in one way.
+cast_texts <- function(x, to) {
+  if (x$dtype == to) return(x)
+  if (to == "string") {
+    if (!is_integer(x$dtype)) stop_unsupported("a cast from ", x$dtype, " to string is not supported")
+    return(tensor(format(x$data, scientific = FALSE, trim = TRUE), x$shape, to))
+  }
+  values <- suppressWarnings(as.double(x$data))
+  if (anyNA(values[!tolower(trimws(x$data)) %in% c("nan", "+nan", "-nan")])) stop_bad_input("a text that is no number")
+  if (to == "bool") stop_unsupported("a cast from string to bool is not supported")
+  if (is_integer(to)) values <- wrap_integer(trunc(values), to) else values <- round_to_dtype(values, to)
+  tensor(values, x$shape, to)
+}
+
 # Out of range is undefined in ONNX; most runtimes give the lowest value for NaN and infinity of signed types.
 float_to_integer <- function(data, to) {
   impossible <- !is.finite(data)
@@ -32,7 +47,7 @@ float_to_integer <- function(data, to) {
 refuse_cast <- function(node) {
   code <- node$attributes$to
   dtype <- if (code >= 1 && code <= length(dtype_names)) dtype_names[code] else paste("number", code)
-  if (!dtype %in% names(dtype_bytes)) paste("a cast to", dtype)
+  if (!dtype %in% held_dtypes()) paste("a cast to", dtype)
 }
 
 op_cast <- function(inputs, node) {
@@ -46,6 +61,10 @@ op_constant <- function(inputs, node) {
   if (!is.null(attributes$value)) return(decode_tensor(attributes$value))
   if (!is.null(attributes$value_float)) return(tensor(attributes$value_float, double(), "float32"))
   if (!is.null(attributes$value_int)) return(tensor(attributes$value_int, double(), "int64"))
+  if (!is.null(attributes$value_string)) return(tensor(attributes$value_string, double(), "string"))
+  if (!is.null(attributes$value_strings)) {
+    return(tensor(attributes$value_strings, as.double(length(attributes$value_strings)), "string"))
+  }
   if (!is.null(attributes$value_floats)) {
     return(tensor(attributes$value_floats, as.double(length(attributes$value_floats)), "float32"))
   }

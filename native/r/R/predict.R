@@ -35,6 +35,11 @@
 #' model whose task (metadata `harness.spec`) is a regression or a forecast. Labels that do not exclude each other (task
 #' `multi-label`, or head `"sigmoid"`) have a probability each, but no class.
 #'
+#' @section Missing values, texts and maps:
+#' `NA` in `newdata` is not a number (`NaN`) to every operator. Texts are character arrays, given as characters or factors;
+#' an output of texts is a factor for `type = "class"`. The maps of a classical model (the operator ZipMap) are for `"raw"` a
+#' list with a list for each sample, named by the classes; `"prob"` and `"class"` take them as scores.
+#'
 #' @section Errors:
 #' An error of the model or its inputs has one line, the class `onnx_error` and one more: `onnx_bad_input` where `newdata`
 #' or an argument does not fit the model, `onnx_unsupported` where the package does not do what is asked, `onnx_failed` where
@@ -77,6 +82,9 @@ predict.onnx_model <- function(object, newdata, type = c("raw", "prob", "class",
     return(if (length(results) == 1L) results[[1L]] else results)
   }
   result <- done$results[[output]]
+  # Texts are classes already.
+  if (result$dtype == "string") return(factor(to_r(result)))
+  if (is.null(head) && !is.null(result$keys)) head <- head_of_maps(result)
   if (is.null(axes[[output, exact = TRUE]])) axes[[output]] <- scores_axis(graph, inputs, possible, output, result)
   scores_of_type(scores_in_order(result, axes[[output]], object, output, type), object, type, head)
 }
@@ -93,6 +101,8 @@ tensors_from_user <- function(newdata, model) {
   tensors <- Map(function(values, name) {
     info <- inputs[[match(name, expected, 1L)]]
     if (is.data.frame(values)) values <- as.matrix(values)
+    if (is.factor(values)) values <- as.character(values)
+    if (isTRUE(info$dtype == "string") && is.character(values)) return(from_r(values, "string"))
     if (!is.numeric(values) && !is.logical(values)) {
       stop_bad_input("input '", name, "' is of type ", typeof(values), "; the model takes ", info$dtype)
     }

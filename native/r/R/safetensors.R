@@ -57,6 +57,8 @@ read_stored_tensors <- function(path, bytes = TRUE) {
 
 # Writes stored tensors (as read_stored_tensors() gives them); complete or not at all.
 write_stored_tensors <- function(tensors, path) {
+  # The format has no texts: they are written as bytes, with one axis more.
+  tensors <- lapply(tensors, function(x) if (x$dtype == "string") rows_of_texts(x) else x)
   # The widest dtype first keeps every tensor aligned.
   widths <- vapply(tensors, function(x) dtype_bytes[[x$dtype]], 0)
   tensors <- tensors[order(-widths, names(tensors), method = "radix")]
@@ -135,6 +137,7 @@ safetensors_read <- function(path) {
 safetensors_write <- function(tensors, path, dtypes = NULL) {
   if (is.null(names(tensors)) || !all(nzchar(names(tensors)))) stop_bad_input("every tensor needs a name")
   natural <- vapply(tensors, function(x) {
+    if (is.character(x)) stop_bad_input("a safetensors file holds no texts")
     if (is.logical(x)) "bool" else if (is.integer(x)) "int32" else "float64"
   }, "")
   dtypes <- if (is.null(dtypes)) natural else rep_len(dtypes, length(tensors))

@@ -21,6 +21,7 @@ class_output <- function(model, output, type) {
     output <- names[c(which(possible), 1L)[1L]]
   }
   info <- infos[[match(output, names)]]
+  if (type == "class" && info$dtype == "string") return(output)
   refuse_classes(output, info$dtype, declared_sizes(info), shape_of_info(info), model, type)
   output
 }
@@ -68,6 +69,8 @@ scores_axis <- function(graph, inputs, possible, output, result) {
 
 # Scores as an R array, samples first, classes named.
 scores_in_order <- function(result, axis, model, output, type) {
+  classes <- if (is.null(result$keys)) class_names(model) else as.character(result$keys)
+  result$keys <- NULL
   scores <- to_r(result)
   rank <- length(dim(scores))
   if (axis > 0) scores <- aperm(scores, c(axis + 1, seq_len(rank)[-(axis + 1)]))
@@ -76,7 +79,13 @@ scores_in_order <- function(result, axis, model, output, type) {
     stop_bad_input("the output '", output, "' holds whole numbers alone, as a mask does, and the file names no classes: ",
                    "type = \"", type, "\" is not possible; use type = \"raw\"")
   }
-  name_classes(scores, class_names(model))
+  name_classes(scores, classes)
+}
+
+# What the scores of maps are: a classifier of ai.onnx.ml gives probabilities, or what is none of them.
+head_of_maps <- function(result) {
+  rows <- matrix(result$data, length(result$keys))
+  if (all(rows >= 0) && all(abs(colSums(rows) - 1) <= 1e-4)) "softmax"
 }
 
 scores_of_type <- function(scores, model, type, head) {
@@ -132,5 +141,5 @@ name_classes <- function(values, classes) {
 named_classes <- function(values, model, name, axes) {
   info <- model$graph$outputs[[match(name, names_of(model$graph$outputs))]]
   elsewhere <- axis_of(axes, name) %in% c(1, NA) || is.character(declared_axis(model$graph, name, 1))
-  if (!is_floating(info$dtype) || elsewhere) values else name_classes(values, class_names(model))
+  if (!is_floating(info$dtype) || info$kind == maps_kind || elsewhere) values else name_classes(values, class_names(model))
 }

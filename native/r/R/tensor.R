@@ -70,15 +70,18 @@ from_r <- function(values, dtype) {
   shape <- dim(values)
   if (is.null(shape)) shape <- length(values)
   data <- if (length(shape) > 1L) aperm(values, rev(seq_along(shape))) else values
+  # What is missing is not a number to every operator: is.nan(NA) is FALSE.
+  if (is_floating(dtype) && anyNA(data)) data[is.na(data)] <- NaN
   tensor(as_stored(as.vector(data), dtype), as.double(shape), dtype)
 }
 
 as_stored <- function(data, dtype) {
-  if (dtype == "bool") as.logical(data) else as.double(data)
+  switch(dtype, bool = as.logical(data), string = as.character(data), as.double(data))
 }
 
 # A tensor to an R array in ONNX axis order.
 to_r <- function(x) {
+  if (!is.null(x$keys)) return(named_maps(x))
   if (length(x$shape) == 0L) return(x$data)
   data <- reversed_array(x)
   if (length(x$shape) > 1L) aperm(data) else data

@@ -4,8 +4,15 @@ torch_composed_table <- function() {
   c(
     list(Det = function(inputs, node) torch::linalg_det(inputs[[1L]])),
     lapply(composed_operators(), torch_composed),
-    lapply(plainly_computed(), torch_by_plain)
+    lapply(plainly_computed(), torch_by_plain),
+    lapply(rows_of_domain("ai.onnx.ml"), function(row) torch_by_plain(row$run))
   )
+}
+
+# The rows of the operator table of one domain.
+rows_of_domain <- function(domain) {
+  rows <- operator_table()
+  rows[startsWith(names(rows), paste0(domain, "."))]
 }
 
 composed_operators <- function() {

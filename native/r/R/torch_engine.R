@@ -70,10 +70,12 @@ torch_predict <- function(model, path, batch_size, axes) {
 # See compute_batches().
 torch_samples <- list(
   shape = function(x) as.double(x$shape),
-  take = function(x, axis, places) torch_take(x, axis + 1, places - 1),
-  join = function(parts, axis) torch::torch_cat(parts, dim = axis + 1),
+  take = function(x, axis, places) if (is_torch(x)) torch_take(x, axis + 1, places - 1) else plain_samples$take(x, axis, places),
+  join = function(parts, axis) {
+    if (is_torch(parts[[1L]])) torch::torch_cat(parts, dim = axis + 1) else plain_samples$join(parts, axis)
+  },
   values = function(x) as_plain(x)$data,
-  floating = function(x) x$is_floating_point()
+  floating = function(x) is_torch(x) && x$is_floating_point()
 )
 
 torch_activations <- function(model, path, names) {

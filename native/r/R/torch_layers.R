@@ -149,6 +149,13 @@ torch_hardmax <- function(x, dim) {
   torch::torch_zeros_like(x)$scatter(dim, torch::torch_argmax(x, dim, keepdim = TRUE), 1)
 }
 
+# In half precision each step of the standard's definition rounds, see along_axis().
+torch_softmax <- function(x, dim) {
+  if (!is_half(x)) return(torch::nnf_softmax(x, dim))
+  powers <- (x - torch::torch_amax(x, dim, keepdim = TRUE))$exp()
+  powers / powers$sum(dim, keepdim = TRUE)
+}
+
 # A table entry: before opset 13 the input is seen as two axes, split at `axis`.
 torch_along_axis <- function(f) {
   force(f)
@@ -173,7 +180,7 @@ torch_layer_table <- function() {
     GroupNormalization = torch_op_group_normalization, RMSNormalization = torch_op_rms_normalization,
     LpNormalization = torch_op_lp_normalization,
     MeanVarianceNormalization = torch_op_mean_variance_normalization, LRN = torch_op_local_response_normalization,
-    Dropout = torch_op_dropout, Softmax = torch_along_axis(torch::nnf_softmax),
+    Dropout = torch_op_dropout, Softmax = torch_along_axis(torch_softmax),
     LogSoftmax = torch_along_axis(torch::nnf_log_softmax), Hardmax = torch_along_axis(torch_hardmax)
   )
 }

@@ -117,8 +117,9 @@ torch_nodes <- function(nodes) {
 }
 
 refuse_torch_dtypes <- function(graph) {
+  texts <- names_of(Filter(function(info) info$dtype == "string", c(graph$outputs, graph$initializers)))
   for (info in c(graph$inputs, graph$outputs, graph$initializers)) {
-    if (!info$dtype %in% names(torch_dtype_names)) {
+    if (!info$dtype %in% names(torch_dtype_names) && !info$name %in% texts) {
       stop_unsupported("dtype ", info$dtype, " ('", info$name, "') is not supported by r/torch")
     }
   }

@@ -42,6 +42,8 @@ stored_to_torch <- function(stored) {
 }
 
 torch_to_stored <- function(x, name) {
+  # Texts are no tensors of torch.
+  if (!is_torch(x)) return(encode_tensor(x, name))
   # A copy: of a part of a tensor, buffer_from_torch_tensor() reads from the start of the whole.
   x <- x$detach()$cpu()$contiguous()$clone()
   list(name = name, dtype = dtype_of_torch(x), shape = as.double(x$shape), bytes = torch::buffer_from_torch_tensor(x))
@@ -49,7 +51,7 @@ torch_to_stored <- function(x, name) {
 
 # A plain tensor as a torch tensor; in double precision, floating-point values are doubles.
 as_torch <- function(x, precision = "float32") {
-  if (is.null(x) || is_torch(x)) return(x)
+  if (is.null(x) || is_torch(x) || x$dtype == "string") return(x)
   widened(stored_to_torch(encode_tensor(x, "a constant")), precision)
 }
 

@@ -9,6 +9,7 @@ from onnx.reference.op_run import OpRun
 
 from harness.workers.onnx.exact import (
     activations,
+    classical,
     convolution,
     indexing,
     losses,
@@ -65,5 +66,19 @@ _FUNCTIONS: dict[str, Compute] = {
     "Upsample": resize.upsample,
 }
 
+#: The same of the domain ``ai.onnx.ml``.
+_CLASSICAL: dict[str, Compute] = {
+    "CategoryMapper": classical.category_mapper,
+    "LabelEncoder": classical.label_encoder,
+    "LinearClassifier": classical.linear_classifier,
+    "Scaler": classical.scaler,
+    "TreeEnsembleClassifier": classical.tree_ensemble_classifier,
+    "ZipMap": classical.zip_map,
+}
+
 #: The classes that a ReferenceEvaluator takes as ``new_ops``.
-OPERATORS: list[type[OpRun]] = [*(operator(name, compute) for name, compute in _FUNCTIONS.items()), Loop]
+OPERATORS: list[type[OpRun]] = [
+    *(operator(name, compute) for name, compute in _FUNCTIONS.items()),
+    *(operator(name, compute, "ai.onnx.ml") for name, compute in _CLASSICAL.items()),
+    Loop,
+]

@@ -21,7 +21,7 @@ class Node:
     """What an operator must know of the node that it computes.
 
     Attributes:
-        opset: version of the standard's operator set in the file.
+        opset: version of the operator set of its domain in the file.
         attributes: by name, with the defaults of that version; None where one has no default and is absent. Floats are
             Python floats that hold the float32 value of the file.
         outputs: names of the outputs; an empty name is an output that nobody asks for.
@@ -55,8 +55,9 @@ class _Exact(OpRun):  # type: ignore[misc]
 
     def __init__(self, onnx_node: onnx.NodeProto, run_params: dict[str, Any], schema: Any = None) -> None:
         opsets = run_params["opsets"]
-        self._opset = int(opsets.get("", opsets.get("ai.onnx", 1)))
-        super().__init__(onnx_node, run_params, onnx.defs.get_schema(onnx_node.op_type, self._opset, ""))
+        standard = int(opsets.get("", opsets.get("ai.onnx", 1)))
+        self._opset = int(opsets.get(self.op_domain, 1)) if self.op_domain else standard
+        super().__init__(onnx_node, run_params, onnx.defs.get_schema(onnx_node.op_type, self._opset, self.op_domain))
 
     def _extract_attribute_value(self, att: onnx.AttributeProto, ref_att: Any = None) -> Any:
         value = super()._extract_attribute_value(att, ref_att)
@@ -78,19 +79,23 @@ class _Exact(OpRun):  # type: ignore[misc]
             )
         found = compute(node, *inputs)
         found = found if isinstance(found, tuple) else (found,)
-        arrays = tuple(None if value is None else np.asarray(value) for value in found)
+        # Maps stay what they are.
+        arrays = tuple(
+            None if value is None else value if isinstance(value, list) else np.asarray(value) for value in found
+        )
         if half is not None:
             arrays = tuple(
-                value.astype(half) if value is not None and value.dtype == np.float32 else value for value in arrays
+                value.astype(half) if isinstance(value, np.ndarray) and value.dtype == np.float32 else value
+                for value in arrays
             )
         # An output that nobody asks for may be missing; those before it keep their places.
         return tuple(np.zeros(0) if value is None else value for value in arrays[: len(self.onnx_node.output)])
 
 
-def operator(name: str, compute: Compute) -> type[OpRun]:
+def operator(name: str, compute: Compute, domain: str = "") -> type[OpRun]:
     """A class for ``new_ops`` of a ReferenceEvaluator that computes the operator ``name`` of every opset by a function."""
 
     def _run(self: _Exact, *inputs: Any, **attributes: Any) -> tuple[Any, ...]:
         return self._computed(compute, inputs, attributes)
 
-    return type(name, (_Exact,), {"_run": _run, "__doc__": compute.__doc__})
+    return type(name, (_Exact,), {"_run": _run, "__doc__": compute.__doc__, "op_domain": domain})

@@ -123,3 +123,12 @@ test_that("what goes wrong in a node names it", {
   model$graph$nodes[[1]]$run <- function(inputs, node) plainonnx:::stop_unsupported("this")
   expect_error(predict(model, wavy(1, 3)), "node 'odd' \\(Identity\\): this", class = "onnx_unsupported")
 })
+
+test_that("NA is NaN to every operator", {
+  nodes <- list(onnx_node("IsNaN", "x", "missing"), onnx_node("Cast", "x", "kept", to = 9L))
+  model <- onnx_read(write_model(onnx_model(
+    nodes, list(onnx_value("x", shape = list("n"))), list(onnx_value("missing", "bool"), onnx_value("kept", "bool"))
+  )))
+  expect_identical(c(predict(model, c(NA, 0, 1))$missing), c(TRUE, FALSE, FALSE))
+  expect_identical(predict(model, c(NA_real_, 0)), predict(model, c(NaN, 0)))
+})
