@@ -50,6 +50,10 @@ test-long: setup
 clean-networks: setup
 	$(VENV)/python -m tests.networks.compare --networks 500
 
+# ONNX's published cases on every reader, as docs/conformance.md and the README show them: most of an hour, as Julia compiles.
+scoreboard: setup
+	$(VENV)/python -m harness conformance --jobs 2
+
 # Changes the code of the verdict and counts the changes that its tests notice: up to an hour on two cores.
 mutants: setup
 	$(VENV)/python scripts/mutants.py

@@ -19,8 +19,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "harness"
 LAYERS = (
     ("harness.__main__",),
     ("harness.cli",),
-    ("harness.conformance",),
-    ("harness.results",),
+    ("harness.results", "harness.conformance"),
     ("harness.pipeline",),
     ("harness.scenario",),
     ("harness.report", "harness.workers"),

@@ -2,6 +2,7 @@
 # slot, every operator found in the table. All refusals by name happen here,
 # before anything is computed.
 
+# Files of earlier opsets are brought to this one, see modernised().
 first_opset <- 7
 last_opset <- 28
 
@@ -15,9 +16,11 @@ last_opset <- 28
 #'   `initializers`; `stated` see stated_tensors().
 #' @noRd
 build_graph <- function(model, precision, table = operator_table(), runtime = "r/base") {
-  context <- list(opset = check_opsets(model), opsets = model$opsets, precision = precision, table = table, runtime = runtime)
+  stated <- check_opsets(model)
+  context <- list(opset = max(stated, first_opset), opsets = model$opsets, precision = precision, table = table, runtime = runtime)
   check_names(all_names(model$graph))
   file <- inline_functions(model)
+  if (stated < first_opset) file <- modernised(file, stated)
   graph <- lift_initializers(file)
   input_names <- names_of(graph$inputs)
   held <- names_of(graph$initializers)
@@ -29,7 +32,7 @@ build_graph <- function(model, precision, table = operator_table(), runtime = "r
   graph <- list(
     inputs = graph$inputs[!input_names %in% held], optional_inputs = input_names, outputs = graph$outputs,
     output_slots = resolved$output_slots, names = resolved$names, initializers = graph$initializers, tensors = tensors,
-    nodes = resolved$nodes, opset = context$opset, precision = precision, stated = stated_tensors(file)
+    nodes = resolved$nodes, opset = stated, precision = precision, stated = stated_tensors(file)
   )
   check_large_integers(graph)
   refuse_drawing(graph, constants_of(graph, intersect(held, input_names)))
@@ -127,13 +130,14 @@ check_opsets <- function(model) {
     }
     return(last_opset)
   }
-  for (used in c(opset, unlist(lapply(model$functions, opset_of_function)))) check_opset(used)
+  check_opset(opset, oldest_opset)
+  for (used in unlist(lapply(model$functions, opset_of_function))) check_opset(used, first_opset)
   opset[[1L]]
 }
 
-check_opset <- function(opset) {
-  if (opset < first_opset || opset > last_opset) {
-    stop_unsupported("opset ", opset, " is not supported; opsets ", first_opset, " to ", last_opset, " are")
+check_opset <- function(opset, first) {
+  if (opset < first || opset > last_opset) {
+    stop_unsupported("opset ", opset, " is not supported; opsets ", first, " to ", last_opset, " are")
   }
 }
 

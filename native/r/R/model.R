@@ -4,7 +4,7 @@
 #' [predict()][predict.onnx_model]. Whatever the package cannot do is refused
 #' here, by name, and nothing is computed.
 #'
-#' The operators of opsets 7 to 28 that are supported are listed by
+#' The operators of opsets 1 to 28 that are supported are listed by
 #' [onnx_operators()]. Weights may lie in the file or in other files of the
 #' same folder.
 #'
@@ -66,13 +66,16 @@ parse_file <- function(path) {
 #' head(onnx_operators())
 #' @export
 onnx_operators <- function() {
-  rows <- operator_table()
+  rows <- published_rows(operator_table())
   data.frame(
     operator = names(rows),
     since = vapply(rows, function(row) paste(row$since, collapse = ", "), ""),
     row.names = NULL
   )
 }
+
+# The rows of a table without those that no file can name.
+published_rows <- function(rows) rows[!startsWith(names(rows), "plainonnx.")]
 
 # A JSON document of the metadata, or NULL.
 metadata_json <- function(model, key) {

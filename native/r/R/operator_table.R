@@ -387,6 +387,9 @@ build_operator_table <- function() {
     ai.onnx.ml.ZipMap = operator(op_zip_map, 1, 1, list(classlabels_int64s = none("numbers"),
       classlabels_strings = none("texts")), refuse = check_zip_map),
 
+    # What stands for the broadcasting of opsets 1 to 6
+    plainonnx.Align = operator(op_align, 1, 2, list(axis = needed("number"))),
+
     # Interpolation
     Resize = operator(op_resize, c(10, 11, 13, 18, 19), c(1, 4), list(mode = "nearest",
       extrapolation_value = 0, exclude_outside = 0, nearest_mode = "round_prefer_floor",

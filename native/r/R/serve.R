@@ -146,7 +146,7 @@ answer_describe <- function(request) {
       threads = json_object(engine$threads()), requests = as.list(names(request_handlers())),
       precisions = as.list(engine_precisions(engine))
     ),
-    if (!is.null(engine$operators)) list(operators = lapply(engine$operators, function(row) as.list(row$since)))
+    if (!is.null(engine$operators)) list(operators = lapply(published_rows(engine$operators), function(row) as.list(row$since)))
   )
 }
 

@@ -2,7 +2,7 @@
 
 torch_composed_table <- function() {
   c(
-    list(Det = function(inputs, node) torch::linalg_det(inputs[[1L]])),
+    list(plainonnx.Align = torch_op_align, Det = function(inputs, node) torch::linalg_det(inputs[[1L]])),
     lapply(composed_operators(), torch_composed),
     lapply(plainly_computed(), torch_by_plain),
     lapply(rows_of_domain("ai.onnx.ml"), function(row) torch_by_plain(row$run))

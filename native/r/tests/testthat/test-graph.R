@@ -11,7 +11,7 @@ test_that("what is not supported is refused by name when the file is read", {
   expect_error(read_model(unknown, x, y), "operator NoSuchOperator \\(opset 17, node 'odd'\\)", class = "onnx_unsupported")
   foreign <- list(onnx_node("Relu", "x", "y", domain = "com.example"))
   expect_error(read_model(foreign, x, y), "domain 'com.example'", class = "onnx_unsupported")
-  expect_error(read_model(list(onnx_node("Relu", "x", "y")), x, y, opset = 6), "opset 6", class = "onnx_unsupported")
+  expect_error(read_model(list(onnx_node("Relu", "x", "y")), x, y, opset = 0), "opset 0", class = "onnx_unsupported")
   expect_error(read_model(list(onnx_node("Relu", "x", "y")), x, y, opset = 99), "opset 99", class = "onnx_unsupported")
   expect_error(read_model(list(onnx_node("Gelu", "x", "y")), x, y), "Gelu .*does not exist", class = "onnx_unsupported")
   expect_error(read_model(list(onnx_node("Relu", "x", "y", slope = 2)), x, y), "'slope'", class = "onnx_unsupported")
