@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
 VENV := .venv/bin
 
-.PHONY: run test test-slow test-long test-r test-julia test-flux test-julia-onnxruntime clean-networks lint mutants setup clean
+.PHONY: run test test-slow test-long test-r test-julia test-flux test-julia-onnxruntime clean-networks scoreboard lint mutants setup clean
 
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
