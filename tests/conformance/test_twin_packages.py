@@ -9,39 +9,8 @@ from harness.runtimes.registry import RUNTIMES, ready
 from tests.conformance.conftest import bench_of
 
 #: Operators that R has and Julia has not yet; an entry goes when both have it.
-<<<<<<< HEAD
-AWAITED: frozenset[str] = frozenset()
-=======
 AWAITED = frozenset(
     [
-        "Attention",
-        "RotaryEmbedding",
-        "SwiGLU",
-        "NonMaxSuppression",
-        "GridSample",
-        "Col2Im",
-        "NegativeLogLikelihoodLoss",
-        "SoftmaxCrossEntropyLoss",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "MatMulInteger",
-        "ConvInteger",
-        "QLinearMatMul",
-        "QLinearConv",
-        "BitCast",
-        "AffineGrid",
-        "RoiAlign",
-        "DeformConv",
-        "MaxUnpool",
-        "Scatter",
-        "TensorScatter",
-        "Det",
-        "DFT",
-        "STFT",
-        "HannWindow",
-        "HammingWindow",
-        "BlackmanWindow",
         "ai.onnx.ml.ArrayFeatureExtractor",
         "ai.onnx.ml.Binarizer",
         "ai.onnx.ml.CategoryMapper",
@@ -60,7 +29,6 @@ AWAITED = frozenset(
         "ai.onnx.ml.ZipMap",
     ]
 )
->>>>>>> 868e346 (Read classical models, texts, maps and functions of the file in R)
 
 
 @pytest.mark.parametrize("runtime", ["julia/base", "r/torch", pytest.param("julia/flux", marks=pytest.mark.slow)])

@@ -375,15 +375,7 @@ def inputs_of(model: ModelProto) -> list[TensorInfo]:
 
 
 def outputs_of(model: ModelProto) -> list[TensorInfo]:
-    """The outputs of the graph. Raises Unsupported where one is no tensor, and says how to export it without ZipMap."""
-    mapped = {node.output[0] for node in model.graph.node if node.op_type == "ZipMap" and node.domain == "ai.onnx.ml"}
-    for info in model.graph.output:
-        if info.name in mapped:
-            raise Unsupported(
-                f"'{info.name}' is a sequence of maps, one per sample from class to probability (operator ZipMap), not a "
-                f"tensor; export the model without: skl2onnx.to_onnx(..., options={{'zipmap': False}}), or zipmap=False of "
-                f"onnxmltools"
-            )
+    """The outputs of the graph. Raises Unsupported where one is neither a tensor nor a sequence of maps."""
     return [tensor_info(info) for info in model.graph.output]
 
 

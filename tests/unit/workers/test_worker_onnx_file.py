@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx_models import FLOAT, batch_normalisation, external, model, saved
 
 from harness.workers.engine import BadInput, Unsupported
-from harness.workers.onnx.file import inputs_of, outputs_of, read_model
+from harness.workers.onnx.file import inputs_of, outputs_of, plain_value, read_model
 
 RUNTIME = "python/onnx-reference"
 W = np.arange(16, dtype=np.float32).reshape(4, 4)
@@ -154,11 +154,13 @@ def test_an_output_without_a_stated_shape_is_read(tmp_path: Path) -> None:
     assert outputs_of(read)[0].shape is None
 
 
-def test_a_sequence_of_maps_is_refused_with_the_way_to_export_without() -> None:
+def test_a_sequence_of_maps_is_known_as_the_array_of_its_values() -> None:
     made = product()
-    made.graph.node.append(
-        helper.make_node("ZipMap", ["y"], ["maps"], domain="ai.onnx.ml", classlabels_int64s=[0, 1, 2, 3])
-    )
-    made.graph.output.append(onnx.ValueInfoProto(name="maps"))
-    with pytest.raises(Unsupported, match=r"'maps' is a sequence of maps.*options=\{'zipmap': False\}"):
-        outputs_of(made)
+    values = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    made.graph.output.append(helper.make_value_info("maps", helper.make_sequence_type_proto(values)))
+    info = outputs_of(made)[-1]
+    assert (info.name, info.dtype, info.shape) == ("maps", "float32", (None, None))
+    assert plain_value(info, [{2: 0.25, 1: 0.75}, {1: 0.5, 2: 0.5}]).tolist() == [[0.75, 0.25], [0.5, 0.5]]
+    assert plain_value(info, [{1: 0.5}], widened=True).dtype == "float64"
+    with pytest.raises(Unsupported, match="different keys"):
+        plain_value(info, [{1: 0.5}, {2: 0.5}])
