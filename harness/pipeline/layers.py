@@ -47,12 +47,14 @@ def walk_layers(
     tensors: int = TENSORS,
     max_bytes: int = MAX_BYTES,
     sampling: Sampling | None = None,
+    progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> LayersComparison:
     """Local and accumulated errors of a target on every node of ``model``, over the first ``samples`` of ``probe``.
 
     ``sampling`` says where they lie, along axis 0 if it is not given. ``scratch`` is an empty folder and is empty again afterwards.
     ``note``: what the target's row says of its inner tensors. A node that the target refuses is a row without a local error, and so
-    is one at which it breaks; WorkerError is raised where it breaks more than ``BREAKS`` times.
+    is one at which it breaks; WorkerError is raised where it breaks more than ``BREAKS`` times. ``progress`` is told the number of
+    nodes done after each part of the graph.
     """
     loaded = target("load", path=str(model), precision="float32")
     inputs = scratch / "inputs.safetensors"
@@ -77,6 +79,8 @@ def walk_layers(
             notes.append(f"Accumulated errors are not known: {refusal}")
         rows += _examine(patience, part["nodes"], flow.activations, scratch, skipped, nodata)
         first = part["next"]
+        if progress is not None:
+            progress({"done": first, "total": part["total"], "text": "nodes compared; --no-layers leaves them out"})
         if part["stopped"]:
             notes.append(f"The reference could not go on: {part['stopped']}; nodes from there on were not examined.")
         if part["stopped"] or first >= part["total"]:

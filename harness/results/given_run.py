@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from harness.compare.placement import Placement
@@ -82,6 +84,8 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         )
     with exclusive(folder):
         execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
+        if given.timing is None:
+            Thread(target=_import_report, daemon=True).start()
         finished, reference, labelled, cells = judged_cells(given, plan, execution, checks)
         tables: dict[str, Rows] = {
             "outputs_probe.csv.gz": probe_rows(
@@ -128,6 +132,12 @@ def _placement(plan: Plan, finished: Finished) -> Placement | None:
     steps = {cell.place for cell in plan.cells if cell.place in finished.folders}
     found = [read_placement(finished.folders[step]) for step in steps if step is not None]
     return next((placement for placement in found if placement.samples), None)
+
+
+def _import_report() -> None:
+    """Import what writes the report while workers compute: a second of a short run."""
+    for name in ("harness.report.build", "matplotlib.figure", "matplotlib.style"):
+        import_module(name)
 
 
 def judged_cells(

@@ -51,5 +51,6 @@ class LayersStep(Step):
                 sampling=sampling_of(context),
                 structure=json.loads((context.needed("structure", "oracle") / "structure.json").read_text()),
                 scratch=Path(scratch),
+                progress=context.progress,
             )
         write_atomically(context.folder / "layers.json", to_json(found.model_dump(mode="json")))

@@ -224,7 +224,10 @@ def test_in_small_parts_nothing_changes_and_little_is_held(tmp_path: Path) -> No
         return answer
 
     target = Target("python/onnxruntime", folders[1])
-    parts = walk(net(), folders[1], target, watched, tensors=2)
+    told: list[dict[str, Any]] = []
+    parts = walk(net(), folders[1], target, watched, tensors=2, progress=told.append)
+    assert [entry["done"] for entry in told] == sorted({entry["done"] for entry in told})
+    assert told[-1]["done"] == told[-1]["total"]
     # onnxruntime may fuse what is not asked for in this part, so that accumulated errors differ in their last bits.
     assert [row.model_copy(update={"accumulated": None}) for row in parts.rows] == [
         row.model_copy(update={"accumulated": None}) for row in whole.rows
