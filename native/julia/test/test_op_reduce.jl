@@ -89,3 +89,14 @@ end
     @test apply_operator("Softmax", zeros(Float32, 0, 3)) == zeros(Float32, 0, 3)
     @test apply_operator("Softmax", Float16[1, 2, 3]) isa Array{Float16}
 end
+
+@testset "half precision overflows where ONNX rounds, and not on the way to a sum" begin
+    large = Float16[60000, 60000, -60000]
+    @test apply_operator("ReduceSum", large; keepdims=0)[] == Float16(60000)
+    @test apply_operator("ReduceMean", Float16[60000, 60000]; keepdims=0)[] == Float16(60000)
+    @test all(isinf, apply_operator(name, Float16[300])[] for name in ("ReduceSumSquare", "ReduceL2"))
+    @test isinf(apply_operator("ReduceLogSum", Float16[60000, 60000])[])
+    @test apply_operator("ReduceL2", BFloat16.(Float32[3, 4]))[] == BFloat16(5)
+    @test isinf(apply_operator("Sum", (Float16[v] for v in large)...)[])
+    @test isinf(apply_operator("Mean", Float16[60000], Float16[60000])[])
+end

@@ -14,13 +14,14 @@ end
 """A table entry for a function of two numbers of one dtype."""
 arithmetic(f) = widened((inputs, node) -> of_same_dtype(f, inputs[1], inputs[2]))
 
-"""A table entry for a function of two numbers, folded over any number of inputs."""
-variadic(f) = widened((inputs, node) -> reduce((a, b) -> of_same_dtype(f, a, b), inputs))
+"""A table entry for a function of two numbers, folded over any number of inputs; half precision rounds after each."""
+variadic(f) = (inputs, node) -> folded(arithmetic(f), inputs, node)
 
-const op_mean = widened() do inputs, node
-    total = reduce((a, b) -> of_same_dtype(+, a, b), inputs)
-    tensor(total ./ eltype(total)(length(inputs)))
-end
+folded(of_two, inputs, node) = foldl((a, b) -> of_two(Any[a, b], node), inputs)
+
+const divided = widened((inputs, node) -> tensor(inputs[1] ./ eltype(inputs[1])(inputs[2])))
+
+op_mean(inputs, node) = divided(Any[folded(arithmetic(+), inputs, node), length(inputs)], node)
 
 # Towards zero for integers, as the standard says.
 quotient(a::AbstractFloat, b::AbstractFloat) = a / b

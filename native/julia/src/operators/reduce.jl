@@ -1,11 +1,15 @@
-# Reductions along axes. Sums of Float32 are added up in Float64, sums of integers in 64 bits that wrap around.
+# Reductions along axes. Sums of Float32 are added up in Float64, those of half precision in Float32, and sums of integers in 64 bits
+# that wrap around. What ONNX defines by simpler operators (a square, a sum, a root) rounds to half precision after each of them, and
+# overflows there.
 
 wide(x) = x
 wide(x::Float32) = Float64(x)
+wide(x::Narrow) = Float32(x)
 
 total(f, x, dims) = sum(v -> wide(f(v)), x; dims=dims)
 # What has to be a fraction on its way, of whatever dtype.
 real_total(f, x, dims) = sum(v -> f(Float64(v)), x; dims=dims)
+real_total(f, x::Array{T}, dims) where {T<:Narrow} = Float64.(T.(total(f, x, dims)))
 
 reduced_sum(x, dims) = total(identity, x, dims)
 reduced_l1(x, dims) = total(abs, x, dims)
@@ -39,7 +43,7 @@ highest_value(::Type{T}) where {T<:Integer} = typemax(T)
 
 # A result in the dtype of the tensor it was made from.
 in_dtype(::Type{T}, values::Array) where {T} = eltype(values) === T ? values : brought_back(T, values)
-brought_back(::Type{T}, values) where {T<:AbstractFloat} = T.(values)
+brought_back(::Type{T}, values) where {T<:AbstractFloat} = (v -> narrowed(T, v)).(values)
 brought_back(::Type{Bool}, values) = Array(values .!= 0)
 brought_back(::Type{T}, values) where {T<:Integer} = (v -> integer_value(T, v)).(values)
 
@@ -49,7 +53,7 @@ brought_back(::Type{T}, values) where {T<:Integer} = (v -> integer_value(T, v)).
 A table entry: `f` gets a tensor and the dimensions to reduce, which it keeps with size 1. `of_one` says whether `f` is the
 identity on a single value.
 """
-reduction(f; of_one=true) = widened() do inputs, node
+reduction(f; of_one=true) = function (inputs, node)
     x = inputs[1]
     axes = axes_of(inputs, node)
     if axes === nothing || isempty(axes)
