@@ -99,6 +99,7 @@ def _print_route(cells: list[CellResult], source: str) -> None:
     away = ""
     if route.errors.relative_rms is not None:
         away = f", {route.errors.relative_rms:.2e} of the outputs' spread away (limit {route.limit:.1e})"
+        away += f", the largest difference is {route.errors.max_abs:.3g}"
     typer.echo(f"Route: the exported graph against the {source}: {route.verdict.value}{away}.")
 
 

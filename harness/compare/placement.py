@@ -34,6 +34,9 @@ class WalkedLayer(_Record):
     kind: str
     tensor: str = ""
     gap: float | None = None
+    #: The module that it belongs to and the line where it is written, as far as the source tells them.
+    namespace: str = ""
+    source_line: str = ""
 
 
 class WalkedNode(_Record):
@@ -101,6 +104,8 @@ class Placement(_Record):
     remaining: float | None = None
     tried: list[TriedHypothesis] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
+    #: The first layer of a whole model that the file does not have, as a sentence; empty where the differences say it.
+    parts: str = ""
 
     @property
     def parts_at(self) -> str:
@@ -116,7 +121,9 @@ def sentences(placement: Placement) -> list[str]:
     """The differences of a file in the order of the flow of data, then the hypothesis that makes the source of it."""
     counts = Counter(difference.message for difference in placement.differences)
     said = [text if count == 1 else f"{text} (in {count} nodes)" for text, count in counts.items()]
-    if not said and placement.layers and placement.parts_at:
+    if placement.parts:
+        said.insert(0, placement.parts)
+    elif not said and placement.layers and placement.parts_at:
         last = next((layer.layer for layer in reversed(placement.layers) if layer.tensor), "")
         said = [
             f"{placement.parts_at} is the first layer that the file does not have as the source"

@@ -92,5 +92,11 @@ def histogram(values: Array, beside: Array | None = None) -> Histogram | None:
 
 
 def _last_line(stack: str) -> str:
-    lines = [line.strip() for line in stack.splitlines() if line.strip().startswith("File ")]
-    return lines[-1] if lines else ""
+    """The last call of a stack trace that is not inside of PyTorch: file, line and, where it is there, the code."""
+    lines = [line.strip() for line in stack.splitlines() if line.strip()]
+    places = [index for index, line in enumerate(lines) if line.startswith("File ")]
+    if not places:
+        return ""
+    last = ([index for index in places if "/torch/" not in lines[index]] or places)[-1]
+    code = lines[last + 1] if last + 1 < len(lines) and last + 1 not in places else ""
+    return f"{lines[last]}: {code}" if code else lines[last]

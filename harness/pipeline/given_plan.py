@@ -23,6 +23,7 @@ from harness.pipeline.steps.import_weights import ImportStep
 from harness.pipeline.steps.layers import LayersStep
 from harness.pipeline.steps.oracle import OracleStep
 from harness.pipeline.steps.place import PlaceStep
+from harness.pipeline.steps.place_whole import PlaceWholeStep
 from harness.pipeline.steps.probe import ProbeStep
 from harness.pipeline.steps.reference import ReferenceStep
 from harness.pipeline.steps.samples import SamplesStep
@@ -211,8 +212,18 @@ def _others(oracles: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in oracles if name != REFERENCE)
 
 
-def _place_step(given: Given) -> PlaceStep | None:
-    """What says where the file parts from its weights, where there are any."""
+def _place_step(given: Given) -> PlaceStep | PlaceWholeStep | None:
+    """What says where the file parts from its source, where there is any."""
+    if (whole := given.whole) is not None:
+        return PlaceWholeStep(
+            id="place",
+            runtime=runtime(REFERENCE),
+            needs=(*FILE, "structure", "whole", f"oracle {REFERENCE}"),
+            source_runtime=runtime(whole.runtime),
+            path=str(whole.file.resolve()),
+            samples=PLACED_SAMPLES,
+            threads=given.threads,
+        )
     if not given.imports:
         return None
     return PlaceStep(

@@ -14,13 +14,15 @@ class ProgramLayer:
     """One step of a model that gives a tensor of floating-point numbers.
 
     ``name``: as ``activations`` takes it. ``kind``: its operation or class. ``namespace``: the module that it belongs to, in the
-    model's own words. ``source_line``: where it is written, as the framework stored it; empty where it did not.
+    model's own words. ``source_line``: where it is written, as the framework stored it; empty where it did not. ``inputs``:
+    names of the layers that it reads.
     """
 
     name: str
     kind: str
     namespace: str = ""
     source_line: str = ""
+    inputs: tuple[str, ...] = ()
 
 
 class Layered(Protocol):

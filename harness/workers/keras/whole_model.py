@@ -70,10 +70,20 @@ class WholeKerasModel(LoadedModel):
 
     def layers(self) -> list[ProgramLayer]:
         """The layers with their classes."""
-        return [
-            ProgramLayer(layer.name, type(layer).__name__, layer.name)
+        told = [
+            layer
             for layer in self.model.layers
             if not isinstance(layer, keras.layers.InputLayer) and _single(layer) is not None
+        ]
+        names = {id(_single(layer)): layer.name for layer in told}
+        return [
+            ProgramLayer(
+                layer.name,
+                type(layer).__name__,
+                layer.name,
+                inputs=tuple(names[id(tensor)] for tensor in keras.tree.flatten(layer.input) if id(tensor) in names),
+            )
+            for layer in told
         ]
 
     def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:

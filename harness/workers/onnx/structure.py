@@ -74,8 +74,14 @@ def _value(info: ValueInfoProto) -> dict[str, Any]:
     }
 
 
+#: What exporters store of where a node comes from.
+_ORIGIN = ("namespace", "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.stack_trace", "stack_trace")
+
+
 def node_record(node: onnx.NodeProto) -> dict[str, Any]:
     """What a structure says of a node."""
+    # Versions of ONNX before 1.16 know none.
+    stored = {entry.key: entry.value for entry in getattr(node, "metadata_props", ()) if entry.key in _ORIGIN}
     return {
         "name": node.name,
         "operator": node.op_type,
@@ -83,6 +89,7 @@ def node_record(node: onnx.NodeProto) -> dict[str, Any]:
         "inputs": list(node.input),
         "outputs": list(node.output),
         "attributes": {attribute.name: _attribute(attribute) for attribute in node.attribute},
+        **({"metadata": stored} if stored else {}),
     }
 
 

@@ -80,11 +80,20 @@ class TorchProgram(LoadedModel):
 
     def layers(self) -> list[ProgramLayer]:
         """Every operation that gives floating-point numbers, with the module and the line that it comes from."""
-        return [
-            ProgramLayer(node.name, _kind(node), _namespace(node), _line(node.meta.get("stack_trace") or ""))
-            for node in self.module.graph.nodes
-            if _gives_numbers(node)
-        ]
+        found: dict[str, ProgramLayer] = {}
+        read: dict[str, tuple[str, ...]] = {}
+        for node in self.module.graph.nodes:
+            # The layers behind what a node reads; what does not depend on the inputs is no layer.
+            before = dict.fromkeys(name for one in node.all_input_nodes for name in read.get(one.name, ()))
+            if node.op == "placeholder":
+                read[node.name] = ("",)
+            elif before and _gives_numbers(node):
+                line, inputs = _line(node.meta.get("stack_trace") or ""), tuple(name for name in before if name)
+                found[node.name] = ProgramLayer(node.name, _kind(node), _namespace(node), line, inputs)
+                read[node.name] = (node.name,)
+            else:
+                read[node.name] = tuple(before)
+        return [*found.values()]
 
     def activations(self, feeds: dict[str, Array], names: list[str]) -> dict[str, Array]:
         """Results of operations, named as in the graph of the program."""

@@ -90,6 +90,9 @@ def test_a_program_tells_its_layers_with_their_lines(program: Path) -> None:
     layers = {layer.name: layer for layer in model.layers()}
     assert [layer.kind for layer in layers.values()][:3] == ["conv2d", "batch_norm", "relu"]
     assert layers["batch_norm"].namespace == "norm"
+    assert layers["batch_norm"].inputs == ("conv2d",)
+    # What is made without the inputs is no layer.
+    assert not {"arange", "sqrt"} & {layer.kind for layer in layers.values()}
     assert layers["conv2d"].source_line.endswith("torch.relu(self.norm(self.conv(image)))")
     found = model.activations({"image": X.astype(np.float64)}, ["relu", "linear"])
     assert found["relu"].min() == 0
@@ -195,6 +198,7 @@ def test_files_of_keras_answer_without_its_code(tmp_path: Path) -> None:
             if name == "python/keras-file":
                 worker.request("layers", outputs=str(tmp_path / "layers.json"))
                 layers = json.loads((tmp_path / "layers.json").read_text())
+                assert [layer["inputs"] for layer in layers] == [[], ["conv"], ["norm"], ["gru"]]
                 assert [layer["kind"] for layer in layers] == ["Conv1D", "BatchNormalization", "GRU", "Dense"]
                 wide = {key: series.astype(np.float64)}
                 write_tensors(tmp_path / "x", wide)
