@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,24 @@ def load_arrays(path: Path) -> dict[str, Array]:
 
     arrays: dict[str, Array] = load_file(path)
     return arrays
+
+
+#: What NumPy maps as it is stored.
+_PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1"}
+
+
+def mapped_arrays(path: Path) -> dict[str, Array]:
+    """The same, read as they are used: of a file of many samples a few cost no more than these."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    if not all(entry["dtype"] in _PLAIN and 0 not in entry["shape"] for entry in header.values()):
+        return load_arrays(path)
+    return {
+        name: np.memmap(path, _PLAIN[entry["dtype"]], "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"]))
+        for name, entry in header.items()
+    }
 
 
 def texts_of(stored: Array) -> Array:

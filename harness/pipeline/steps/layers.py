@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from harness.files.arrays import mapped_arrays
 from harness.files.atomic import to_json, write_atomically
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.layers import walk_layers
@@ -38,15 +39,13 @@ class LayersStep(Step):
 
     def carry_out(self, context: Context) -> None:
         """Walk the graph and write the rows as ``layers.json``."""
-        from safetensors.numpy import load_file
-
         with tempfile.TemporaryDirectory(prefix="layers-", dir=context.folder) as scratch:
             found = walk_layers(
                 target=context.ask,
                 reference=functools.partial(context.ask_other, REFERENCE),
                 note=self.worker.inner_values_note,
                 model=model_of(context),
-                probe=load_file(probe_of(context)),
+                probe=mapped_arrays(probe_of(context)),
                 samples=self.samples,
                 sampling=sampling_of(context),
                 structure=json.loads((context.needed("structure", "oracle") / "structure.json").read_text()),
