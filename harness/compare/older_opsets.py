@@ -14,7 +14,10 @@ Node = Mapping[str, Any]
 
 
 def meanings(structure: Mapping[str, Any] | None) -> list[Finding]:
-    """One sentence for each kind of node that means something else than its name suggests today; they call for no verdict."""
+    """One sentence for each kind of node that means something else than its name suggests today; they call for no verdict.
+
+    Nodes that had to be sorted are told as well.
+    """
     if structure is None:
         return []
     opset = next((version for domain, version in structure["opsets"].items() if domain in ("", "ai.onnx")), 0)
@@ -27,10 +30,10 @@ def meanings(structure: Mapping[str, Any] | None) -> list[Finding]:
             continue
         if text := explain(node, int(opset), shapes):
             found.setdefault((node["operator"], text), []).append(str(node["name"] or node["outputs"][0]))
-    return [
-        Finding(comparison="structure", verdict=Verdict.EQUIVALENT, message=f"{operator} {_named(names)}: {text}")
-        for (operator, text), names in found.items()
-    ]
+    told = [f"{operator} {_named(names)}: {text}" for (operator, text), names in found.items()]
+    if moved := structure.get("moved"):
+        told.append(f"its nodes are out of order and were sorted: {_named(moved)} before what is read there")
+    return [Finding(comparison="structure", verdict=Verdict.EQUIVALENT, message=message) for message in told]
 
 
 def _nodes(nodes: list[Node]) -> Iterator[Node]:

@@ -14,6 +14,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_tensor, uses_external_data
 
 from harness.workers.engine import BadInput, TensorInfo, Unsupported
+from harness.workers.onnx.node_order import sort_nodes
 
 #: Protobuf's own limit on one message.
 MAX_BYTES = 2**31 - 1
@@ -28,7 +29,12 @@ LARGE_WEIGHT = 1 << 18
 
 
 def read_model(path: Path, runtime: str) -> ModelProto:
-    """Parse and check a model file, external data included.
+    """Parse and check a model file, external data included, see :func:`read_sorted`."""
+    return read_sorted(path, runtime)[0]
+
+
+def read_sorted(path: Path, runtime: str) -> tuple[ModelProto, list[str]]:
+    """Parse and check a model file, external data included; with the names of nodes that stood before what they read.
 
     Raises BadInput on a file that is truncated, corrupt or invalid, or whose external data is missing, too short or
     outside of its folder; Unsupported on an IR version, opset or standard operator that onnx does not know.
@@ -45,6 +51,7 @@ def read_model(path: Path, runtime: str) -> ModelProto:
     if not model.HasField("graph") or not model.ir_version:
         raise BadInput(f"{path}: not an ONNX file: it holds no graph ({size} bytes)")
     _check_versions(model, path)
+    moved = sort_nodes(model)
     for tensor in tensors(model):
         _check_tensor(tensor, path)
     _check_operators(model, runtime)
@@ -65,7 +72,7 @@ def read_model(path: Path, runtime: str) -> ModelProto:
         raise BadInput(f"{path}: not a valid ONNX model: {line}") from error
     for kind in unstated:
         kind.ClearField("shape")
-    return model
+    return model, moved
 
 
 def _has_no_shape(info: ValueInfoProto) -> bool:

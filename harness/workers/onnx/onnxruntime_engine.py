@@ -27,7 +27,7 @@ from harness.workers.engine import (
     environment_threads,
     thread_count,
 )
-from harness.workers.onnx.file import inputs_of, outputs_of, plain_value, read_model, stored
+from harness.workers.onnx.file import inputs_of, outputs_of, plain_value, read_model, read_sorted, stored
 from harness.workers.onnx.structure import structure
 from harness.workers.onnx.widen import widen
 
@@ -175,7 +175,8 @@ class OnnxRuntime(Engine):
 
     def structure(self, path: Path) -> dict[str, Any]:
         """See Engine."""
-        return structure(read_model(path, self.runtime), path)
+        model, moved = read_sorted(path, self.runtime)
+        return structure(model, path, moved)
 
 
 ENGINE = OnnxRuntime

@@ -38,6 +38,7 @@ from harness.workers.onnx.file import (
     outputs_of,
     plain_value,
     read_model,
+    read_sorted,
     scopes,
     stored,
 )
@@ -202,7 +203,8 @@ class OnnxReference(Engine):
 
     def structure(self, path: Path) -> dict[str, Any]:
         """See Engine."""
-        return structure(read_model(path, self.runtime), path)
+        model, moved = read_sorted(path, self.runtime)
+        return structure(model, path, moved)
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
         """``cut``: a graph node by node, for runtimes to be asked for single nodes; ``replace``: with inner tensors as inputs;

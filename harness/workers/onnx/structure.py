@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, ValueInfoP
 from harness.workers.onnx.file import dtype_name, metadata_of, shape_of, without_weights
 
 
-def structure(model: ModelProto, path: Path) -> dict[str, Any]:
-    """Nodes, initializers, inputs, outputs and versions of a model read from ``path``."""
+def structure(model: ModelProto, path: Path, moved: Sequence[str] = ()) -> dict[str, Any]:
+    """Nodes, initializers, inputs, outputs and versions of a model read from ``path``; ``moved``: nodes that had to be sorted."""
     producer = f"{model.producer_name} {model.producer_version}".strip()
     return {
         "format": "onnx",
@@ -36,6 +37,7 @@ def structure(model: ModelProto, path: Path) -> dict[str, Any]:
             for function in model.functions
         ],
         "metadata": metadata_of(model),
+        **({"moved": list(moved)} if moved else {}),
     }
 
 

@@ -1,18 +1,19 @@
-# Weights kept in a file of their own, which must lie inside the model's folder.
+# Weights kept in a file of their own, which must lie inside one of the model's folders, see folders_of_model().
 
-function read_external(entries, folder, ::Type{T}, shape, what) where {T}
+function read_external(entries, folders, ::Type{T}, shape, what) where {T}
     value(key) = (at = findfirst(pair -> pair.first == key, entries); at === nothing ? nothing : entries[at].second)
     location = something(value("location"), "")
     refuse(parts...) = bad_input("the external data of ", what, parts..., " ('", location, "')")
-    folder === nothing && refuse(" cannot be read here")
+    isempty(folders) && refuse(" cannot be read here")
     isempty(location) && refuse(" has no location")
     (occursin(r"^([/\\~]|[A-Za-z]:)", location) || ".." in split(location, r"[/\\]") || '\0' in location) &&
         refuse(" lies outside the model's folder")
-    path = joinpath(folder, location)
-    isfile(path) || refuse(" is missing")
+    at = findfirst(folder -> isfile(joinpath(folder, location)), folders)
+    at === nothing && refuse(" is missing")
     # A link may point anywhere: what counts is where it ends.
-    path = realpath(path)
-    startswith(path, joinpath(realpath(folder), "")) || refuse(" lies outside the model's folder")
+    path = realpath(joinpath(folders[at], location))
+    any(folder -> startswith(path, joinpath(realpath(folder), "")), folders) || refuse(" lies outside the model's folder")
+    refuse_other_file(open(io -> read(io, 1024), path), path)
     function number(key, otherwise)
         text = value(key)
         text === nothing && return otherwise

@@ -38,6 +38,7 @@ function build_graph(
 )
     context = Context(check_opsets(model), precision, table, runtime)
     isempty(model.graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
+    refuse_maps(model.graph)
     foreach(check_value_type, model.graph.inputs)
     foreach(check_value_type, model.graph.outputs)
     refuse_unknown_rounding(model.graph, precision)
@@ -176,7 +177,10 @@ function check_opsets(model::ModelMessage)
     end
     opset = model.opsets[at].second
     first_opset <= opset <= last_opset ||
-        unsupported("opset ", opset, " is not supported; opsets ", first_opset, " to ", last_opset, " are")
+        unsupported(
+            "opset ", opset, " is not supported; opsets ", first_opset, " to ", last_opset, " are: export the model again with one ",
+            "of them"
+        )
     opset
 end
 
@@ -184,7 +188,18 @@ function check_value_type(info::ValueInfo)
     what = quoted(info.name)
     info.kind == "tensor" || unsupported("values of type ", info.kind, " (", what, ") are not supported")
     info.dtype === nothing && bad_input("not a valid ONNX file: ", what, " has no dtype")
-    haskey(dtype_types, info.dtype) || unsupported("dtype ", info.dtype, " (", what, ") is not supported")
+    labels = info.dtype == "string" ? "; of labels that are texts: export the model with classes as whole numbers" : ""
+    haskey(dtype_types, info.dtype) || unsupported("dtype ", info.dtype, " (", what, ") is not supported", labels)
+end
+
+function refuse_maps(graph::GraphMessage)
+    mapped = [name for node in graph.nodes if node.operator == "ZipMap" for name in node.outputs]
+    for info in graph.outputs
+        info.name in mapped && unsupported(
+            "the output ", quoted(info.name), " is a sequence of maps, one per sample from class to probability (operator ZipMap), ",
+            "not a tensor; export the model without: skl2onnx.to_onnx(..., options={'zipmap': False}), or zipmap=False of onnxmltools"
+        )
+    end
 end
 
 # Finds the node in the operator table, or refuses it. `visible(name)` tells what its subgraphs may read.

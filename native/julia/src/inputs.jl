@@ -59,8 +59,24 @@ end
 # Sizes in Julia's order, which is what the caller sees, and the file's beside it.
 wrong_shape(info, value) = bad_input(
     "input '", info.name, "' has size ", shape_text(size(value)), ", in the order of ONNX ",
-    shape_text(onnx_shape(value)), "; the model takes ", shape_of_info(info)
+    shape_text(onnx_shape(value)), "; the model takes ", shape_of_info(info), order_that_fits(size(value), info.shape)
 )
+
+# The order of dimensions in which an array would fit, in words and Julia's order; empty where there is none. Of several the one that
+# moves the fewest.
+function order_that_fits(size, shape)
+    (length(size) == length(shape) && length(size) <= 6) || return ""
+    wanted = reverse(shape)
+    fits(order) = all(k -> !(wanted[k] isa Int) || size[order[k]] == wanted[k], eachindex(wanted))
+    fitting = filter(fits, orders_of(collect(1:length(size))))
+    isempty(fitting) && return ""
+    moved = [count(k -> order[k] != k, eachindex(order)) for order in fitting]
+    minimum(moved) == 0 && return ""
+    string("; its dimensions are in another order: permutedims(x, (", join(fitting[argmin(moved)], ", "), ")) fits")
+end
+
+orders_of(axes) = length(axes) < 2 ? [axes] :
+    [[first; rest] for first in axes for rest in orders_of(filter(!=(first), axes))]
 
 function shape_of_info(info::ValueInfo)
     info.shape === nothing && return "any shape"

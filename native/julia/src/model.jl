@@ -48,8 +48,9 @@ function parse_file(path::AbstractString)
         size < 2^31 || bad_input("the file is larger than protobuf allows (2 GiB): ", path)
         read(io)
     end
+    refuse_other_file(bytes, path)
     try
-        parse_model(Source(bytes, dirname(abspath(path))))
+        parse_model(Source(bytes, folders_of_model(path)))
     catch error
         error isa Union{InterruptException,OutOfMemoryError} && rethrow()
         kind = error isa ONNXError ? error.kind : :bad_input

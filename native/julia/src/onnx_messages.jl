@@ -50,10 +50,10 @@ struct ModelMessage
     graph::GraphMessage
 end
 
-# What every part of a file is read with: its bytes, and the folder that may hold the weights (or nothing).
+# What every part of a file is read with: its bytes, and the folders that may hold the weights (or none).
 struct Source
     bytes::Vector{UInt8}
-    folder::Union{String,Nothing}
+    folders::Vector{String}
 end
 
 function expect_wire(field::Field, wire::Int)
@@ -144,7 +144,7 @@ function parse_graph(source::Source, message::Field, depth::Int)
             unsupported("sparse initializers are not supported")
         end
     end
-    GraphMessage(name, nodes, initializers, inputs, outputs, values, Pair{String,String}[])
+    GraphMessage(name, sort_nodes(nodes), initializers, inputs, outputs, values, Pair{String,String}[])
 end
 
 function parse_node(source::Source, message::Field, depth::Int)
@@ -284,7 +284,7 @@ function parse_tensor(source::Source, message::Field)
     count = element_count(shape, what)
     segmented && unsupported("a tensor stored in segments (", what, ") is not supported")
     value = if external
-        read_external(entries, source.folder, T, shape, what)
+        read_external(entries, source.folders, T, shape, what)
     elseif raw !== nothing
         check_bytes(T, shape, count, raw.last - raw.first + 1, what)
         decode_values(source.bytes, raw.first, T, shape)

@@ -16,9 +16,19 @@ const wanted_y = [onnx_value("y")]
     @test refuses(() -> read_onnx(relu, foreign, wanted_y), :unsupported, "float8e5m2")
 end
 
-@testset "a graph that is not in order, or not whole, is refused" begin
+@testset "nodes out of order are sorted, and that is told" begin
+    nodes = [
+        onnx_node("Neg", "h", "y"; name="last"), onnx_node("Add", ["x", "g"], "h"; name="sum"),
+        onnx_node("Relu", "x", "g"; name="first")
+    ]
+    model = @test_logs (:info, r"out of order and were sorted: 'last' and 1 more") read_onnx(nodes, given_x, wanted_y)
+    @test [node.operator for node in model.graph.nodes] == ["Relu", "Add", "Neg"]
+    @test vec(model(reshape(Float32[-1, 2], 2, 1))) == [1, -4]
+end
+
+@testset "a graph that is no order, or not whole, is refused" begin
     refused(pattern, nodes...) = refuses(() -> read_onnx(nodes, given_x, wanted_y), :bad_input, pattern)
-    @test refused("before it is computed", onnx_node("Relu", "h", "y"), onnx_node("Relu", "x", "h"))
+    @test refused("before it is computed", onnx_node("Relu", "h", "y"), onnx_node("Relu", "y", "h"))
     @test refused("'nowhere'", onnx_node("Relu", "nowhere", "y"))
     @test refused("before it is computed", onnx_node("Relu", "y", "y"))
     @test refused("'y' is computed twice", onnx_node("Relu", "x", "y"), onnx_node("Abs", "x", "y"))

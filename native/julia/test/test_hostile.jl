@@ -11,6 +11,20 @@ refused_bytes(bytes, pattern, kind=:bad_input) = refuses(() -> read_bytes(bytes)
     @test refuses(() -> onnx_read(tempdir()), :bad_input, "folder")
     @test refused_bytes(UInt8[], "empty")
     @test refused_bytes(Vector{UInt8}("this is a text, not a model\n"), "not a valid ONNX file")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n"
+    @test refused_bytes(Vector{UInt8}(pointer), r"is a Git LFS pointer.*git lfs pull")
+    @test refused_bytes(Vector{UInt8}("\n<!DOCTYPE html>\n<html>"), "is a web page (HTML), not a model; download the file itself")
+    @test refused_bytes(Vector{UInt8}("../blobs/aaaa"), "holds the text of a link, '../blobs/aaaa', not a model")
+end
+
+@testset "maps and labels that are texts are refused with the way to export without" begin
+    given = [onnx_value("x", "float32", ["n", 2])]
+    zipmap = onnx_node("ZipMap", "x", "y"; domain="ai.onnx.ml")
+    maps = [wire_text(1, "y"); wire_bytes(2, wire_bytes(4, UInt8[]))]
+    told = r"'y' is a sequence of maps.*options=\{'zipmap': False\}"
+    @test refused_bytes(onnx_model([zipmap], given, [maps]), told, :unsupported)
+    texts = onnx_model([onnx_node("Relu", "x", "y")], given, [onnx_value("y", "string")])
+    @test refused_bytes(texts, r"'y'.*labels that are texts: export the model with classes as whole numbers", :unsupported)
 end
 
 @testset "a file cut anywhere is refused, never half-read" begin
@@ -97,5 +111,25 @@ end
         @test refused("should be 8 bytes", "w.bin", "16")
         @test refused("impossible length", "w.bin", "-1")
         @test refused("no location", "")
+    end
+end
+
+@testset "weights are found through the links of a hub's cache, and through no others" begin
+    mktempdir() do hub
+        snapshot = mkpath(joinpath(hub, "snapshots", "main"))
+        mkdir(joinpath(hub, "blobs"))
+        write(joinpath(hub, "blobs", "aaaa"), external_model("w.bin"))
+        write(joinpath(hub, "blobs", "bbbb"), Float32[3, 4])
+        write(joinpath(hub, "secret"), Float32[1, 2])
+        path, weights = joinpath(snapshot, "m.onnx"), joinpath(snapshot, "w.bin")
+        symlink("../../blobs/aaaa", path)
+        symlink("../../blobs/bbbb", weights)
+        @test onnx_read(path)(Float32[0, 0]) == [3, 4]
+        rm(weights)
+        symlink("../../secret", weights)
+        @test refuses(() -> onnx_read(path), :bad_input, "outside the model's folder")
+        rm(weights)
+        write(weights, "version https://git-lfs.github.com/spec/v1")
+        @test refuses(() -> onnx_read(path), :bad_input, r"is a Git LFS pointer.*w\.bin")
     end
 end

@@ -94,7 +94,7 @@ end
 @testset "wrong inputs are refused, never guessed at" begin
     model = crops()
     turned = permutedims(crop_series, (2, 1, 3))
-    @test refuses(() -> model(turned), :bad_input, "(3, 8, 5), in the order of ONNX (5, 8, 3); the model takes sample x 3 x 8")
+    @test refuses(() -> model(turned), :bad_input, "(3, 8, 5), in the order of ONNX (5, 8, 3); the model takes sample x 3 x 8; its dimensions are in another order: permutedims(x, (2, 1, 3)) fits")
     @test refuses(() -> model(crop_series[:, :, 1]), :bad_input, "size")
     @test refuses(() -> model(Dict("y" => crop_series)), :bad_input, "no input named 'y'; it takes 'x'")
     @test refuses(() -> model(Dict{String,Array}()), :bad_input, "'x' is missing")

@@ -137,7 +137,8 @@ check_opsets <- function(model) {
 
 check_opset <- function(opset, first) {
   if (opset < first || opset > last_opset) {
-    stop_unsupported("opset ", opset, " is not supported; opsets ", first, " to ", last_opset, " are")
+    stop_unsupported("opset ", opset, " is not supported; opsets ", first, " to ", last_opset, " are: export the model again with ",
+                     "one of them")
   }
 }
 

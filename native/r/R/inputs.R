@@ -29,7 +29,7 @@ check_inputs <- function(graph, inputs, samples = NULL, axes = list()) {
     if (is.null(info$shape)) next
     wrong <- function() {
       stop_bad_input("input '", info$name, "' has shape ", shape_text(x$shape), "; the model takes ",
-                     shape_of_info(info))
+                     shape_of_info(info), order_that_fits(x$shape, info$shape))
     }
     if (length(x$shape) != length(info$shape)) wrong()
     shape <- x$shape
@@ -46,4 +46,20 @@ check_inputs <- function(graph, inputs, samples = NULL, axes = list()) {
       }
     }
   }
+}
+
+# The order of axes in which an array would fit, in words; empty where there is none. Of several the one that moves the fewest.
+order_that_fits <- function(shape, wanted) {
+  if (length(shape) != length(wanted) || length(shape) > 6L) return("")
+  fixed <- vapply(wanted, function(size) if (is.numeric(size)) as.double(size) else NA_real_, 0)
+  fitting <- Filter(function(order) all(shape[order] == fixed, na.rm = TRUE), orders_of(seq_along(shape)))
+  if (length(fitting) == 0L) return("")
+  moved <- vapply(fitting, function(order) sum(order != seq_along(order)), 0L)
+  if (min(moved) == 0L) return("")
+  paste0("; its axes are in another order: aperm(x, c(", paste(fitting[[which.min(moved)]], collapse = ", "), ")) fits")
+}
+
+orders_of <- function(axes) {
+  if (length(axes) < 2L) return(list(axes))
+  do.call(c, lapply(axes, function(first) lapply(orders_of(setdiff(axes, first)), function(rest) c(first, rest))))
 }

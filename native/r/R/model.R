@@ -48,8 +48,9 @@ parse_file <- function(path) {
   if (size == 0) stop_bad_input("the file is empty: ", path)
   if (size >= 2^31) stop_bad_input("the file is larger than protobuf allows (2 GiB): ", path)
   bytes <- readBin(path, "raw", size)
+  refuse_other_file(bytes, path)
   tryCatch(
-    parse_model(bytes, dirname(path)),
+    parse_model(bytes, folders_of_model(path)),
     error = function(e) {
       if (!inherits(e, "onnx_error")) stop_corrupt("something unreadable: ", conditionMessage(e), " (", path, ")")
       stop_kind(class(e)[1L], paste0(conditionMessage(e), " (", path, ")"))

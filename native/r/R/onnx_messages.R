@@ -75,7 +75,7 @@ parse_graph <- function(bytes, from, to, folder, depth) {
   if (any(fields$field == 15L)) stop_unsupported("sparse initializers are not supported")
   list(
     name = c(unlist(each(2L, text_field)), "")[1L],
-    nodes = each(1L, function(b, f, t) parse_node(b, f, t, folder, depth)),
+    nodes = sort_nodes(each(1L, function(b, f, t) parse_node(b, f, t, folder, depth))),
     initializers = each(5L, function(b, f, t) parse_tensor(b, f, t, folder)),
     inputs = each(11L, parse_value_info),
     outputs = each(12L, parse_value_info),
@@ -262,7 +262,7 @@ typed_bytes <- function(bytes, fields, dtype) {
   encode_values(values, dtype)
 }
 
-# Weights kept in a file of their own, which must lie inside the model's folder.
+# Weights kept in a file of their own, which must lie inside one of the model's folders, see folders_of_model().
 read_external <- function(entries, folder, needed, what) {
   keys <- vapply(entries, function(e) as.character(e[[1L]]), "")
   value <- function(key, otherwise) {
@@ -276,11 +276,13 @@ read_external <- function(entries, folder, needed, what) {
   parts <- strsplit(location, "[/\\\\]")[[1L]]
   if (grepl("^([/\\\\~]|[A-Za-z]:)", location) || ".." %in% parts) refuse(" lies outside the model's folder")
   path <- file.path(folder, location)
-  if (!file.exists(path) || dir.exists(path)) refuse(" is missing")
+  path <- path[file.exists(path) & !dir.exists(path)]
+  if (length(path) == 0L) refuse(" is missing")
   # A link may point anywhere: what counts is where it ends.
-  root <- paste0(sub("/+$", "", normalizePath(folder, "/", TRUE)), "/")
-  path <- normalizePath(path, "/", TRUE)
-  if (!startsWith(path, root)) refuse(" lies outside the model's folder")
+  roots <- paste0(sub("/+$", "", normalizePath(folder, "/", TRUE)), "/")
+  path <- normalizePath(path[1L], "/", TRUE)
+  if (!any(startsWith(path, roots))) refuse(" lies outside the model's folder")
+  refuse_other_file(readBin(path, "raw", 1024L), path)
   number <- function(key, otherwise) {
     given <- value(key, NA)
     result <- if (is.na(given)) otherwise else suppressWarnings(as.numeric(given))

@@ -9,8 +9,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import FLOAT, batch_normalisation, external, model, saved
 
+from harness.compare.older_opsets import meanings
 from harness.workers.engine import BadInput, Unsupported
-from harness.workers.onnx.file import inputs_of, outputs_of, plain_value, read_model
+from harness.workers.onnx.file import inputs_of, outputs_of, plain_value, read_model, read_sorted
+from harness.workers.onnx.structure import structure
 
 RUNTIME = "python/onnx-reference"
 W = np.arange(16, dtype=np.float32).reshape(4, 4)
@@ -164,3 +166,30 @@ def test_a_sequence_of_maps_is_known_as_the_array_of_its_values() -> None:
     assert plain_value(info, [{1: 0.5}], widened=True).dtype == "float64"
     with pytest.raises(Unsupported, match="different keys"):
         plain_value(info, [{1: 0.5}, {2: 0.5}])
+
+
+def test_nodes_out_of_order_are_sorted_and_told(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Neg", ["h"], ["b"], name="inner")], "body", [], [onnx.ValueInfoProto(name="b")]
+    )
+    nodes = [
+        helper.make_node("If", ["c"], ["y"], name="last", then_branch=body, else_branch=body),
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="product"),
+        helper.make_node("Cast", ["s"], ["c"], name="cast", to=onnx.TensorProto.BOOL),
+        helper.make_node("ReduceMax", ["h"], ["s"], name="largest", keepdims=0),
+    ]
+    made = model(nodes, weights={"w": W})
+    read, moved = read_sorted(saved(made, tmp_path), RUNTIME)
+    assert [node.name for node in read.graph.node] == ["product", "largest", "cast", "last"]
+    assert moved == ["last", "cast"]
+    told = meanings(structure(read, tmp_path / "model.onnx", moved))
+    assert [one.message for one in told] == [
+        "its nodes are out of order and were sorted: 'last' and 1 more before what is read there"
+    ]
+    assert meanings(structure(product(), tmp_path / "model.onnx")) == []
+
+
+def test_nodes_that_read_each_other_are_refused(tmp_path: Path) -> None:
+    made = model([helper.make_node("Add", ["x", "y"], ["h"]), helper.make_node("Neg", ["h"], ["y"])])
+    with pytest.raises(BadInput, match="topologically sorted"):
+        read_model(saved(made, tmp_path), RUNTIME)

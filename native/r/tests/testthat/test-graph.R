@@ -19,9 +19,19 @@ test_that("what is not supported is refused by name when the file is read", {
                "float8e5m2", class = "onnx_unsupported")
 })
 
-test_that("a graph that is not in order, or not whole, is refused", {
-  expect_error(read_model(list(onnx_node("Relu", "h", "y"), onnx_node("Relu", "x", "h")), x, y),
-               "before it is computed", class = "onnx_bad_input")
+test_that("nodes out of order are sorted, and that is told", {
+  nodes <- list(
+    onnx_node("Neg", "h", "y", name = "last"), onnx_node("Add", c("x", "g"), "h", name = "sum"),
+    onnx_node("Relu", "x", "g", name = "first")
+  )
+  expect_message(model <- read_model(nodes, x, y), "out of order and were sorted: 'last' and 1 more", class = "onnx_message")
+  expect_equal(vapply(model$graph$nodes, `[[`, "", "operator"), c("Relu", "Add", "Neg"))
+  expect_equal(as.vector(predict(model, matrix(c(-1, 2), 1))), c(1, -4))
+})
+
+test_that("a graph that is no order, or not whole, is refused", {
+  circle <- list(onnx_node("Relu", "h", "y"), onnx_node("Relu", "y", "h"))
+  expect_error(read_model(circle, x, y), "before it is computed", class = "onnx_bad_input")
   expect_error(read_model(list(onnx_node("Relu", "nowhere", "y")), x, y), "'nowhere'", class = "onnx_bad_input")
   expect_error(read_model(list(onnx_node("Relu", "y", "y")), x, y), "before it is computed", class = "onnx_bad_input")
   expect_error(read_model(list(onnx_node("Relu", "x", "y"), onnx_node("Abs", "x", "y")), x, y),

@@ -70,7 +70,8 @@ test_that("outputs are rounded to float32, or kept in double", {
 
 test_that("wrong inputs are refused, never guessed at", {
   m <- crops()
-  expect_error(predict(m, aperm(x, c(1, 3, 2))), "\\(5, 8, 3\\); the model takes sample x 3 x 8", class = "onnx_bad_input")
+  expect_error(predict(m, aperm(x, c(1, 3, 2))), "\\(5, 8, 3\\); the model takes sample x 3 x 8; its axes are in another order: aperm\\(x, c\\(1, 3, 2\\)\\) fits",
+               class = "onnx_bad_input")
   expect_error(predict(m, x[1, , ]), "shape", class = "onnx_bad_input")
   expect_error(predict(m, list(y = x)), "no input named 'y'; it takes 'x'", class = "onnx_bad_input")
   expect_error(predict(m, list()), "'x' is missing", class = "onnx_bad_input")
