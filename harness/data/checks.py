@@ -31,6 +31,9 @@ def check(dataset: Dataset) -> None:
         if part not in dataset.parts:
             raise DataError(f"the data set has no {part} part", where=name)
         _check_part(name, part, dataset.parts[part], len(dataset.info.bands), len(dataset.info.class_names))
+        # What is trained on is finite, or no training ends.
+        if part != "test" or not dataset.info.allow_nan:
+            _check_finite(name, part, dataset.parts[part])
     check_groups(name, {part: dataset.parts[part].groups for part in PARTS})
 
 
@@ -75,11 +78,14 @@ def _check_part(name: str, part: Part, series: Series, bands: int, classes: int)
             f"labels run from {series.labels.min()} to {series.labels.max()}, but there are {classes} classes",
             where=where,
         )
+
+
+def _check_finite(name: str, part: Part, series: Series) -> None:
     at = first_not_finite(series.values)
     if at is not None:
         sample = int(np.searchsorted(series.offsets, at[0], side="right")) - 1
         raise DataError(
             f"sample {series.ids[sample]} holds a value that is not finite, band {at[1]}, "
             f"date {at[0] - int(series.offsets[sample])}",
-            where=where,
+            where=f"{name}, {part} part",
         )

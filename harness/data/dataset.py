@@ -54,12 +54,15 @@ class DatasetInfo:
     notes: tuple[str, ...] = ()
     #: Physical variables in the order of a target, where the data have such.
     variables: tuple[Variable, ...] = ()
+    #: Whether samples of the test part may hold NaN and infinities, nodata that a model is asked about.
+    allow_nan: bool = False
 
     def record(self) -> dict[str, Any]:
-        """As ``dataset.json`` states it: ``variables`` only where there are some."""
+        """As ``dataset.json`` states it: ``variables`` and ``allow_nan`` only where there are some, and where it is so."""
         found = asdict(self)
-        if not self.variables:
-            del found["variables"]
+        for name in ("variables", "allow_nan"):
+            if not found[name]:
+                del found[name]
         return found
 
 

@@ -213,6 +213,7 @@ def common_fields(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
             url=record["url"],
             notes=tuple(record["notes"]),
             variables=tuple(Variable(**variable) for variable in record.get("variables", ())),
+            allow_nan=bool(record.get("allow_nan", False)),
         ),
         "seed": record["seed"],
         "normalisation": Normalisation(**record["normalisation"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,9 @@ def write_results(outcome: Outcome, folder: Path, *, pdf: bool = False) -> list[
     source = SourceArtifacts(outcome.folders[weights], outcome.folders["source"], probe)
     framework = outcome.scenario.source.framework
     named = Labels.of(source, framework)
+    compared_with = replace(source.model, allow_nan=bool(dataset.get("allow_nan", False)))
     cells = [
-        evaluate(cell, source.model, named, outcome.folders, outcome.finished.failures) for cell in outcome.plan.cells
+        evaluate(cell, compared_with, named, outcome.folders, outcome.finished.failures) for cell in outcome.plan.cells
     ]
     compared = [cell for cell in outcome.plan.cells if cell.step in outcome.folders]
     tables = _training(source.weights / "training.csv")

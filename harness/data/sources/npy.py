@@ -69,6 +69,11 @@ class Options(BaseModel):
         allow_inf_nan=False,
         description="from the values to physical units, for normalisation: scale",
     )
+    nan: Literal["refuse", "allow"] = Field(
+        default="refuse",
+        description="whether test samples may hold NaN and infinities, as nodata: their positions must then be equal in all "
+        "outputs",
+    )
     days_of_year: tuple[int, ...] | None = Field(default=None, description="day of the year of every date")
     name: str = Field(default="npy", description="short name of the data set")
     title: str | None = Field(default=None, description="title of the data set")
@@ -185,8 +190,8 @@ def _read_arrays(options: Options, part: Literal["", "_test"], first_group: int)
     return Arrays(path, x, y, ids, groups, regions)
 
 
-def _series(arrays: Arrays, rows: NDArray[np.bool_], bands: tuple[str, ...]) -> Series:
-    """The series of some rows, copied in pieces. Raises DataError on a value that is not finite in float32."""
+def _series(arrays: Arrays, rows: NDArray[np.bool_], bands: tuple[str, ...], allow_nan: bool) -> Series:
+    """The series of some rows, copied in pieces. Raises DataError on a value that is not finite in float32 and not allowed."""
     chosen = np.flatnonzero(rows)
     _, dates, count = arrays.x.shape
     values = np.empty((len(chosen), dates, count), dtype=np.float32)
@@ -195,13 +200,16 @@ def _series(arrays: Arrays, rows: NDArray[np.bool_], bands: tuple[str, ...]) -> 
         with np.errstate(over="ignore"):
             values[start : start + _CHUNK] = arrays.x[piece]
         finite = np.isfinite(values[start : start + _CHUNK])
+        if allow_nan and arrays.x.dtype.kind == "f":
+            # What is finite as it is stored, and too large for float32, is no nodata.
+            finite |= ~np.isfinite(arrays.x[piece])
         if not finite.all():
             sample, date, band = np.argwhere(~finite)[0].tolist()
             value = arrays.x[piece[sample], date, band]
             raise DataError(
                 f"sample {piece[sample]} holds {value:g}, which is not finite in float32: band {bands[band]}, date {date}",
                 where=str(arrays.path),
-                hint="fill gaps, or leave such samples out, before saving",
+                hint="fill gaps, or leave such samples out, before saving; the option nan: allow takes them for testing",
             )
     return Series(
         values=values.reshape(-1, count),
@@ -270,11 +278,12 @@ def _read(options: Options, folder: Path, seed: int) -> Dataset:
         doi=options.doi,
         url=options.url,
         notes=_notes(options, rows, arrays.y, seed),
+        allow_nan=options.nan == "allow",
     )
     parts: dict[Part, Series] = {
-        "train": _series(arrays, rows["train"], options.bands),
-        "valid": _series(arrays, rows["valid"], options.bands),
-        "test": _series(testing, rows["test"], options.bands),
+        "train": _series(arrays, rows["train"], options.bands, False),
+        "valid": _series(arrays, rows["valid"], options.bands, False),
+        "test": _series(testing, rows["test"], options.bands, options.nan == "allow"),
     }
     kind: NormalisationKind = "standard" if options.factor is None else "scale"
     extras = {} if options.days_of_year is None else {"days_of_year": list(options.days_of_year)}

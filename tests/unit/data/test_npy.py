@@ -90,6 +90,28 @@ def test_a_test_part_of_its_own(tmp_path, arrays):
         read(tmp_path, options)
 
 
+def test_nodata_may_be_tested_and_not_trained_on(tmp_path, arrays):
+    some = {"x": arrays["x"], "y": arrays["y"]}
+    options = save(tmp_path, some)
+    tested = {name: array[:90].copy() for name, array in some.items()}
+    tested["x"][7, 3, 1] = np.nan
+    options |= save(tmp_path, tested, "_test")
+    with pytest.raises(DataError, match=r"sample 7 holds nan.*the option nan: allow takes them for testing"):
+        read(tmp_path, options)
+    named = {"base": str(tmp_path), "bands": BANDS, "class_names": CLASSES, "nan": "allow"}
+    data = prepare(DataConfig(source="npy", options=options | named), 1, 64, tmp_path / "data")
+    assert data.info.allow_nan
+    assert np.isnan(data.part("test").x).sum() == 1
+    tested["x"][8, 0, 0] = 1e39
+    np.save(tmp_path / "x_test.npy", tested["x"])
+    with pytest.raises(DataError, match=r"sample 8 holds 1e\+39, which is not finite in float32"):
+        read(tmp_path, options | {"nan": "allow"})
+    some["x"][3] = np.nan
+    np.save(tmp_path / "x.npy", some["x"])
+    with pytest.raises(DataError, match="sample 3 holds nan"):
+        read(tmp_path, options | {"nan": "allow"})
+
+
 def test_without_groups_a_test_part_shares_none(tmp_path, arrays):
     some = {"x": arrays["x"], "y": arrays["y"]}
     check(read(tmp_path, save(tmp_path, some) | save(tmp_path, some, "_test")))
