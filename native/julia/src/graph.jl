@@ -3,6 +3,7 @@
 
 const first_opset = 7
 const last_opset = 28
+const last_ir = 14
 
 """
 A graph that can be run, see [`build_graph`](@ref).
@@ -169,6 +170,9 @@ function refuse_twice(names, what)
 end
 
 function check_opsets(model::ModelMessage)
+    something(model.ir_version, 0) > last_ir && unsupported(
+        "IR version ", model.ir_version, " is newer than what is known (", last_ir, "); export the model again with an older exporter"
+    )
     at = findfirst(pair -> isempty(pair.first), model.opsets)
     if at === nothing
         any(node -> isempty(node.domain), model.graph.nodes) &&

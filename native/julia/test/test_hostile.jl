@@ -17,6 +17,12 @@ refused_bytes(bytes, pattern, kind=:bad_input) = refuses(() -> read_bytes(bytes)
     @test refused_bytes(Vector{UInt8}("../blobs/aaaa"), "holds the text of a link, '../blobs/aaaa', not a model")
 end
 
+@testset "a file of a later IR is refused" begin
+    later = relu_model()
+    later[2] = 99
+    @test refused_bytes(later, r"IR version 99 is newer.*export the model again", :unsupported)
+end
+
 @testset "maps and labels that are texts are refused with the way to export without" begin
     given = [onnx_value("x", "float32", ["n", 2])]
     zipmap = onnx_node("ZipMap", "x", "y"; domain="ai.onnx.ml")

@@ -5,6 +5,7 @@
 # Files of earlier opsets are brought to this one, see modernised().
 first_opset <- 7
 last_opset <- 28
+last_ir <- 14
 
 #' Check a parsed model and prepare it to be run
 #'
@@ -123,6 +124,10 @@ relist_flat <- function(flat, parts) {
 }
 
 check_opsets <- function(model) {
+  if (!is.null(model$ir_version) && !is.na(model$ir_version) && model$ir_version > last_ir) {
+    stop_unsupported("IR version ", model$ir_version, " is newer than what is known (", last_ir, "); export the model again with an ",
+                     "older exporter")
+  }
   opset <- model$opsets["ai.onnx"]
   if (is.na(opset)) {
     if (any(vapply(model$graph$nodes, function(n) n$domain == "", NA))) {

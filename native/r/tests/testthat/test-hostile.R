@@ -21,6 +21,12 @@ test_that("a missing, empty or foreign file is named", {
   named("../blobs/aaaa", "holds the text of a link, '../blobs/aaaa', not a model")
 })
 
+test_that("a file of a later IR is refused", {
+  later <- relu_model()
+  later[2L] <- as.raw(99)
+  expect_error(read_bytes(later), "IR version 99 is newer.*export the model again", class = "onnx_unsupported")
+})
+
 test_that("a file cut anywhere is refused, never half-read", {
   whole <- onnx_model(
     list(onnx_node("Add", c("x", "w"), "y")), list(onnx_value("x", shape = list(2))), list(onnx_value("y")),
