@@ -154,7 +154,9 @@ def read_results(folder: Path) -> Results:
         )
     compared = any(was_compared(cell) for cell in cells)
     known = task(manifest.task or (manifest.model.task if manifest.model is not None else DEFAULT))
-    scored = known.result_files if compared and manifest.labelled else ()
+    # Of a given file nothing is scored without labels.
+    made = known.result_files if manifest.labelled else ()
+    scored = made if compared else ()
     return Results(
         folder=folder,
         manifest=manifest,
@@ -165,11 +167,11 @@ def read_results(folder: Path) -> Results:
         probe_outputs=_probe_outputs(folder / "outputs_probe.csv.gz", manifest, cells)
         if compared and known.lists_outputs
         else None,
-        forecasts=_forecasts(folder, cells) if FORECAST in known.result_files else None,
+        forecasts=_forecasts(folder, cells) if FORECAST in made else None,
         scores=_scores(path) if (path := folder / SCORES).name in scored else None,
         values=_table(path, {"variable", "unit"}) if (path := folder / VALUES).name in scored else None,
         port=read_port_result(folder),
-        frames=read_frames(folder / FRAMES) if FRAMES in known.result_files else None,
+        frames=read_frames(folder / FRAMES) if FRAMES in made else None,
         seconds=_json_object(folder / "seconds.json"),
         timings=_timings(folder / "timings.json"),
         structures=_structures(folder / "structures.json", cells),
