@@ -30,29 +30,12 @@ def package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
     they do not exist. Raises WorkerError with the last lines of Julia where that fails.
     """
     original = native_folder() / "julia"
-    julia = shutil.which("julia")
-    if julia is None:
-        raise WorkerError("julia is not on the path", hint="install Julia, or leave julia/... out of the targets")
-    home = (
-        cache_folder() / f"julia-{short_hash(f'{source_hash(original)} {Path(julia).resolve()} {version_line(julia)}')}"
-    )
-    project, depot = home / "PlainONNX", home / "depot"
+    project, depot = _copied()
     beside = f"{extended} {packages().manifest} {packages().versions}" if extended else ""
-    compiled = home / (f"compiled-{short_hash(beside)}" if extended else "compiled")
+    compiled = project.parent / (f"compiled-{short_hash(beside)}" if extended else "compiled")
     if compiled.exists():
         return project, depot
-    if not project.is_dir():
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home, prefix="making-") as scratch:
-            # Compiled files belong to a copy, so that editing the original cannot change them.
-            copy = Path(scratch) / "PlainONNX"
-            shutil.copytree(original, copy, ignore=shutil.ignore_patterns("test", "Manifest.toml"))
-            try:
-                copy.rename(project)
-            except OSError:
-                # Another process made the same copy meanwhile; use that one.
-                if not project.is_dir():
-                    raise
+
     # Compiled files record the path of their sources, so the copy has to be in its final folder first.
     done = subprocess.run(
         command(loading(extended)),
@@ -73,6 +56,31 @@ def package(extended: tuple[str, ...] = ()) -> tuple[Path, Path]:
             log_tail=lines[-12:],
         )
     compiled.touch()
+    return project, depot
+
+
+def _copied() -> tuple[Path, Path]:
+    """The folder of the copy of ``native/julia``, made if it does not exist, and that of its compiled files, not made here."""
+    original = native_folder() / "julia"
+    julia = shutil.which("julia")
+    if julia is None:
+        raise WorkerError("julia is not on the path", hint="install Julia, or leave julia/... out of the targets")
+    home = (
+        cache_folder() / f"julia-{short_hash(f'{source_hash(original)} {Path(julia).resolve()} {version_line(julia)}')}"
+    )
+    project, depot = home / "PlainONNX", home / "depot"
+    if not project.is_dir():
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home, prefix="making-") as scratch:
+            # Compiled files belong to a copy, so that editing the original cannot change them.
+            copy = Path(scratch) / "PlainONNX"
+            shutil.copytree(original, copy, ignore=shutil.ignore_patterns("test", "Manifest.toml"))
+            try:
+                copy.rename(project)
+            except OSError:
+                # Another process made the same copy meanwhile; use that one.
+                if not project.is_dir():
+                    raise
     return project, depot
 
 
@@ -128,7 +136,8 @@ def _ask_julia() -> dict[str, tuple[str, int, tuple[str, ...]]]:
     if executable is None or find()[1]:
         return {}
     try:
-        chosen = variables(*package(), wanted)
+        # What is installed is known without compiling, which takes a minute that a run without Julia would wait for.
+        chosen = variables(*_copied(), wanted)
     except (OSError, HarnessError):
         return {}
     return _walk_julia(executable, (OWN_PACKAGE, *wanted), tuple(sorted(chosen.items())))
