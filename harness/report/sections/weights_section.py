@@ -60,11 +60,11 @@ def _outputs(results: Results) -> Section:
 def _decisions(results: Results, tables: dict[str, Table]) -> Section:
     given = results.manifest.decision
     said = (Paragraph(f"{given.sentence[:1].upper()}{given.sentence[1:]}."),) if given is not None else ()
-    return Section(
-        "decisions",
-        "Decisions",
-        (*said, TableBlock(outcome_tables.decisions_table(results)), TableBlock(tables["flips"], tall=True)),
-    )
+    decided, flips = outcome_tables.decisions_table(results), tables["flips"]
+    # Where neither has a row for the same reason, it is said once.
+    both = bool(flips.rows) or flips.empty != decided.empty
+    blocks = (TableBlock(decided), *((TableBlock(flips, tall=True),) if both else ()))
+    return Section("decisions", "Decisions", (*said, *blocks))
 
 
 def _parameters(results: Results) -> Section:
