@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,6 @@ class ScriptProgram(LoadedModel):
         self.metadata = {}
         self._state = {name: value.detach().clone() for name, value in module.state_dict().items()}
         self.widened = precision == "float64"
-        # What the program makes itself without a type is made in that precision.
-        torch.set_default_dtype(torch.float64 if self.widened else torch.float32)
         if self.widened:
             module = module.double()
             for part in module.modules():
@@ -38,7 +38,8 @@ class ScriptProgram(LoadedModel):
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
         """See LoadedModel."""
         given = [torch.from_numpy(feeds[info.name]) for info in self.inputs]
-        with torch.inference_mode(), watch:
+        # What the program makes itself without a type is made in its precision.
+        with _default_dtype(torch.float64 if self.widened else torch.float32), torch.inference_mode(), watch:
             found = self.module(*given)
         leaves = [value for value in pytree.tree_leaves(found) if isinstance(value, torch.Tensor)]
         if self.widened and any(value.dtype == torch.float32 for value in leaves):
@@ -50,6 +51,16 @@ class ScriptProgram(LoadedModel):
         return {
             name: value.contiguous().numpy() for name, value in self._state.items() if value.dtype.is_floating_point
         }
+
+
+@contextlib.contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _returned(module: Any) -> int:

@@ -80,6 +80,7 @@ def test_a_program_answers_as_its_module_in_both_precisions(net: Any, program: P
     away = [np.abs(value - other).max() for value, other in zip(exact, wanted, strict=True)]
     assert [value.dtype for value in exact] == [np.float64, np.float64]
     assert all(0 < one < 1e-5 for one in away)
+    assert torch.get_default_dtype() == torch.float32, "others in this process are widened too"
     again = [*wide.run({wide.inputs[0].name: X[:1].astype(np.float64)}, Stopwatch()).values()]
     # Where anything were rounded to single precision, sums of other lengths would differ by more.
     assert np.abs(again[1] - exact[1][:1]).max() < 1e-14
