@@ -230,9 +230,15 @@ test_that("what a subgraph cannot do is refused by name, with where it stands", 
     ),
     "then_branch: node 'relu_0' reads 'x_r'|else_branch: node 'relu_0' reads 'x_r'", class = "onnx_bad_input"
   )
+})
+
+test_that("a node that a body reads from may stand behind the loop", {
   late <- list(onnx_node("Loop", c("times", "", "start"), c("end", "s"), body = summing()), onnx_node("Relu", "start", "by"))
-  expect_error(read_model_of(late, list(numbers("start")), list(numbers("end")), list(number_of("times", 1))), "'by'",
-               class = "onnx_bad_input")
+  expect_message(
+    model <- read_model_of(late, list(numbers("start")), list(numbers("end")), list(number_of("times", 1))),
+    "out of order and were sorted: 'loop_0'", class = "onnx_message"
+  )
+  expect_equal(as.vector(predict(model, c(1, 2))), c(2, 4))
 })
 
 test_that("a body whose inputs or outputs do not fit is refused when the file is read", {
