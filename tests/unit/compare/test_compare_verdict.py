@@ -410,8 +410,10 @@ def test_what_is_merely_told_is_no_cause() -> None:
 def test_of_quantised_outputs_the_share_that_is_off_by_one_step_is_told() -> None:
     quantised = outputs(ratio=5e3).model_copy(update={"off_by_one_step": 0.0125})
     found = judgement(runtime=quantised)
-    assert "and 1.25% of its values are off by one step of the scale; 0 of 64" in found.sentence
-    assert "noise floor" not in found.sentence
+    assert found.sentence == (
+        "Equivalent: its parameters are the source's and 1.25% of its values are off by one step of the scale; "
+        "0 of 64 samples change class."
+    )
 
 
 def test_undecided_is_worse_than_equivalent_and_better_than_drifted() -> None:

@@ -543,3 +543,30 @@ def test_the_axis_of_a_decision_reaches_the_decisions() -> None:
         found = judge(source, Exported(None, {"r/base": {"y": values}}), Target({}, TENSORS, {"y": values}))
         assert found.decisions is not None
         assert found.decisions.decisions == decisions
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict", "share"),
+    [(0, Verdict.EQUIVALENT, 0.0), (1, Verdict.EQUIVALENT, 1 / 320), (3, Verdict.DRIFTED, 0.0)],
+)
+def test_an_output_that_was_just_dequantised_is_compared_in_steps_of_its_scale(
+    steps: int, verdict: Verdict, share: float
+) -> None:
+    """In floors of single precision one step would be thousands."""
+    step = 2.0**-6
+    exact = np.rint(EXACT / step) * step
+    structure = {
+        "inputs": [{"name": "x", "dtype": "uint8"}],
+        "outputs": [{"name": "y", "dtype": "float32"}],
+        "initializers": [{"name": "scale", "dtype": "float32"}],
+        "nodes": [
+            {"operator": "DequantizeLinear", "domain": "", "inputs": ["x", "scale"], "outputs": ["y"], "attributes": {}}
+        ],
+    }
+    held = {"scale": np.float32(step)}
+    source = SourceFile(held, {"y": exact.astype(np.float32)}, {"y": exact}, None)
+    target = exact.astype(np.float32) + np.float32(2.0**-20)
+    target[7, 2] += steps * step
+    found = judge(source, Exported(structure, {"r/base": {"y": exact}}), Target({}, held, {"y": target}))
+    assert found.runtime.off_by_one_step == pytest.approx(share)
+    assert found.runtime.verdict is verdict
