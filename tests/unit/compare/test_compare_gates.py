@@ -10,7 +10,8 @@ import pytest
 
 from harness.compare.decisions import compare_decisions
 from harness.compare.fold import Normalisation, check_fold
-from harness.compare.outputs import compare_route, compare_runtime
+from harness.compare.outputs import compare_route, compare_runtime, noise_floor
+from harness.compare.quantised import compare_steps
 from harness.compare.records import Floor, Verdict
 from harness.results.evaluate import _is_far_off
 
@@ -118,3 +119,15 @@ def test_an_output_without_decisions_that_is_far_off(ratio: float, relative: flo
     shown = SimpleNamespace(verdict=Verdict.DRIFTED, route_error=None)
     output: Any = SimpleNamespace(shown=shown, runtime=compared, end_to_end=None)
     assert _is_far_off(output) is spoiled
+
+
+# A quantised output.
+
+
+@pytest.mark.parametrize(("values", "holds"), [(500, True), (501, False)])
+def test_share_that_is_off_by_one_step(values: int, holds: bool) -> None:
+    exact = np.zeros(10_000)
+    target = exact.copy()
+    target[:values] = 0.5
+    found = compare_steps(compare_runtime(target, exact, noise_floor(exact, exact)), target, exact, 0.5)
+    assert (found.verdict is Verdict.DRIFTED) is not holds

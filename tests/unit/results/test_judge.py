@@ -570,3 +570,10 @@ def test_an_output_that_was_just_dequantised_is_compared_in_steps_of_its_scale(
     found = judge(source, Exported(structure, {"r/base": {"y": exact}}), Target({}, held, {"y": target}))
     assert found.runtime.off_by_one_step == pytest.approx(share)
     assert found.runtime.verdict is verdict
+    made_from_it = replace(source, expected=frozenset({"y"}))
+    ends = judge(
+        made_from_it, Exported(structure, {"r/base": {"y": exact}}), Target({}, held, {"y": target})
+    ).end_to_end
+    assert ends is not None
+    assert (ends.off_by_one_step, ends.verdict) == (pytest.approx(share), verdict)
+    assert [finding.comparison for finding in ends.findings] == ["end-to-end"]
