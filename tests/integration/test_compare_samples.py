@@ -229,10 +229,11 @@ def test_spoiling_the_second_output_alone_is_divergent(tmp_path: Path) -> None:
     assert spoiled.returncode == 1, spoiled.stderr
     (cell,) = json.loads(spoiled.stdout)["cells"]
     assert cell["verdict"] == "divergent"
-    assert "output share" in cell["sentence"]
+    assert "a Mul after the Div after classifier that multiplies by 1.05" in cell["sentence"]
+    assert any(found["message"].startswith("output share: in float64") for found in cell["findings"])
     rows = {row["name"]: row["verdict"] for row in cell["outputs"]}
     assert rows["scores"] in ("identical", "equivalent")
-    assert rows["share"] == "drifted"
+    assert rows["share"] == "divergent"
     # No decision changed: those are made on the scores.
     assert cell["decisions"]["flip_count"] == 0
 

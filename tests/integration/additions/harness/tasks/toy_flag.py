@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.tasks.base import Array, Problem, Samples, Target, Validation, wanted_array
-from harness.tasks.bootstrap import ratio
 from harness.tasks.decision_rule import Decision, DecisionRule
 from harness.tasks.losses import LossSum
+from harness.tasks.numbers import ratio
 from harness.tasks.scores import Metric, Score, ScoredTask, overall_scores, part_scores
 
 NAME = "toy-flag"
