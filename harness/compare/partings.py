@@ -54,16 +54,21 @@ def odd(parted: Parting, without: Collection[str] = ()) -> list[str]:
     return [name for group in parted.groups for name in group if name not in wins] if wins else []
 
 
-def sentence(parted: Parting) -> str:
-    """What is told of a parting: "r/base computes Erf otherwise here: ..."."""
-    wins = majority(parted.groups)
+def sentence(parted: Parting, own: str = "") -> str:
+    """What is told of a parting: "r/base computes Erf otherwise here: ...".
+
+    ``own``: the engine of the runtime that is told of, whose vote does not count.
+    """
+    wins = majority(parted.groups, [own])
     shown = ", ".join(f"{name} {value}" for name, value in parted.attributes.items())
     what = f"{parted.operator or 'the graph'}" + (f" '{parted.node}'" if parted.node else "")
     what += f" ({shown})" if shown else ""
     far = "" if parted.distance is None else f", {parted.distance:.2e} of the values' spread away"
     if not wins:
         each = "; ".join(f"{_listed(group)} {_value(parted, group[0])}" for group in parted.groups)
-        return f"the references part at {what}{far}, and no majority tells which is right: {each}"
+        asked = any(own in group for group in parted.groups)
+        how = f" without the vote of {own}, which is asked about" if asked else ""
+        return f"the references part at {what}{far}, and no majority tells which is right{how}: {each}"
     wrong = [name for group in parted.groups for name in group if name not in wins]
     how = "in single precision" if _single(parted, wins[0], wrong) else "otherwise"
     return (
@@ -73,9 +78,12 @@ def sentence(parted: Parting) -> str:
     )
 
 
-def findings(agreement: OracleAgreement) -> list[Finding]:
-    """What a cell is told of its reference, none of it its own fault: who computes an operator otherwise, and what was replaced."""
-    told = [sentence(parted) for parted in agreement.partings]
+def findings(agreement: OracleAgreement, own: str = "") -> list[Finding]:
+    """What a cell is told of its reference, none of it its own fault: who computes an operator otherwise, and what was replaced.
+
+    ``own``: the engine of the cell's own runtime.
+    """
+    told = [sentence(parted, own) for parted in agreement.partings]
     told += [
         f"onnx.reference itself {what}; python/onnx-reference computes {operator} by an operator of its own instead"
         for operator, what in agreement.replaced.items()

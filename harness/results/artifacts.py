@@ -160,6 +160,7 @@ def read_exported(cell: Cell, folders: Mapping[str, Path], failures: Mapping[str
         structure=structure,
         oracles={name: read_outputs(folder / OUTPUTS, sampling, declared) for name, folder in oracles.items()},
         agreement=read_agreement(None if cell.agreement is None else folders.get(cell.agreement)),
+        own=own_engine(cell.target),
         passed_over={
             _runtime(name): failures[name].error
             for name in cell.oracles

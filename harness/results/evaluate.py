@@ -56,13 +56,15 @@ class Exported:
 
     ``structure``: the graph (worker contract), or None for a plain table of weights. ``oracles``: its float64 outputs by
     the runtime that computed them; the first is the route oracle, the others must agree with it. ``passed_over``:
-    runtimes that could not compute it, with the reason. ``agreement``: how all that were asked agree.
+    runtimes that could not compute it, with the reason. ``agreement``: how all that were asked agree. ``own``: the runtime among
+    them that computes with the target's engine, whose vote does not count.
     """
 
     structure: Structure | None
     oracles: Mapping[str, Outputs]
     passed_over: Mapping[str, str] = field(default_factory=dict)
     agreement: OracleAgreement = field(default_factory=OracleAgreement)
+    own: str = ""
 
 
 @dataclass(frozen=True)
@@ -258,7 +260,7 @@ def judge(source: Source, exported: Exported, target: Target, placed: Sequence[s
     route = explained(max((output.route for output in outputs), key=lambda found: found.verdict.rank), placed)
     route = route.model_copy(
         update={
-            "findings": [*route.findings, *partings.findings(exported.agreement)],
+            "findings": [*route.findings, *partings.findings(exported.agreement, exported.own)],
             "partings": exported.agreement.partings,
         }
     )
@@ -331,6 +333,9 @@ def _compare_output(
     named: dict[str, Any] = {"oracle": oracle, "passed_over": exported.passed_over}
     same_places = True
     foreign = name in source.expected
+    if source.origin == "file" and not foreign:
+        # A file alone is its own source: by the oracles that this cell follows, whomever others follow.
+        source64 = route64
     if is_exact(source64) or is_exact(target32):
         floor = no_floor(source64)
         route = compare_exact_route(route64, source64, folded, dict(others), **named, called=source.called)

@@ -380,7 +380,7 @@ def test_an_output_beside_the_decided_one_that_is_far_off_is_divergent(
 ) -> None:
     """Past a hundred floors and a thousandth of its spread, or by its route past the latter."""
     sign = WIDE_NOISE / 1e-3
-    source = replace(TWO, float32={**TWO.float32, "z": WIDE + floor * sign})
+    source = replace(TWO, origin="source", float32={**TWO.float32, "z": WIDE + floor * sign})
     graph = Exported(None, {"python/onnx-reference": {"y": EXACT, "z": WIDE + route * sign}})
     found = judge(source, graph, Target({}, TENSORS, {"y": EXACT + NOISE, "z": WIDE + error * sign}))
     assert found.judgement.verdict is verdict
