@@ -46,7 +46,7 @@ def layer_row(
     tensors have no floor: they must be equal.
     """
     exact = oracle64.dtype.kind not in "fc"
-    floor = None if exact else noise_floor(reference32, oracle64)
+    floor = None if exact else noise_floor(reference32, oracle64, operator=operator)
     scales = (1.0, 1.0) if floor is None else (floor.rms, floor.max_abs)
     return LayerRow(
         tensor=tensor,

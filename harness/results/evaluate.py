@@ -22,6 +22,7 @@ from harness.compare.expected_outputs import (
 from harness.compare.file_parameters import compare_file_parameters
 from harness.compare.half_precision import Precision, computes_in
 from harness.compare.not_finite import parted
+from harness.compare.output_ends import output_end
 from harness.compare.outputs import compare_route, compare_runtime, noise_floor
 from harness.compare.parameters import compare_parameters
 from harness.compare.quantised import compare_steps, step_of
@@ -342,7 +343,8 @@ def _compare_output(
         runtime = compare_exact_runtime(target32, route64, source=source32)
         ends = compare_exact_runtime(target32, source64, source=source32, comparison="end-to-end")
     else:
-        floor = floor_of_ends = noise_floor(source32, source.own64[name], computed_in)
+        last = _last_operator(exported.structure, name, [*source.float64].index(name), source64.ndim)
+        floor = floor_of_ends = noise_floor(source32, source.own64[name], computed_in, operator=last)
         meant = source.allow_nan
         if foreign:
             half = computes_in(exported.structure) != "float32"
@@ -382,6 +384,13 @@ def _compare_output(
         differing=runtime.errors.differing,
     )
     return _Output(shown, floor, route, runtime, end_to_end, decisions, same_places)
+
+
+def _last_operator(structure: Structure | None, name: str, place: int, axes: int) -> str:
+    """ "Sigmoid" where the output of that name, or else at that place, ends in one; "" for other ends and without a graph."""
+    names = [] if structure is None else [str(entry["name"]) for entry in structure["outputs"]]
+    own = name if name in names else next(iter(names[place : place + 1]), "")
+    return "Sigmoid" if structure is not None and output_end(structure, own, axes).kind == "sigmoid" else ""
 
 
 def _row(shown: OutputResult, decisions: DecisionComparison | None, far_off: Sequence[str]) -> OutputResult:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 import onnx
 import torch
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from harness.workers.engine import (
     Array,
@@ -71,6 +71,12 @@ _HELD: dict[type[torch.nn.Module], dict[str, int]] = {
     torch.nn.modules.batchnorm._BatchNorm: {"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4},
     torch.nn.Linear: {"weight": 1, "bias": 2},
 }
+#: Attributes of modules that hold what was an input of their node as plain numbers, by the operator, in the order of the inputs.
+_AS_NUMBERS: dict[str, tuple[str, ...]] = {
+    "Clip": ("min_val", "max_val"),
+    "ReduceSum": ("_axes",),
+    "Unsqueeze": ("_axes",),
+}
 
 
 class BackInTorch(LoadedModel):
@@ -79,7 +85,7 @@ class BackInTorch(LoadedModel):
     def __init__(self, model: ModelProto) -> None:
         self.inputs, self.outputs = inputs_of(model), outputs_of(model)
         self.metadata = metadata_of(model)
-        self._stored = {tensor.name for tensor in model.graph.initializer}
+        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
         _check(model, [*self.inputs, *self.outputs])
         renamed = ModelProto.FromString(model.SerializeToString())
         # Names of nodes become executable code in a graph of torch.fx; text of a file must not.
@@ -250,7 +256,9 @@ def _in_words(line: str) -> str:
     )
 
 
-def _held_by(module: torch.nn.Module, node: NodeProto, stored: set[str]) -> Iterator[tuple[str, Array]]:
+def _held_by(
+    module: torch.nn.Module, node: NodeProto, stored: Mapping[str, TensorProto]
+) -> Iterator[tuple[str, Array]]:
     """The tensors of one module that were initializers, in the file's layout."""
     if isinstance(module, torch.nn.Sequential):
         # A padding of its own before a convolution.
@@ -274,12 +282,17 @@ def _held_by(module: torch.nn.Module, node: NodeProto, stored: set[str]) -> Iter
         if isinstance(module, torch.nn.Linear) and key == "weight" and not transposed:
             value = value.T
         yield node.input[place], value
-    if node.op_type == "Clip":
-        # Its limits become numbers of the module.
-        limits = (getattr(module, "min_val", 0.0), getattr(module, "max_val", None))
-        for name, limit in zip(node.input[1:], limits, strict=False):
-            if name in stored and limit is not None:
-                yield name, np.asarray(limit, np.float32)
+    for name, key in zip(node.input[1:], _AS_NUMBERS.get(node.op_type, ()), strict=False):
+        held = getattr(module, key, None)
+        if name in stored and held is not None:
+            yield name, _as_stored(held, stored[name])
+
+
+def _as_stored(numbers: Any, tensor: TensorProto) -> Array:
+    """Numbers of a module in the dtype of the tensor that they were read from, and in its order: axes are kept sorted."""
+    value = onnx.numpy_helper.to_array(tensor)
+    held = np.asarray(numbers, value.dtype)
+    return value if held.ndim and np.array_equal(held, np.sort(value)) else held
 
 
 class OnnxToTorch(Engine):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harness.compare import gates
+from harness.compare.layers import layer_row
 from harness.compare.outputs import (
     compare_route,
     compare_runtime,
@@ -84,6 +85,29 @@ def test_floor_never_falls_below_half_a_ulp_of_the_scale() -> None:
     assert floor.measured_rms == 0
     assert floor.rms == floor.max_abs == 2.0**-20 / 2
     assert floor.scale == 8.0
+
+
+@pytest.mark.parametrize(
+    ("operator", "scale", "floor"),
+    [
+        # Around 1/2 a ULP is 2^-24, whatever small shares a sigmoid gives; larger ones have their own.
+        ("Sigmoid", 0.0133, 2.0**-25),
+        ("HardSigmoid", 0.0133, 2.0**-25),
+        ("Sigmoid", 0.75, 2.0**-25),
+        ("Sigmoid", 1.0, 2.0**-24),
+        ("Relu", 0.0133, 2.0**-31),
+    ],
+)
+def test_floor_of_a_sigmoid_is_that_of_its_rounding_at_one_half(operator: str, scale: float, floor: float) -> None:
+    exact = np.float32([[scale, 1e-6]])
+    found = noise_floor(exact, exact.astype(np.float64), operator=operator)
+    assert (found.rms, found.max_abs) == (floor, floor)
+    assert (
+        layer_row(
+            tensor="y", node="n", operator=operator, oracle64=exact.astype(np.float64), reference32=exact
+        ).floor_rms
+        == floor
+    )
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(3.9, Verdict.EQUIVALENT), (4.1, Verdict.DRIFTED)])

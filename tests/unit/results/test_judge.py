@@ -292,6 +292,21 @@ def test_a_target_without_the_files_output_is_divergent() -> None:
     assert found.decisions is None
 
 
+@pytest.mark.parametrize(("operator", "verdict"), [("Sigmoid", Verdict.EQUIVALENT), ("Tanh", Verdict.DRIFTED)])
+def test_small_values_of_a_sigmoid_are_as_exact_as_one_half(operator: str, verdict: Verdict) -> None:
+    small = 0.01 * np.abs(EXACT)
+    nodes = [
+        {"name": "n", "operator": operator, "inputs": ["x"], "outputs": ["h"], "attributes": {}},
+        {"name": "m", "operator": "Identity", "inputs": ["h"], "outputs": ["y"], "attributes": {}},
+    ]
+    values = [{"name": name, "dtype": "float32", "shape": [64, 5]} for name in ("x", "y")]
+    structure = {"inputs": values[:1], "outputs": values[1:], "initializers": [], "nodes": nodes, "opsets": {"": 17}}
+    source = replace(FILE, float32={"y": small.astype(np.float32)}, float64={"y": small})
+    graph = Exported(structure, {"python/onnx-reference": {"y": small}})
+    target = Target({}, TENSORS, {"y": small + 3 * 2.0**-25 * np.sign(NOISE)})
+    assert judge(source, graph, target).judgement.verdict is verdict
+
+
 #: A second output, of another size, whose noise floor is a thousand times that of the first.
 WIDE = RANDOM.normal(size=(64, 7))
 WIDE_NOISE = 1e-3 * np.sign(RANDOM.normal(size=WIDE.shape))

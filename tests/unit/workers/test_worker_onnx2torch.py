@@ -168,3 +168,20 @@ def test_limits_of_clip_are_parameters_as_in_the_file(tmp_path: Path) -> None:
     assert {name: (array.shape, array.dtype.name, float(array)) for name, array in found.items()} == {
         name: ((), "float32", float(value)) for name, value in limits.items()
     }
+
+
+def test_axes_that_become_numbers_are_parameters_as_in_the_file(tmp_path: Path) -> None:
+    axes = {"summed": np.int64([3, 2]), "added": np.int64([0])}
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "summed"], ["s"], keepdims=0),
+        helper.make_node("Unsqueeze", ["s", "added"], ["y"]),
+    ]
+    path = saved(model(nodes, inputs=[("x", FLOAT, ("n", 3, 4, 5))], weights=axes), tmp_path)
+    asked = Asked("python/onnx2torch")
+    asked("load", path=path, precision="float32")
+    asked("parameters", outputs=tmp_path / "held")
+    found = read_tensors(tmp_path / "held")
+    assert {name: (array.dtype.name, array.tolist()) for name, array in found.items()} == {
+        "summed": ("int64", [3, 2]),
+        "added": ("int64", [0]),
+    }
