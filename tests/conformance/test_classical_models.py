@@ -42,7 +42,7 @@ def answers(bench: Bench, folder: Path, names: list[str]) -> dict[str, dict[str,
     return found
 
 
-@pytest.mark.parametrize("runtime", ["python/onnx-reference", "r/base", "r/torch"])
+@pytest.mark.parametrize("runtime", ["python/onnx-reference", "r/base", "r/torch", "julia/base"])
 def test_classical_models_are_computed_as_onnxruntime_does(
     runtime: str, bench: Bench, expected: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:

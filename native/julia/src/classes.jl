@@ -39,6 +39,7 @@ end
 
 """The dimension of the classes in an output, or the reason why there is none."""
 function class_dim(model, name, x::Array, class_axis, axes)
+    eltype(x) === String && return "it holds texts, which type=:class gives as they are where output names it"
     eltype(x) <: AbstractFloat ||
         return "it holds whole numbers ($(dtype_name(eltype(x)))), a mask or labels rather than scores"
     ndims(x) >= 2 || return "it has $(ndims(x)) dimensions, none of them of classes"

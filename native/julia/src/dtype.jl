@@ -81,12 +81,13 @@ const dtype_names = (
 const dtype_types = Dict{String,DataType}(
     "float32" => Float32, "float64" => Float64, "float16" => Float16, "bfloat16" => BFloat16, "int8" => Int8,
     "int16" => Int16, "int32" => Int32, "int64" => Int64, "uint8" => UInt8, "uint16" => UInt16, "uint32" => UInt32,
-    "uint64" => UInt64, "bool" => Bool
+    "uint64" => UInt64, "bool" => Bool, "string" => String
 )
 
 """The ONNX name of an element type, for instance `"float32"`."""
 dtype_name(::Type{Bool}) = "bool"
 dtype_name(::Type{BFloat16}) = "bfloat16"
+dtype_name(::Type{String}) = "string"
 dtype_name(::Type{T}) where {T<:Union{AbstractFloat,Integer}} = lowercase(string(nameof(T)))
 
 """ONNX' number of an element type, see [`dtype_of_code`](@ref)."""

@@ -99,6 +99,10 @@ end
 # Inputs in the dtypes that the model declares; a double model also takes doubles.
 function declared_inputs(model, inputs::AbstractDict)
     declared = Dict(info.name => info.dtype for info in model.graph.inputs)
+    inputs = Dict{String,Array}(
+        name => get(declared, name, "") == "string" && value isa Array{UInt8} ? texts_of_bytes(value) : value
+        for (name, value) in inputs
+    )
     for (name, value) in inputs
         dtype = get(declared, name, nothing)
         dtype === nothing && continue

@@ -37,9 +37,9 @@ the operators, `runtime` is who refuses what is not in it.
 function build_graph(
     model::ModelMessage, precision::String; table::AbstractDict=operator_table(), runtime::String="julia/base"
 )
-    context = Context(check_opsets(model), precision, table, runtime)
+    context = Context(check_opsets(model), model.opsets, precision, table, runtime)
     isempty(model.graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
-    refuse_maps(model.graph)
+    refuse_other_maps(model.graph)
     foreach(check_value_type, model.graph.inputs)
     foreach(check_value_type, model.graph.outputs)
     refuse_unknown_rounding(model.graph, precision)
@@ -61,9 +61,10 @@ function build_graph(
     )
 end
 
-"""What the nodes of a file are looked up with: its opset, the precision, the operators, and who refuses what is not among them."""
+"""What the nodes of a file are looked up with: its opset and those of all domains, the precision, the operators, and who refuses what is not among them."""
 struct Context
     opset::Int
+    opsets::Vector{Pair{String,Int}}
     precision::String
     table::AbstractDict
     runtime::String
@@ -190,31 +191,29 @@ end
 
 function check_value_type(info::ValueInfo)
     what = quoted(info.name)
-    info.kind == "tensor" || unsupported("values of type ", info.kind, " (", what, ") are not supported")
+    info.kind in ("tensor", maps_kind) || unsupported("values of type ", info.kind, " (", what, ") are not supported")
     info.dtype === nothing && bad_input("not a valid ONNX file: ", what, " has no dtype")
-    labels = info.dtype == "string" ? "; of labels that are texts: export the model with classes as whole numbers" : ""
-    haskey(dtype_types, info.dtype) || unsupported("dtype ", info.dtype, " (", what, ") is not supported", labels)
+    haskey(dtype_types, info.dtype) || unsupported("dtype ", info.dtype, " (", what, ") is not supported")
 end
 
-function refuse_maps(graph::GraphMessage)
-    mapped = [name for node in graph.nodes if node.operator == "ZipMap" for name in node.outputs]
-    for info in graph.outputs
-        info.name in mapped && unsupported(
-            "the output ", quoted(info.name), " is a sequence of maps, one per sample from class to probability (operator ZipMap), ",
-            "not a tensor; export the model without: skl2onnx.to_onnx(..., options={'zipmap': False}), or zipmap=False of onnxmltools"
-        )
-    end
+# The opset of a node's domain.
+function opset_of_domain(domain, context::Context)
+    isempty(domain) && return context.opset
+    at = findfirst(pair -> pair.first == domain, context.opsets)
+    at === nothing && bad_input("not a valid ONNX file: it does not say which opset of domain ", quoted(domain), " it uses")
+    context.opsets[at].second
 end
 
 # Finds the node in the operator table, or refuses it. `visible(name)` tells what its subgraphs may read.
 function prepare_node(message::NodeMessage, position::Int, context::Context, visible)
-    opset = context.opset
     label = isempty(message.name) ? "number $position" : "'$(message.name)'"
-    operator = message.operator
-    what = "operator $operator (opset $opset, node $label)"
-    isempty(message.domain) || unsupported(
-        "operator ", operator, " of domain '", message.domain, "' (node ", label, ") is not supported"
+    # Operators of other domains than the default one are known by both names.
+    operator = isempty(message.domain) ? message.operator : string(message.domain, ".", message.operator)
+    isempty(message.domain) || haskey(context.table, operator) || unsupported(
+        "operator ", message.operator, " of domain '", message.domain, "' (node ", label, ") is not supported"
     )
+    opset = opset_of_domain(message.domain, context)
+    what = "operator $operator (opset $opset, node $label)"
     row = get(context.table, operator, nothing)
     row === nothing && unsupported(what, " is not supported by ", context.runtime)
     version = findlast(since -> since <= opset, row.since)

@@ -100,7 +100,7 @@ function inputs_from_user(x, model)
     )
 end
 
-tensor_from_user(value::Number, dtype, name, precision) = tensor_from_user(fill(value), dtype, name, precision)
+tensor_from_user(value::Union{Number,AbstractString}, dtype, name, precision) = tensor_from_user(fill(value), dtype, name, precision)
 tensor_from_user(value, dtype, name, precision) =
     bad_input("input '", name, "' is a ", typeof(value), "; give an array of numbers")
 
@@ -108,6 +108,7 @@ function tensor_from_user(value::AbstractArray, dtype, name, precision)
     # A name that the model does not know is refused by check_inputs().
     dtype === nothing && return value isa Array ? value : collect(value)
     T = dtype_types[dtype]
+    T === String && return texts_from_user(value, name)
     value = without_missing(value, T, name)
     (eltype(value) <: Real && (eltype(value) <: Bool) == (T == Bool)) ||
         bad_input("input '", name, "' is an array of ", eltype(value), "; the model takes ", dtype)
@@ -120,6 +121,10 @@ function tensor_from_user(value::AbstractArray, dtype, name, precision)
     wide = precision == "float64" && T <: AbstractFloat ? Float64 : T
     value isa Array{wide} ? value : convert(Array{wide}, value)
 end
+
+texts_from_user(value::Array{String}, name) = value
+texts_from_user(value::AbstractArray, name) = all(text -> text isa AbstractString, value) ? Array{String}(map(String, value)) :
+    bad_input("input '", name, "' is an array of ", eltype(value), "; the model takes string")
 
 # A missing value is NaN where the model's type has one. The numbers that are there keep their type.
 function without_missing(value::AbstractArray, ::Type{T}, name) where {T}

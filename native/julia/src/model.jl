@@ -153,7 +153,8 @@ end
 
 function show_values(io::IO, infos, title)
     for info in infos
-        println(io, "  ", rpad(title, 8), info.name, ": ", info.dtype, ", ", dimensions_of_info(info))
+        type = info.kind == maps_kind ? "maps of $(info.dtype)" : info.dtype
+        println(io, "  ", rpad(title, 8), info.name, ": ", type, ", ", dimensions_of_info(info))
     end
 end
 

@@ -256,7 +256,7 @@ function parse_tensor(source::Source, message::Field)
     code = 0
     raw = nothing
     segmented = external = false
-    typed = Field[]
+    typed, texts = Field[], Field[]
     entries = Pair{String,String}[]
     for field in scan(source, message)
         number = field.number
@@ -266,6 +266,8 @@ function parse_tensor(source::Source, message::Field)
             code = Int(expect_wire(field, 0).value)
         elseif number == 3
             segmented = true
+        elseif number == 6
+            push!(texts, field)
         elseif number == 8
             name = text_of(source, field)
         elseif number == 9
@@ -282,6 +284,7 @@ function parse_tensor(source::Source, message::Field)
     what = "tensor '$name'"
     T = dtype_of_code(code, what)
     count = element_count(shape, what)
+    T === String && return NamedTensor(name, parse_texts(source, texts, shape, count, what))
     segmented && unsupported("a tensor stored in segments (", what, ") is not supported")
     value = if external
         read_external(entries, source.folders, T, shape, what)
@@ -292,6 +295,16 @@ function parse_tensor(source::Source, message::Field)
         typed_values(source, typed, T, shape, count, what)
     end
     NamedTensor(name, value)
+end
+
+function parse_texts(source::Source, fields, shape, count, what)
+    length(fields) == count || bad_input(
+        what, " of dtype string and shape ", shape_text(shape), " needs ", count, " texts but holds ", length(fields)
+    )
+    texts = String[text_of(source, field) for field in fields]
+    # Zeros end a text where it travels as bytes.
+    any(text -> '\0' in text, texts) && unsupported("a text with a zero byte (", what, ") is not supported")
+    from_row_major(texts, shape)
 end
 
 function check_bytes(T, shape, count, held, what)
@@ -340,13 +353,28 @@ function parse_value_info(source::Source, message::Field)
                 expect_wire(type, 2)
                 if type.number == 1
                     dtype, shape = parse_tensor_type(source, type)
+                elseif type.number == 4
+                    kind, dtype, shape = parse_sequence_type(source, type)
                 else
-                    kind = get(Dict(4 => "sequence", 5 => "map", 8 => "sparse tensor", 9 => "optional"), type.number, kind)
+                    kind = get(Dict(5 => "map", 8 => "sparse tensor", 9 => "optional"), type.number, kind)
                 end
             end
         end
     end
     ValueInfo(name, dtype, shape, kind)
+end
+
+const maps_kind = "sequence of maps"
+
+# The kind of a sequence; of one of maps also what is known of their values as an array of samples and keys.
+function parse_sequence_type(source::Source, message::Field)
+    # The type of an element, of it the map, the type of its values, and that as a tensor.
+    for number in (1, 5, 2, 1)
+        fields = filter(field -> field.number == number && field.wire == 2, scan(source, message))
+        isempty(fields) && return "sequence", nothing, nothing
+        message = fields[1]
+    end
+    maps_kind, parse_tensor_type(source, message)[1], Union{Int,String,Nothing}[nothing, nothing]
 end
 
 function parse_tensor_type(source::Source, message::Field)

@@ -32,6 +32,15 @@ include("operators/spectrum.jl")
 include("operators/quantised.jl")
 include("operators/loss.jl")
 include("operators/control.jl")
+include("operators/scores.jl")
+include("operators/trees.jl")
+include("operators/tree_operators.jl")
+include("operators/linear_models.jl")
+include("operators/support_vectors.jl")
+include("operators/features.jl")
+include("operators/labels.jl")
+include("operators/maps.jl")
+include("operators/classical.jl")
 
 const unlimited = typemax(Int)
 
@@ -196,7 +205,7 @@ operator_table() = Dict{String,Operator}(
     "Dropout" => Operator(op_dropout, [7, 10, 12, 13, 22], (1, 3), "ratio" => 0.5, "seed" => Absent(:int)),
     "Constant" => Operator(op_constant, [1, 9, 11, 12, 13, 19, 21, 23, 24, 25], 0, "value" => Absent(:tensor),
         "value_floats" => Absent(:floats), "value_float" => Absent(:float), "value_ints" => Absent(:ints),
-        "value_int" => Absent(:int)),
+        "value_int" => Absent(:int), "value_string" => Absent(:text), "value_strings" => Absent(:texts)),
     "ConstantOfShape" => Operator(op_constant_of_shape, [9, 20, 21, 23, 24, 25], 1, "value" => Absent(:tensor)),
     "Range" => Operator(op_range, [11, 27], 3, "stash_type" => 1),
     "OneHot" => Operator(op_one_hot, [9, 11, 28], 3, "axis" => -1),
@@ -302,6 +311,9 @@ operator_table() = Dict{String,Operator}(
         "keep_aspect_ratio_policy" => "stretch", "axes" => Absent(:ints), "antialias" => 0; refuse=refuse_resize),
     "Upsample" => Operator(op_upsample, [7, 9], (1, 2), "mode" => "nearest", "scales" => Absent(:floats); until=9,
         refuse=refuse_upsample),
+
+    # Classical models, domain ai.onnx.ml
+    classical_rows()...,
 )
 
 reduction_row(f, since; of_one=true) = Operator(

@@ -24,6 +24,12 @@ first that can be scores of classes. Classes run along the dimension before the 
 names of classes fit another one alone; `class_axis` says which dimension it is where that cannot be told. An output that cannot be
 classes, such as a mask of whole numbers, is refused.
 
+# Texts and maps
+
+Texts are an `Array{String}`; such an output is what `:class` gives where `output` names it. The maps of a classical model (its
+operator ZipMap) are for `:raw` a vector with a `Dict` for each sample, from class to score; `:prob` and `:class` take them as scores,
+by growing class.
+
 # Batches
 
 `batch_size` is how many samples to compute at once. A file that has a fixed number of samples takes any number: it is run in
@@ -41,10 +47,17 @@ function predict(
 )
     type in (:raw, :prob, :class, :link) || bad_input("type must be :raw, :prob, :class or :link, not :", type)
     results, axes = computed(model, inputs_from_user(x, model), batch_size, stated_axes(model, sample_axes, shared))
-    type == :raw && return length(results) == 1 ? results[1].second : Dict{String,Array}(results)
+    if type == :raw
+        given = [name => as_given(model.graph, name, x) for (name, x) in results]
+        return length(given) == 1 ? given[1].second : Dict{String,Array}(given)
+    end
+    # Texts are classes already.
+    labels = findfirst(((name, x),) -> name == output && x isa Array{String}, results)
+    type == :class && labels !== nothing && return results[labels].second
     scores = class_scores(model, results, output, class_axis, axes)
-    type == :class && return likeliest(scores, class_names(model))
-    head = something(head, PlainONNX.head(model), "")
+    keys = map_keys(model.graph, scores.name)
+    type == :class && return likeliest(scores, keys === nothing ? class_names(model) : string.(keys))
+    head = something(head, PlainONNX.head(model), keys === nothing ? nothing : head_of_maps(scores.values), "")
     isempty(head) && bad_input(
         "the file does not say what its scores are (metadata 'harness.head'); give head=\"logits\", \"log-softmax\" or ",
         "\"softmax\""

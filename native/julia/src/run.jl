@@ -65,6 +65,6 @@ function run_node(node::Node, arguments::Vector{Any})
     results
 end
 
-as_tensors(result::AbstractArray{<:Number}) = (dense(result),)
+as_tensors(result::AbstractArray{<:Union{Number,String}}) = (dense(result),)
 as_tensors(result::Number) = (dense(result),)
 as_tensors(results) = map(dense, results)

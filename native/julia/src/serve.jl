@@ -183,7 +183,7 @@ end
 
 function answer(::Val{:parameters}, session, request)
     held = held_parameters(session.engine, loaded_model(session))
-    safetensors_write(held, path_argument(request, "outputs"))
+    safetensors_write(travelling(held), path_argument(request, "outputs"))
     (count=length(held),)
 end
 
@@ -201,10 +201,13 @@ function answer(::Val{:predict}, session, request)
     batch_size === nothing || (batch_size isa Int64 && batch_size >= 1) ||
         bad_input("batch_size must be a positive integer or null")
     done = predict_tensors(session.engine, model, safetensors_read(inputs), batch_size, sample_axes_argument(request))
-    safetensors_write(done.tensors, outputs)
+    safetensors_write(travelling(done.tensors), outputs)
     told = (seconds=done.seconds, cpu_seconds=done.cpu_seconds, batches=done.batches)
     done.filled == 0 ? told : merge(told, (filled=done.filled,))
 end
+
+# A file of arrays has no texts.
+travelling(tensors) = [name => as_stored_array(x) for (name, x) in tensors]
 
 # Axes by name of input and output, counted from 0 as the file has them, or null.
 function sample_axes_argument(request)
@@ -221,7 +224,7 @@ function answer(::Val{:activations}, session, request)
     (names isa Vector && !isempty(names) && all(name -> name isa String, names)) ||
         bad_input("the request 'activations' lacks 'names', a list of tensor names")
     found = activations(session.engine, model, safetensors_read(path_argument(request, "inputs")), unique(String.(names)))
-    safetensors_write(found, path_argument(request, "outputs"))
+    safetensors_write(travelling(found), path_argument(request, "outputs"))
     (count=length(found),)
 end
 

@@ -56,8 +56,11 @@ end
 # A small constant decides what a graph does (a mode, an axis): its values are told.
 const most_values = 16
 
+told_values(value::Array{String}) = 0 < length(value) <= most_values
 told_values(value) = 0 < length(value) <= most_values && all(isfinite, value)
 
+# Of texts as UTF-8, with a zero between them.
+sha256_of(value::Array{String}) = bytes2hex(sha256(join(vec(value), '\0')))
 sha256_of(value::Array) = bytes2hex(sha256(bytes_of(value)))
 
 function bytes_of(value::Array)

@@ -20,7 +20,11 @@ cast(x, to; attributes...) = apply_operator("Cast", x; to=code_of(to), attribute
     # Halfway in Float32, but not in Float64: rounded once.
     @test cast([1 + 2.0^-11 + 2.0^-40], "float16") == [Float16(1 + 2.0^-10)]
     @test apply_operator("CastLike", [2.5], Int16[0]) == Int16[2]
-    @test refuses(() -> cast([1.0], "string"), :unsupported, "a cast to string")
+    @test refuses(() -> cast([1.0], "string"), :unsupported, "a cast from float64 to string")
+    @test cast(Int32[-3, 12], "string") == ["-3", "12"]
+    @test cast(["1.5", " -inf", "9007199254740993"], "float32") == Float32[1.5, -Inf, 2^53]
+    @test cast(["9007199254740993", "-2.7"], "int64") == [2^53 + 1, -2]
+    @test refuses(() -> cast(["one"], "float32"), :bad_input, "a text that is no number")
     @test refuses(() -> cast([1.0], "float8e5m2"), :unsupported, "a cast to float8e5m2")
 end
 

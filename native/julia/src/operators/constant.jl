@@ -27,6 +27,24 @@ cast_tensor(::Type{T}, x::Array, node) where {T} = cast_array(T, storage_type(T,
 cast_array(::Type{T}, ::Type{S}, x::Array) where {T,S} = tensor((v -> S(cast_value(T, v))).(x))
 cast_array(::Type{Float32}, ::Type{Float64}, x::Array) = as_eltype(Float64, x)
 
+# A text to a number and back, as far as both say it in one way.
+cast_tensor(::Type{String}, x::Array, node) = unsupported("a cast from ", dtype_name(eltype(x)), " to string is not supported")
+cast_tensor(::Type{String}, x::Array{String}, node) = x
+cast_tensor(::Type{String}, x::Array{<:Integer}, node) = tensor(string.(x))
+cast_tensor(::Type{String}, x::Array{Bool}, node) = unsupported("a cast from bool to string is not supported")
+cast_tensor(::Type{Bool}, x::Array{String}, node) = unsupported("a cast from string to bool is not supported")
+cast_tensor(::Type{T}, x::Array{String}, node) where {T} = cast_tensor(T, map(text -> number_of_text(T, text), x), node)
+
+function number_of_text(::Type{<:AbstractFloat}, text)
+    number = tryparse(Float64, strip(text))
+    number === nothing ? bad_input("a text that is no number") : number
+end
+
+function number_of_text(::Type{T}, text) where {T<:Integer}
+    number = tryparse(Int64, text)
+    number === nothing ? integer_value(Int64, number_of_text(Float64, text)) : number
+end
+
 function refuse_cast(node)
     code = node.attributes["to"]
     name = 1 <= code <= length(dtype_names) ? dtype_names[code] : "number $code"
@@ -42,6 +60,8 @@ function op_constant(inputs, node)
     given("value") && return as_stored(attributes["value"], node)
     given("value_float") && return as_stored(fill(Float32(attributes["value_float"])), node)
     given("value_int") && return fill(Int64(attributes["value_int"]))
+    given("value_string") && return fill(attributes["value_string"])
+    given("value_strings") && return attributes["value_strings"]
     given("value_floats") && return as_stored(Float32.(attributes["value_floats"]), node)
     given("value_ints") && return Int64.(attributes["value_ints"])
     bad_input("no value is given")
