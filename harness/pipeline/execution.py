@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +26,11 @@ from harness.files.owner import temporary_folder
 from harness.files.store import Store
 from harness.pipeline.plan import Plan
 from harness.pipeline.provenance import library_versions
-from harness.pipeline.source_code import read_anew
+from harness.pipeline.source_code import keep_parsed, read_anew
 from harness.pipeline.step import Context, Step
 from harness.pipeline.worker_records import since, with_kept
 from harness.runtimes.pool import Workers
-from harness.runtimes.registry import availability, lacks_environment, ready
+from harness.runtimes.registry import LANGUAGES, availability, lacks_environment, ready
 from harness.runtimes.row import Availability
 from harness.scenario.sections import LimitsSection
 
@@ -122,6 +122,7 @@ def step_keys(plan: Plan) -> dict[str, str]:
     keys: dict[str, str] = {}
     for step in plan.steps:
         keys[step.id] = step.key(keys)
+    keep_parsed()
     return keys
 
 
@@ -143,8 +144,12 @@ class Execution:
         limits: LimitsSection,
         threads: int,
         workers: Workers | None = None,
+        ahead: Sequence[str] = (),
     ) -> None:
-        """``workers``: those of the caller, who ends them; None: the run has its own, and ends them."""
+        """``workers``: those of the caller, who ends them; None: the run has its own, and ends them.
+
+        ``ahead``: runtimes whose workers are started before they are asked, side by side, where a step of theirs is to be done.
+        """
         self._plan = plan
         self._keys = keys
         self._states = states
@@ -153,6 +158,7 @@ class Execution:
         self._limits = limits
         self._threads = threads
         self._workers = workers
+        self._ahead = ahead
         self._finished = Finished()
         self._kept: dict[str, Artifact] = {}
         self._noticed: set[str] = set()
@@ -173,6 +179,8 @@ class Execution:
         with self._store.in_use(), temporary_folder("harness-run") as scratch:
             workers = self._workers or Workers(scratch, self._threads, memory_limit=self._limits.memory_bytes)
             try:
+                if ahead := self._wanted_ahead():
+                    workers.start_ahead(ahead)
                 for step in self._plan.steps:
                     started = time.perf_counter()
                     state = self._one_step(step, workers)
@@ -195,6 +203,17 @@ class Execution:
             "wall": time.perf_counter() - began,
         }
         return self._finished
+
+    def _wanted_ahead(self) -> list[str]:
+        """Those of the runtimes named that are installed and have something to do, and need not be compiled first."""
+        waiting = {
+            step.runtime.name
+            for step in self._plan.steps
+            if step.runtime is not None
+            and not LANGUAGES[step.runtime.language].compiled_first
+            and not self._store.folder(step.kind, self._keys[step.id]).exists()
+        }
+        return [name for name in self._ahead if name in waiting and self._states[name].installed]
 
     def _check_source(self) -> None:
         for step in self._plan.steps:

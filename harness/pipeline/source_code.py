@@ -10,11 +10,17 @@ type checkers alone.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+from harness.errors import HarnessError
+from harness.files.atomic import write_atomically
+from harness.files.cache import cache_folder
 from harness.files.digests import file_hash
 from harness.files.native import native_folder
 from harness.files.source_hash import source_hash
@@ -96,6 +102,64 @@ def _imports(path: Path) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _imports_at(path: Path, modified: int, size: int) -> tuple[str, ...]:
+    known = _parsed_before()
+    key = f"{path} {modified} {size}"
+    if key not in known.names:
+        known.names[key] = sorted(_named(path))
+        known.changed = True
+    found = {
+        module for name in known.names[key] for module in (_beginning_as(name[:-1]) if name[-1] == "*" else {name})
+    }
+    own = {name for name in found if name.partition(".")[0] == PACKAGE.name and _existing(name) is not None}
+    # Importing a module loads the packages that it lies in.
+    return tuple(sorted({".".join(name.split(".")[:depth]) for name in own for depth in range(1, name.count(".") + 2)}))
+
+
+@dataclass
+class _Parsed:
+    """What import statements name, by path, time and size of the file; ``changed`` since it was read from ``stored``."""
+
+    stored: Path
+    names: dict[str, list[str]]
+    changed: bool = False
+
+
+@cache
+def _parsed_before() -> _Parsed:
+    """What earlier runs found: to parse all files takes a third of a second."""
+    own = Path(__file__).stat()
+    # Named by this file too, whose code finds the names.
+    identity = hashlib.sha256(f"{PACKAGE} {own.st_mtime_ns} {own.st_size}".encode()).hexdigest()[:16]
+    stored = cache_folder() / f"imports-{identity}.json"
+    try:
+        names = json.loads(stored.read_text())
+    except (OSError, ValueError):
+        names = {}
+    return _Parsed(stored, names if isinstance(names, dict) else {})
+
+
+def keep_parsed() -> None:
+    """Write down for later runs what import statements of the files name; nothing where that cannot be written."""
+    known = _parsed_before()
+    if known.changed:
+        there = {key: names for key, names in known.names.items() if _is_as_parsed(key)}
+        with contextlib.suppress(OSError, HarnessError):
+            known.stored.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(known.stored, json.dumps(there))
+        known.changed = False
+
+
+def _is_as_parsed(key: str) -> bool:
+    path, modified, size = key.rsplit(" ", 2)
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return False
+    return (str(status.st_mtime_ns), str(status.st_size)) == (modified, size)
+
+
+def _named(path: Path) -> set[str]:
+    """Modules that a file names; one that ends in ``*`` stands for all that begin so."""
     found: set[str] = set()
     for node in _executed(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
@@ -104,9 +168,7 @@ def _imports_at(path: Path, modified: int, size: int) -> tuple[str, ...]:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Call) and _calls_import_module(node):
             found |= _by_name(node)
-    own = {name for name in found if name.partition(".")[0] == PACKAGE.name and _existing(name) is not None}
-    # Importing a module loads the packages that it lies in.
-    return tuple(sorted({".".join(name.split(".")[:depth]) for name in own for depth in range(1, name.count(".") + 2)}))
+    return {name for name in found if name.partition(".")[0] == PACKAGE.name}
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
@@ -127,13 +189,16 @@ def _calls_import_module(node: ast.Call) -> bool:
 
 
 def _by_name(node: ast.Call) -> set[str]:
-    """What ``import_module`` may load: the module named, or every module whose name begins as an f-string does."""
+    """What ``import_module`` may load: the module named, or with ``*`` all whose names begin as an f-string does."""
     argument = node.args[0]
     if isinstance(argument, ast.Constant):
         return {str(argument.value)}
-    if not isinstance(argument, ast.JoinedStr) or not isinstance(argument.values[0], ast.Constant):
-        # A name that is not written down: who calls has to name the module beside its own.
-        return set()
-    package, _, prefix = str(argument.values[0].value).rpartition(".")
+    begins = argument.values[0] if isinstance(argument, ast.JoinedStr) else None
+    # A name that is not written down: who calls has to name the module beside its own.
+    return {f"{begins.value!s}*"} if isinstance(begins, ast.Constant) else set()
+
+
+def _beginning_as(start: str) -> set[str]:
+    package, _, prefix = start.rpartition(".")
     folder = PACKAGE.parent.joinpath(*package.split("."))
     return {f"{package}.{path.stem}" for path in folder.glob(f"{prefix}*.py") if path.stem != "__init__"}

@@ -29,7 +29,12 @@ from harness.results.given_checks import Checks, checks_of, labelled_probe
 from harness.results.given_labels import LabelledProbe, task_of
 from harness.results.publish import cell_seconds, environment_record, finished_run, publish, timings_record
 from harness.results.tables import Rows, probe_rows
+from harness.runtimes.registry import REFERENCE, packages, runtime
+from harness.runtimes.row import Availability
 from harness.tasks.base import SOURCE
+
+#: Targets whose workers are started before they are asked: as many as two processors are busy with.
+STARTED_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -83,9 +88,20 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
             expected=manifest["expected"],
         )
     with exclusive(folder):
-        execution = Execution(plan, keys, states, Store(store), listener, limits=given.limits, threads=given.threads)
+        execution = Execution(
+            plan,
+            keys,
+            states,
+            Store(store),
+            listener,
+            limits=given.limits,
+            threads=given.threads,
+            # What is timed has the machine to itself.
+            ahead=() if given.timing else (REFERENCE, *given.targets[:STARTED_AHEAD]),
+        )
+        meanwhile = Thread(target=_prepare_report, args=(states,), daemon=True)
         if given.timing is None:
-            Thread(target=_import_report, daemon=True).start()
+            meanwhile.start()
         finished, reference, labelled, cells = judged_cells(given, plan, execution, checks)
         tables: dict[str, Rows] = {
             "outputs_probe.csv.gz": probe_rows(
@@ -94,6 +110,8 @@ def compare_given(given: Given, *, output: Path, store: Path, listener: Listener
         }
         if labelled is not None:
             tables |= _scored(labelled, plan, reference, finished)
+        if given.timing is None:
+            meanwhile.join()
         manifest = {
             **environment_record(states, keys, given.threads),
             **_about(given, reference, labelled),
@@ -134,8 +152,11 @@ def _placement(plan: Plan, finished: Finished) -> Placement | None:
     return next((placement for placement in found if placement.samples), None)
 
 
-def _import_report() -> None:
-    """Import what writes the report while workers compute: a second of a short run."""
+def _prepare_report(states: Mapping[str, Availability]) -> None:
+    """Look up packages and import what writes the report while workers compute: seconds of a short run."""
+    for name, state in states.items():
+        if state.installed:
+            packages(runtime(name))
     for name in ("harness.report.build", "matplotlib.figure", "matplotlib.style"):
         import_module(name)
 

@@ -33,6 +33,7 @@ class Julia(Language):
     """Engines of the Julia package in ``native/julia`` and of its extensions."""
 
     name = "julia"
+    compiled_first = True
 
     def availability(self, row: Runtime) -> Availability:
         """See Language; looks at the Julia on the path and the packages of its environment."""

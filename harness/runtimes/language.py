@@ -27,6 +27,8 @@ class Language(Protocol):
 
     #: As names of runtimes begin: ``python``.
     name: str
+    #: Whether what a worker loads may have to be compiled first for a minute, which the step that asks it should tell.
+    compiled_first: bool = False
 
     def availability(self, row: Runtime) -> Availability:
         """Whether a runtime can be started here, found out without loading its engine into this process."""

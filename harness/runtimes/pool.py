@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ class Workers:
         self.busy_seconds: dict[str, float] = {}
         self.starts: dict[str, int] = {}
         self._running: dict[str, Worker] = {}
+        #: Processes that have not answered yet.
+        self._started_ahead: dict[str, Worker] = {}
 
     def request(
         self, runtime: str, request: str, *, timeout: float, progress: Progress | None = None, **arguments: Any
@@ -54,6 +57,24 @@ class Workers:
                 f"the worker was ended before it was asked '{request}'", where=runtime, log_tail=worker.log_tail()
             )
 
+    def start_ahead(self, runtimes: Iterable[str]) -> None:
+        """Start the processes of runtimes that will be asked soon, so that they import their libraries side by side.
+
+        One that cannot be started says so when it is asked.
+        """
+        for runtime in runtimes:
+            if runtime not in self._running and runtime not in self._started_ahead:
+                with contextlib.suppress(WorkerError):
+                    self._started_ahead[runtime] = self._start(runtime)
+
+    def _start(self, runtime: str) -> Worker:
+        return Worker.start(
+            registry.runtime(runtime),
+            self.logs / f"{runtime.replace('/', '-')}.log",
+            threads=self.threads,
+            memory_limit=self.memory_limit,
+        )
+
     def _worker(self, runtime: str, timeout: float) -> Worker:
         worker = self._running.get(runtime)
         if worker is not None and worker.alive:
@@ -61,12 +82,7 @@ class Workers:
         if worker is not None:
             worker.close()
         started = time.perf_counter()
-        worker = Worker.start(
-            registry.runtime(runtime),
-            self.logs / f"{runtime.replace('/', '-')}.log",
-            threads=self.threads,
-            memory_limit=self.memory_limit,
-        )
+        worker = self._started_ahead.pop(runtime, None) or self._start(runtime)
         self._running[runtime] = worker
         worker.request("describe", timeout=min(timeout, 300.0))
         self.start_seconds[runtime] = self.start_seconds.get(runtime, 0.0) + time.perf_counter() - started
@@ -95,9 +111,10 @@ class Workers:
 
     def close(self) -> None:
         """End all workers."""
-        for worker in self._running.values():
+        for worker in (*self._running.values(), *self._started_ahead.values()):
             worker.close()
         self._running.clear()
+        self._started_ahead.clear()
 
 
 #: Python prints the source line below a warning; it is no second warning.

@@ -14,6 +14,7 @@ import pytest
 
 from harness.errors import BadInputError, ScenarioError, UnavailableError, UnsupportedError, WorkerError
 from harness.runtimes import process, registry
+from harness.runtimes.pool import Workers
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES, availability, runtime
 from harness.runtimes.row import Runtime
@@ -216,3 +217,28 @@ def test_rows_are_consistent() -> None:
         assert row.install
         assert row.reads
     assert registry.framework_runtime("pytorch").name == "python/pytorch"
+
+
+def test_a_worker_started_ahead_is_the_one_that_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = PRELUDE + "    answer(id=i, ok=True, result={'pid': os.getpid()})"
+    monkeypatch.setattr(process, "command", lambda row: [sys.executable, "-c", code])
+    workers = Workers(tmp_path, 1)
+    workers.start_ahead(["python/onnxruntime", "python/onnx-reference"])
+    (asked, left) = (worker.pid for worker in workers._started_ahead.values())
+
+    assert workers.request("python/onnxruntime", "echo", timeout=20)["pid"] == asked
+    assert workers.record()["python/onnxruntime"]["starts"] == 1
+    assert "python/onnx-reference" not in workers.record()
+    workers.close()
+    assert not psutil.pid_exists(asked)
+    assert not psutil.pid_exists(left)
+
+
+def test_a_worker_that_cannot_be_started_ahead_says_so_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "command", lambda row: [str(tmp_path / "nothing")])
+    workers = Workers(tmp_path, 1)
+    workers.start_ahead(["python/onnxruntime"])
+    with pytest.raises(WorkerError, match="cannot be started"):
+        workers.request("python/onnxruntime", "echo", timeout=20)
