@@ -6,7 +6,7 @@ import pytest
 
 from harness.cli.outcome import _print_cells
 from harness.compare.records import CellResult
-from tests.unit.results.test_judge import judged
+from tests.unit.results.judge.judged_cells import judged
 
 
 def test_the_column_and_the_sentence_show_one_number_of_one_comparison(capsys: pytest.CaptureFixture[str]) -> None:
