@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.compare.records import Verdict
+from harness.compare.records import Finding, Verdict
 from harness.results.evaluate import DecisionRule, Exported, Target, judge
 from tests.unit.results.judge.judged_cells import (
     CLASSES,
     EXACT,
+    FOLDED,
     HELD,
     IDS,
     KEPT,
@@ -202,3 +203,27 @@ def test_the_order_of_axes_in_the_file_is_that_of_its_own_specification() -> Non
     of_source, of_file = (judged(structure=structure, source=replace(SOURCE, file_spec=one)) for one in (None, turned))
     assert objecting(of_file) == []
     assert set(objecting(of_source)) == {"structure"}
+
+
+PLACED = ("Conv 'conv1': strides 2, the source has 1", "Gemm 'dense': another bias")
+
+
+def test_known_causes_stand_before_the_difference_that_they_make() -> None:
+    graph = Exported(KEPT, {"python/onnx-reference": {"logits": EXACT + 0.1 * NOISE}})
+    target = Target(METADATA, HELD, {"logits": EXACT + NOISE})
+    found, plain = judge(SOURCE, graph, target, PLACED), judge(SOURCE, graph, target)
+    assert found.route.findings == [
+        *(Finding(comparison="route", verdict=Verdict.DRIFTED, message=cause) for cause in PLACED),
+        *plain.route.findings,
+    ]
+    assert len(plain.route.findings) == 1
+    assert found.judgement.sentence.startswith(f"Drifted: {PLACED[0]}")
+
+
+def test_causes_of_no_difference_are_not_told() -> None:
+    """Two floating-point orders of one sum: placed, and within the limit."""
+    target = Target(METADATA, HELD_FOLDED, {"logits": EXACT + NOISE})
+    for off, verdict in ((0.0, Verdict.IDENTICAL), (1e-3, Verdict.EQUIVALENT)):
+        graph = Exported(FOLDED, {"python/onnx-reference": {"logits": EXACT + off * NOISE}})
+        found = judge(SOURCE, graph, target, PLACED)
+        assert (found.route.verdict, found.route.findings) == (verdict, [])

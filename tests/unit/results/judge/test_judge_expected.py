@@ -19,7 +19,9 @@ NOISE = 1e-6 * np.sign(RANDOM.normal(size=EXACT.shape))
 OTHER = 1e-6 * np.sign(RANDOM.normal(size=EXACT.shape))
 
 
-def judged(expected: np.ndarray, target: float = 1.5, structure: dict[str, Any] | None = None) -> Judged:
+def judged(
+    expected: np.ndarray, target: float = 1.5, structure: dict[str, Any] | None = None, **exported: Any
+) -> Judged:
     """A target so many floors off the graph, where the framework gave ``expected``."""
     source = SourceFile(
         parameters={},
@@ -30,7 +32,7 @@ def judged(expected: np.ndarray, target: float = 1.5, structure: dict[str, Any] 
         file64={"y": EXACT},
     )
     graph = Exported(structure, {"python/onnx-reference": {"y": EXACT}})
-    return judge(source, graph, Target({}, {}, {"y": EXACT + target * NOISE}))
+    return judge(source, replace(graph, **exported), Target({}, {}, {"y": EXACT + target * NOISE}))
 
 
 def test_in_float64_they_are_an_oracle_of_the_route() -> None:
@@ -83,7 +85,7 @@ def test_whole_numbers_must_be_those_that_were_expected() -> None:
     assert same.judgement.verdict is Verdict.IDENTICAL
     other = judge(replace(source, float64={"y": (classes + 1) % 5}), graph, Target({}, {}, {"y": classes}))
     assert other.judgement.verdict is Verdict.DIVERGENT
-    assert "64 of 64 values of the exported graph differ" in other.judgement.sentence
+    assert "64 of 64 values of the exported graph differ from the expected outputs" in other.judgement.sentence
 
 
 def test_outputs_that_were_not_expected_are_those_of_the_file() -> None:
@@ -99,3 +101,25 @@ def test_outputs_that_were_not_expected_are_those_of_the_file() -> None:
     found = judge(source, graph, Target({}, {}, {"y": EXACT, "z": EXACT}))
     assert [row.end_to_end_ratio is None for row in found.outputs] == [False, True]
     assert all(one.message.startswith("output y: ") for one in found.judgement.findings if one.comparison == "route")
+
+
+def test_oracles_are_named_and_must_agree_where_outputs_are_expected_too() -> None:
+    oracles = {"r/base": {"y": EXACT}, "julia/base": {"y": EXACT + 0.01 * NOISE}}
+    found = judged(EXACT, oracles=oracles, passed_over={"python/onnx-reference": "operator Loop is not supported"})
+    assert found.judgement.verdict is Verdict.UNDECIDED
+    assert found.route.oracles == ["r/base", "julia/base"]
+    assert found.route.passed_over == {"python/onnx-reference": "operator Loop is not supported"}
+    assert "implementations of the route oracle, r/base and julia/base, differ by" in found.judgement.sentence
+
+
+def test_nan_that_is_meant_may_stand_in_expected_outputs() -> None:
+    holed, noise = EXACT.copy(), NOISE.copy()
+    holed[4, 1] = np.nan
+    source = SourceFile(
+        {}, {"y": holed + noise}, {"y": holed}, None, allow_nan=True, expected=["y"], file64={"y": holed}
+    )
+    graph = Exported(None, {"python/onnx-reference": {"y": holed}})
+    found = judge(source, graph, Target({}, {}, {"y": holed + 1.5 * noise}))
+    assert (found.judgement.verdict, found.route.verdict) == (Verdict.EQUIVALENT, Verdict.IDENTICAL)
+    assert found.end_to_end is not None
+    assert (found.end_to_end.verdict, found.end_to_end.rms_ratio) == (Verdict.EQUIVALENT, pytest.approx(1.5))

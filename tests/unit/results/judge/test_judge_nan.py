@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def judged(target: np.ndarray, *, allow_nan: bool = True, other: np.ndarray = EX
 def test_nan_in_the_same_places_is_no_fault_and_decides_nothing() -> None:
     found = judged(EXACT + 1.5 * NOISE)
     assert found.judgement.verdict is Verdict.EQUIVALENT
-    assert found.judgement.sentence.endswith(f"; {SAME_PLACES}.")
+    assert found.judgement.sentence.endswith(f", outputs are not finite); {SAME_PLACES}.")
     assert found.decisions is not None
     # Five samples hold what is not finite.
     assert (found.decisions.decisions, found.decisions.without, found.decisions.flip_count) == (59, 5, 0)
@@ -50,6 +51,10 @@ def test_errors_of_finite_values_are_still_gated() -> None:
     assert found.judgement.verdict is Verdict.DRIFTED
     assert found.runtime.rms_ratio == pytest.approx(9)
     assert "(sample 0)" in "".join(one.message for one in judged(EXACT + 40 * NOISE).runtime.findings)
+    # The first sample has a value without an error, which is not the largest.
+    errors = NOISE.copy()
+    errors[17, 0] *= 40
+    assert "(sample 17)" in "".join(one.message for one in judged(EXACT + errors).runtime.findings)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +80,8 @@ def test_an_oracle_with_nan_elsewhere_is_no_agreement() -> None:
     other = EXACT.copy()
     other[20, 0] = np.nan
     found = judged(EXACT + NOISE, other=other)
-    assert "NaN or infinities in other places" in found.route.findings[0].message
+    assert found.route.findings[0].message.endswith("r/base gives NaN or infinities in other places against (64, 3)")
+    assert found.route.errors.rms == 0.0
     assert SAME_PLACES not in found.judgement.sentence
 
 
@@ -88,6 +94,24 @@ def test_without_being_allowed_nan_is_divergent_even_on_both_sides() -> None:
 def test_where_nothing_is_finite_there_is_no_error() -> None:
     nothing = np.full_like(EXACT, np.nan)
     source = SourceFile({}, {"y": nothing}, {"y": nothing}, None, allow_nan=True)
-    found = judge(source, Exported(None, {"r/base": {"y": nothing}}), Target({}, {}, {"y": nothing.copy()}))
+    oracles = {"r/base": {"y": nothing}, "julia/base": {"y": nothing}}
+    found = judge(source, Exported(None, oracles), Target({}, {}, {"y": nothing.copy()}))
     assert found.judgement.verdict is Verdict.IDENTICAL
+    assert found.route.oracle_agreement == 0.0
     assert found.runtime.errors.rms is None
+
+
+def test_an_output_of_whole_numbers_has_no_nan_that_could_be_elsewhere() -> None:
+    classes = np.arange(64)
+    source = SourceFile({}, {"y": EXACT, "k": classes}, {"y": EXACT, "k": classes}, None, allow_nan=True)
+    outputs = {"y": EXACT, "k": classes}
+    found = judge(source, Exported(None, {"r/base": outputs}), Target({}, {}, outputs))
+    assert found.judgement.sentence.endswith(f"; {SAME_PLACES}.")
+
+
+def test_infinities_on_both_sides_make_no_warning() -> None:
+    """Their difference is none, and nobody is told of it by NumPy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = judged(EXACT + 40 * NOISE)
+    assert found.judgement.verdict is Verdict.DRIFTED
