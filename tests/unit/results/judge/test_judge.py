@@ -16,6 +16,7 @@ from tests.unit.results.judge.judged_cells import (
     EXACT,
     FOLDED,
     HELD,
+    HELD_FOLDED,
     IDS,
     KEPT,
     METADATA,
