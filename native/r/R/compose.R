@@ -59,12 +59,14 @@ optional_input <- function(inputs, position) if (length(inputs) >= position) inp
 torch_by_plain <- function(run) {
   force(run)
   function(inputs, node) {
-    for (x in inputs) {
-      # Of a parameter too, but not where autograd is switched off.
-      if (is_torch(x) && x$requires_grad && x$view(-1)$requires_grad) {
-        stop_unsupported("a gradient through this operator is not supported by r/torch")
-      }
+    asked <- vapply(inputs, function(x) is_torch(x) && x$requires_grad, NA)
+    # Of a parameter too, but not where autograd is switched off.
+    if (any(asked) && records_gradients()) {
+      stop_unsupported("a gradient through this operator is not supported by r/torch")
     }
     run(lapply(inputs, as_plain), node)
   }
 }
+
+# Whether autograd is switched on: torch has no such question, and a view says that it has a gradient either way.
+records_gradients <- function() torch::torch_zeros(1, requires_grad = TRUE)$mul(1)$requires_grad

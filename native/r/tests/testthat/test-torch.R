@@ -116,6 +116,19 @@ test_that("wrong inputs and types that torch lacks are refused by name", {
   expect_error(as_nn_module(onnx_read(wide)), "dtype uint32 \\('x'\\) is not supported by r/torch", class = "onnx_unsupported")
 })
 
+test_that("weights with a scale per channel are computed with where no gradient is recorded", {
+  skip_without_torch()
+  path <- write_model(onnx_model(
+    list(onnx_node("DequantizeLinear", c("w", "scale", "zero"), "held", axis = 0L), onnx_node("Mul", c("x", "held"), "y")),
+    list(onnx_value("x", "float32", list(2, 3))), list(onnx_value("y")),
+    list(onnx_tensor("w", matrix(1:6, 2), "uint8"), onnx_tensor("scale", c(0.5, 0.25)), onnx_tensor("zero", c(0, 2), "uint8"))
+  ))
+  module <- as_nn_module(onnx_read(path))
+  x <- as_torch_input(matrix(1, 2, 3))
+  expect_equal(as.array(torch::with_no_grad(module(x))), rbind(c(0.5, 1.5, 2.5), c(0, 0.5, 1)))
+  expect_error(module(x), "a gradient through this operator is not supported by r/torch", class = "onnx_unsupported")
+})
+
 test_that("a cast to the type of another tensor is refused where a double hides that type", {
   skip_without_torch()
   casting <- function(dtype) {
