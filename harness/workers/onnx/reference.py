@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -54,6 +55,19 @@ _SINGLE_ONLY = (
 )
 
 
+#: How onnx.reference says that it does not know an operator: by its name and domain.
+_UNKNOWN = re.compile(r"Node type '(?P<name>[^']*)' from domain '(?P<domain>[^']*)' is unknown")
+
+
+def _in_words(message: str) -> str:
+    """A message of onnx.reference without the Python in it."""
+    unknown = _UNKNOWN.match(message)
+    if unknown is None:
+        return f"onnx.reference: {message}"
+    domain, name = unknown["domain"], unknown["name"]
+    return f"operator {f'{domain}.' if domain else ''}{name} is not supported by python/onnx-reference"
+
+
 class ReferenceModel(LoadedModel):
     """A model in a ReferenceEvaluator."""
 
@@ -74,7 +88,7 @@ class ReferenceModel(LoadedModel):
             self._evaluator = Evaluator(held, new_ops=OPERATORS)
         except RuntimeError as error:
             # An operator or a version of it without an implementation, which the message names.
-            raise Unsupported(f"onnx.reference: {error}") from error
+            raise Unsupported(_in_words(str(error))) from error
         self._evaluator.weights, self._evaluator.wide = self._weights, self.widened
 
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:

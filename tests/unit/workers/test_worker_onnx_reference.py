@@ -203,6 +203,15 @@ def test_what_the_reference_computes_in_float32_makes_no_oracle(tmp_path: Path, 
     assert "operator CausalConvWithState (opset 27, node 'conv')" in message
 
 
+def test_an_operator_of_another_domain_is_refused_in_plain_words(ask: Callable[[str], Any], tmp_path: Path) -> None:
+    made = model([helper.make_node("Foo", ["x"], ["y"], domain="com.example")])
+    made.opset_import.append(helper.make_opsetid("com.example", 1))
+    message = ask("python/onnx-reference").refused(
+        "unsupported", "load", path=saved(made, tmp_path), precision="float32"
+    )
+    assert message == "operator com.example.Foo is not supported by python/onnx-reference"
+
+
 def test_an_operator_that_the_reference_has_no_implementation_for_is_refused(
     tmp_path: Path, ask: Callable[[str], Any]
 ) -> None:
