@@ -93,6 +93,7 @@ class BackInTorch(LoadedModel):
             node.name = f"node{index}"
         self._nodes = list(renamed.graph.node)
         self.module = _converted(renamed).eval()
+        _check_ranks(self.module, model, self._nodes)
         self._places = self._outputs_of_nodes()
 
     def _outputs_of_nodes(self) -> dict[str, tuple[str, int | None]]:
@@ -203,6 +204,17 @@ def _check(model: ModelProto, ends: list[TensorInfo]) -> None:
     for info in ends[-len(model.graph.output) :]:
         if info.name not in made:
             raise Unsupported(f"onnx2torch does not convert it: output '{info.name}' is the result of no node")
+
+
+def _check_ranks(module: torch.nn.Module, model: ModelProto, nodes: list[NodeProto]) -> None:
+    """Raises Unsupported for a mean over the axes of no shape: onnx2torch takes an input of unknown rank for a single number."""
+    for node, original in zip(nodes, model.graph.node, strict=True):
+        if node.op_type == "GlobalAveragePool" and getattr(module.get_submodule(node.name), "_x_dims", None) == []:
+            label = f"node '{original.name}'" if original.name else f"before '{original.output[0]}'"
+            raise Unsupported(
+                f"operator GlobalAveragePool ({label}) is not supported by python/onnx2torch where the file does not tell how "
+                "many axes its input has"
+            )
 
 
 def _check_dropouts(model: ModelProto) -> None:

@@ -185,3 +185,23 @@ def test_axes_that_become_numbers_are_parameters_as_in_the_file(tmp_path: Path) 
         "summed": ("int64", [3, 2]),
         "added": ("int64", [0]),
     }
+
+
+def test_a_mean_over_axes_that_are_not_known_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        # Shape inference does not follow these.
+        helper.make_node("Cast", ["shape"], ["numbers"], to=FLOAT),
+        helper.make_node("Cast", ["numbers"], ["again"], to=onnx.TensorProto.INT64),
+        helper.make_node("Reshape", ["x", "again"], ["h"]),
+        helper.make_node("GlobalAveragePool", ["h"], ["y"], name="pool"),
+    ]
+    shaped = [("x", FLOAT, ("n", 3, 4, 5))]
+    asked = Asked("python/onnx2torch")
+    message = asked.refused(
+        "unsupported", "load", path=saved(model(nodes, inputs=shaped, opset=11), tmp_path), precision="float32"
+    )
+    assert "GlobalAveragePool (node 'pool')" in message
+    assert "how many axes" in message
+    known = model([helper.make_node("GlobalAveragePool", ["x"], ["y"])], inputs=shaped)
+    asked("load", path=saved(known, tmp_path), precision="float32")
