@@ -156,7 +156,7 @@ held_in_file <- function(graph) c(lift_initializers(graph)$initializers, stated_
 # A NumPy array over a copy of the bytes, as they lie.
 stored_to_numpy <- function(stored) {
   shape <- do.call(reticulate::tuple, as.list(as.integer(stored$shape)))
-  onnxruntime_modules()$numpy$ndarray(shape, stored$dtype, buffer = stored$bytes)
+  onnxruntime_modules()$numpy$ndarray(shape, stored$dtype, buffer = stored_bytes(stored))
 }
 
 numpy_to_stored <- function(x, name) {

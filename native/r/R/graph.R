@@ -28,8 +28,7 @@ build_graph <- function(model, precision, table = operator_table(), runtime = "r
   check_interface(graph)
   if (length(graph$outputs) == 0L) stop_bad_input("not a valid ONNX file: the graph has no output")
   resolved <- resolve_nodes(graph, unique(c(held, input_names)), character(), context)
-  tensors <- lapply(graph$initializers, function(p) tensor(decode_values(p$bytes, p$dtype), p$shape, p$dtype))
-  tensors <- hold_factors(tensors, resolved$nodes)
+  tensors <- Map(hold_factor, graph$initializers, factors_of(graph$initializers, resolved$nodes))
   graph <- list(
     inputs = graph$inputs[!input_names %in% held], optional_inputs = input_names, outputs = graph$outputs,
     output_slots = resolved$output_slots, names = resolved$names, initializers = graph$initializers, tensors = tensors,
@@ -231,23 +230,29 @@ check_attribute <- function(value, kind, name, what) {
   value
 }
 
-# A constant that is read as one matrix only is made that matrix once, not in
-# every call, and looked through for NaN once.
-hold_factors <- function(tensors, nodes) {
-  sizes <- vector("list", length(tensors))
+# For each stored constant that is read as one matrix only the size of that matrix, else something that is no numbers.
+factors_of <- function(constants, nodes) {
+  sizes <- vector("list", length(constants))
   for (node in nodes) {
-    for (position in which(node$input_slots > 0L & node$input_slots <= length(tensors))) {
+    for (position in which(node$input_slots > 0L & node$input_slots <= length(constants))) {
       slot <- node$input_slots[position]
-      wanted <- if (!is.null(node$factor)) node$factor(tensors[[slot]]$shape, position)
+      wanted <- if (!is.null(node$factor)) node$factor(constants[[slot]]$shape, position)
       # FALSE: somebody reads it as something else.
       sizes[[slot]] <- if (is.null(wanted) || !(is.null(sizes[[slot]]) || identical(sizes[[slot]], wanted))) FALSE else wanted
     }
   }
-  for (slot in which(vapply(sizes, is.numeric, NA))) {
-    dim(tensors[[slot]]$data) <- sizes[[slot]]
-    tensors[[slot]]$finite <- all_finite(tensors[[slot]]$data)
-  }
-  tensors
+  sizes
+}
+
+# A constant that is one matrix to all who read it is made that matrix once, not in every call, and looked through for NaN once.
+hold_factor <- function(stored, size) {
+  x <- decode_tensor(stored)
+  if (!is.numeric(size)) return(x)
+  # Taken out of the list, which would be a second owner: R would copy the values to give them a dim.
+  data <- x$data
+  rm(x)
+  dim(data) <- size
+  list(data = data, shape = stored$shape, dtype = stored$dtype, finite = all_finite(data))
 }
 
 # Integers beyond 2^53 are not exact in a double. As a bound of Slice ("to the

@@ -76,7 +76,7 @@ parse_graph <- function(bytes, from, to, folder, depth) {
   list(
     name = c(unlist(each(2L, text_field)), "")[1L],
     nodes = sort_nodes(each(1L, function(b, f, t) parse_node(b, f, t, folder, depth))),
-    initializers = each(5L, function(b, f, t) parse_tensor(b, f, t, folder)),
+    initializers = each(5L, function(b, f, t) parse_tensor(b, f, t, folder, later = TRUE)),
     inputs = each(11L, parse_value_info),
     outputs = each(12L, parse_value_info),
     values = each(13L, parse_value_info)
@@ -191,10 +191,11 @@ varints_of <- function(bytes, fields, k) {
 }
 
 #' A TensorProto
+#' @param later whether large external data are left where they lie until they are used, see stored_bytes().
 #' @return list(name, dtype, shape, bytes): `bytes` are the values as stored,
 #'   little-endian and row-major, so that no bit is lost on the way through R's doubles.
 #' @noRd
-parse_tensor <- function(bytes, from, to, folder) {
+parse_tensor <- function(bytes, from, to, folder, later = FALSE) {
   fields <- scan_message(bytes, from, to)
   number <- fields$field
   shape <- unlist(lapply(which(number == 1L), function(k) varints_of(bytes, fields, k)))
@@ -209,7 +210,9 @@ parse_tensor <- function(bytes, from, to, folder) {
   if (dtype == "string") return(parse_texts(bytes, fields, name, shape, count, what))
   stored <- if (length(location) && fields$value[location[length(location)]] == 1) {
     entries <- lapply(which(number == 13L), function(k) parse_pair(bytes, fields$start[k], fields$end[k]))
-    read_external(entries, folder, count * dtype_bytes[[dtype]], what)
+    place <- external_place(entries, folder, count * dtype_bytes[[dtype]], what)
+    if (later && place$length >= large_stored) return(list(name = name, dtype = dtype, shape = shape, place = place))
+    bytes_at(place)
   } else if (any(number == 9L)) {
     k <- which(number == 9L)[1L]
     expect_wire(fields, k, 2L)
@@ -262,8 +265,8 @@ typed_bytes <- function(bytes, fields, dtype) {
   encode_values(values, dtype)
 }
 
-# Weights kept in a file of their own, which must lie inside one of the model's folders, see folders_of_model().
-read_external <- function(entries, folder, needed, what) {
+# Where weights are kept in a file of their own, which must lie inside one of the model's folders, see folders_of_model().
+external_place <- function(entries, folder, needed, what) {
   keys <- vapply(entries, function(e) as.character(e[[1L]]), "")
   value <- function(key, otherwise) {
     at <- match(key, keys)
@@ -296,10 +299,7 @@ read_external <- function(entries, folder, needed, what) {
     refuse(" should be ", format(needed, scientific = FALSE), " bytes at ", format(offset, scientific = FALSE),
            ", but the file has ", format(size, scientific = FALSE))
   }
-  connection <- file(path, "rb")
-  on.exit(close(connection))
-  seek(connection, offset)
-  readBin(connection, "raw", length)
+  place_in_file(path, offset, length)
 }
 
 # A named value's type: list(name, dtype, shape); an axis is a number, the

@@ -62,7 +62,7 @@ write_stored_tensors <- function(tensors, path) {
   # The widest dtype first keeps every tensor aligned.
   widths <- vapply(tensors, function(x) dtype_bytes[[x$dtype]], 0)
   tensors <- tensors[order(-widths, names(tensors), method = "radix")]
-  ends <- cumsum(vapply(tensors, function(x) as.double(length(x$bytes)), 0))
+  ends <- cumsum(vapply(tensors, stored_size, 0))
   starts <- c(0, ends)[seq_along(tensors)]
   header <- lapply(seq_along(tensors), function(k) {
     list(
@@ -77,7 +77,7 @@ write_stored_tensors <- function(tensors, path) {
   write_beside(path, function(connection) {
     writeBin(encode_values(length(text), "uint64"), connection)
     writeBin(text, connection)
-    for (x in tensors) writeBin(x$bytes, connection)
+    for (x in tensors) with_bytes(x, function(bytes) writeBin(bytes, connection))
   })
 }
 
@@ -98,10 +98,6 @@ write_beside <- function(path, write) {
 
 encode_tensor <- function(x, name) {
   list(name = name, dtype = x$dtype, shape = x$shape, bytes = encode_values(x$data, x$dtype))
-}
-
-decode_tensor <- function(stored) {
-  tensor(decode_values(stored$bytes, stored$dtype), stored$shape, stored$dtype)
 }
 
 #' Read and write safetensors files

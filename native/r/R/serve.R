@@ -184,7 +184,9 @@ answer_load <- function(request) {
     stop_unsupported("precision '", precision, "' is not supported by ", runtime_name())
   }
   # The old model goes first: two large ones need not fit at once.
+  before <- sum(vapply(session$model$graph$initializers, stored_size, 0))
   session$model <- NULL
+  give_back(before)
   began <- proc.time()
   session$model <- session$engine$read(path, precision)
   seconds <- proc.time() - began

@@ -21,7 +21,7 @@ describe_graph <- function(graph) {
 }
 
 describe_initializers <- function(initializers) {
-  hashes <- sha256(lapply(initializers, `[[`, "bytes"))
+  hashes <- sha256(initializers)
   lapply(seq_along(initializers), function(k) {
     stored <- initializers[[k]]
     c(
@@ -69,26 +69,35 @@ small_values <- function(stored) {
   list(values = as.list(values))
 }
 
-#' SHA-256 of several byte vectors
+#' SHA-256 of the bytes of several stored tensors
 #'
 #' R has the hash from version 4.5 on. Before, the program `sha256sum` is asked,
 #' once for all; where that is missing too, there is no hash.
 #' @return character vector, or NULL.
 #' @noRd
-sha256 <- function(contents) {
+sha256 <- function(stored) {
   if ("sha256sum" %in% getNamespaceExports("tools")) {
     hash <- getExportedValue("tools", "sha256sum")
-    return(vapply(contents, function(bytes) hash(bytes = bytes), "", USE.NAMES = FALSE))
+    return(vapply(stored, function(x) hash(bytes = stored_bytes(x)), "", USE.NAMES = FALSE))
   }
-  if (length(contents) == 0L || !nzchar(Sys.which("sha256sum"))) return(NULL)
+  if (length(stored) == 0L || !nzchar(Sys.which("sha256sum"))) return(NULL)
   folder <- tempfile("sha256-")
   dir.create(folder)
   on.exit(unlink(folder, recursive = TRUE))
-  # Names of one width, so that the shell's order is ours.
-  names <- sprintf("%08d", seq_along(contents))
-  Map(function(bytes, name) writeBin(bytes, file.path(folder, name)), contents, names)
-  lines <- system(paste("cd", shQuote(folder), "&& sha256sum -- *"), intern = TRUE)
-  hashes <- substr(lines, 1, 64)
-  if (length(hashes) != length(contents) || !all(grepl("^[0-9a-f]{64}$", hashes))) return(NULL)
+  commands <- vapply(seq_along(stored), function(k) {
+    place <- stored[[k]]$place
+    if (is.null(place)) {
+      name <- sprintf("%08d", k)
+      writeBin(stored[[k]]$bytes, file.path(folder, name))
+      return(paste("sha256sum --", name))
+    }
+    # Large ones are hashed where they lie.
+    number <- function(x) format(x, scientific = FALSE)
+    paste("tail -c", paste0("+", number(place$offset + 1)), "--", shQuote(place$path), "| head -c", number(place$length), "| sha256sum")
+  }, "")
+  script <- file.path(folder, "script")
+  writeLines(c(paste("cd", shQuote(folder), "|| exit 1"), commands), script, useBytes = TRUE)
+  hashes <- substr(system(paste("sh", shQuote(script)), intern = TRUE, ignore.stderr = TRUE), 1, 64)
+  if (length(hashes) != length(stored) || !all(grepl("^[0-9a-f]{64}$", hashes))) return(NULL)
   hashes
 }

@@ -16,7 +16,7 @@
 # Between convolutions a tensor may be `channel_major`: axes 0 and 1 of its data
 # exchanged, which spares two permutations; see settled(). And a constant that
 # is only a factor of products holds its data as that matrix, and `finite`
-# whether it is known to hold no NaN; see hold_factors().
+# whether it is known to hold no NaN; see hold_factor().
 
 tensor <- function(data, shape, dtype) {
   list(data = data, shape = shape, dtype = dtype)

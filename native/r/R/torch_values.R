@@ -38,7 +38,7 @@ stored_to_torch <- function(stored) {
   if (!stored$dtype %in% names(torch_buffer_names)) {
     stop_unsupported("dtype ", stored$dtype, " ('", stored$name, "') is not supported by r/torch")
   }
-  torch::torch_tensor_from_buffer(stored$bytes, stored$shape, torch_buffer_names[[stored$dtype]])$clone()
+  torch::torch_tensor_from_buffer(stored_bytes(stored), stored$shape, torch_buffer_names[[stored$dtype]])$clone()
 }
 
 torch_to_stored <- function(x, name) {

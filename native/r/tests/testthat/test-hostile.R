@@ -94,13 +94,13 @@ test_that("an operator that would make an absurdly large tensor is refused", {
   )
 })
 
-external_model <- function(location, length = NULL) {
+external_model <- function(location, length = NULL, count = 2) {
   entry <- function(key, value) wire_bytes(13, c(wire_text(1, key), wire_text(2, value)))
   weight <- c(
-    wire_number(1, 2), wire_number(2, 1), wire_text(8, "w"), entry("location", location),
+    wire_number(1, count), wire_number(2, 1), wire_text(8, "w"), entry("location", location),
     if (!is.null(length)) entry("length", length), wire_number(14, 1)
   )
-  onnx_model(list(onnx_node("Add", c("x", "w"), "y")), list(onnx_value("x", shape = list(2))), list(onnx_value("y")),
+  onnx_model(list(onnx_node("Add", c("x", "w"), "y")), list(onnx_value("x", shape = list(count))), list(onnx_value("y")),
              list(weight))
 }
 
@@ -122,6 +122,22 @@ test_that("external data are read from the model's folder and from nowhere else"
   expect_error(read("nothing.bin"), "missing", class = "onnx_bad_input")
   expect_error(read("w.bin", "16"), "should be 8 bytes", class = "onnx_bad_input")
   expect_error(read("w.bin", "-1"), "impossible length", class = "onnx_bad_input")
+})
+
+test_that("large external data are read when they are used, from the file that was checked", {
+  folder <- tempfile("model")
+  dir.create(folder)
+  on.exit(unlink(folder, recursive = TRUE))
+  count <- 2^18
+  values <- as.double(seq_len(count))
+  writeBin(values, file.path(folder, "w.bin"), size = 4)
+  model <- onnx_read(write_model(external_model("w.bin", count = count), file.path(folder, "m.onnx")))
+  held <- model$graph$initializers[[1L]]
+  expect_null(held$bytes)
+  expect_equal(c(predict(model, double(count))), values)
+  expect_identical(plainonnx:::stored_bytes(held), writeBin(values, raw(), size = 4))
+  writeBin(values[-1L], file.path(folder, "w.bin"), size = 4)
+  expect_error(plainonnx:::stored_bytes(held), "have changed since", class = "onnx_bad_input")
 })
 
 test_that("weights are found through the links of a hub's cache, and through no others", {

@@ -90,8 +90,11 @@ test_that("structure describes the graph as JSON", {
   expect_equal(conv$inputs, list("x", "conv.weight", "conv.bias"))
   expect_equal(graph$initializers[[1]]$shape, list(6L, 3L, 3L))
   expect_equal(graph$bytes, file.size(crops))
-  skip_if(is.null(plainonnx:::sha256(list(raw()))), "no SHA-256 here")
-  expect_equal(plainonnx:::sha256(list(charToRaw("abc"), raw())), c(
+  skip_if(is.null(plainonnx:::sha256(list(list(bytes = raw())))), "no SHA-256 here")
+  writeBin(charToRaw("..abc.."), in_folder("part of it"))
+  place <- plainonnx:::place_in_file(in_folder("part of it"), 2, 3)
+  expect_equal(plainonnx:::sha256(list(list(bytes = charToRaw("abc")), list(place = place), list(bytes = raw()))), c(
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
   ))
