@@ -22,8 +22,7 @@ from harness.pipeline.steps.given import MODEL, GivenStep
 from harness.pipeline.steps.import_weights import ImportStep
 from harness.pipeline.steps.layers import LayersStep
 from harness.pipeline.steps.oracle import OracleStep
-from harness.pipeline.steps.place import PlaceStep
-from harness.pipeline.steps.place_whole import PlaceWholeStep
+from harness.pipeline.steps.place import PlaceStep, PlaceWholeStep
 from harness.pipeline.steps.probe import ProbeStep
 from harness.pipeline.steps.reference import ReferenceStep
 from harness.pipeline.steps.samples import SamplesStep
@@ -221,6 +220,7 @@ def _place_step(given: Given) -> PlaceStep | PlaceWholeStep | None:
             needs=(*FILE, "structure", "whole", f"oracle {REFERENCE}"),
             source_runtime=runtime(whole.runtime),
             path=str(whole.file.resolve()),
+            sha256={name: file_hash(path) for name, path in files_of(whole).items()},
             samples=PLACED_SAMPLES,
             threads=given.threads,
         )
