@@ -146,7 +146,7 @@ class KnownSource:
 
 
 @dataclass(frozen=True)
-class WholeSource:
+class WholeModelSource:
     """A whole model in the file at ``path``. ``layers`` as its worker told them.
 
     ``axes``: which axes of its inputs are the sample. ``example``: a file of inputs by its own names, to export it with.

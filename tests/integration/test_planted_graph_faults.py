@@ -19,7 +19,7 @@ from harness.compare.source_layers import SourceLayer  # noqa: E402
 from harness.files.arrays import save_arrays  # noqa: E402
 from harness.models.sampling import Sampling  # noqa: E402
 from harness.pipeline.source_walk import SourceWalk  # noqa: E402
-from harness.pipeline.walked_sources import KnownSource, WholeSource, clean_routes, whole_routes  # noqa: E402
+from harness.pipeline.walked_sources import KnownSource, WholeModelSource, clean_routes, whole_routes  # noqa: E402
 from harness.runtimes.registry import runtime  # noqa: E402
 from harness.workers.engine import Engine  # noqa: E402
 from harness.workers.onnx.reference import OnnxReference  # noqa: E402
@@ -152,7 +152,7 @@ def test_a_fault_is_placed_in_a_model_that_the_harness_does_not_know(stranger: S
     told = json.loads((tmp_path / "layers.json").read_text())
     layers = [SourceLayer(**{**layer, "inputs": tuple(layer["inputs"])}) for layer in told]
     routes = whole_routes(runtime("python/torch-program"), Path(path))
-    source = WholeSource(ask, path, layers, Sampling(), probe, routes)
+    source = WholeModelSource(ask, path, layers, Sampling(), probe, routes)
     fault = next(one for one in STRANGER if one.name == "stride 1")
     file = stranger.write(fault)
     walk = SourceWalk(source=source, reader=asking(OnnxReference()), scratch=tmp_path, tell=lambda text: None)

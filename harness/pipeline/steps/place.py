@@ -24,7 +24,7 @@ from harness.pipeline.source_code import code_hash
 from harness.pipeline.source_walk import SourceWalk, largest_gap
 from harness.pipeline.step import PLACE, Context, Step
 from harness.pipeline.steps.weights import WEIGHTS, model_of, sampling_of
-from harness.pipeline.walked_sources import KnownSource, WalkedSource, WholeSource, clean_routes, whole_routes
+from harness.pipeline.walked_sources import KnownSource, WalkedSource, WholeModelSource, clean_routes, whole_routes
 from harness.runtimes.row import Runtime
 
 
@@ -93,7 +93,7 @@ class PlaceWholeStep(Step):
         told = json.loads((folder / "layers.json").read_text(encoding="utf-8"))
         sampling = sampling_of(context)
         axes = {theirs: sampling.axes.get(own, 0) for theirs, own in record["inputs"].items()}
-        source = WholeSource(
+        source = WholeModelSource(
             ask=functools.partial(context.ask_other, self.source_runtime.name),
             path=self.path,
             layers=[SourceLayer(**{**layer, "inputs": tuple(layer["inputs"])}) for layer in told],
