@@ -34,9 +34,9 @@ def node_model(
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
-def trees(ids: tuple[int, ...], signed: bool, target: str) -> dict[str, Any]:
+def trees(ids: tuple[int, ...], signed: bool, target: str, seed: int | None = None) -> dict[str, Any]:
     """Three trees of depth 3 whose leaves give weights to targets; ``target``: what the attributes of leaves are called after."""
-    rng = np.random.default_rng(len(ids) + signed)
+    rng = np.random.default_rng(len(ids) + signed if seed is None else seed)
     nodes: dict[str, list[Any]] = {}
     leaves: dict[str, list[Any]] = {}
     for tree in range(3):
@@ -62,6 +62,29 @@ def trees(ids: tuple[int, ...], signed: bool, target: str) -> dict[str, Any]:
     return nodes | leaves
 
 
+#: Gamma, the constant and the degree of a kernel.
+_KERNEL = [0.3, 0.5, 2.0]
+
+
+def support_vectors(classes: int, chances: bool, kernel: str) -> dict[str, Any]:
+    """A support vector classifier; ``chances``: whether it gives probabilities."""
+    rng = np.random.default_rng(classes)
+    counts, pairs = [2, 3, 1][:classes], classes * (classes - 1) // 2
+    vectors = rng.normal(size=(sum(counts), 4))
+    found = {
+        "classlabels_ints": [4, 5, 6][:classes],
+        "coefficients": rng.normal(size=(classes - 1) * sum(counts)).tolist(),
+        "support_vectors": vectors.ravel().tolist(),
+        "vectors_per_class": counts,
+        "rho": rng.normal(size=pairs).tolist(),
+        "kernel_type": kernel,
+        "kernel_params": _KERNEL,
+    }
+    if chances:
+        found |= {"prob_a": (-1 - rng.random(pairs)).tolist(), "prob_b": rng.normal(size=pairs).tolist()}
+    return found
+
+
 def models() -> dict[str, tuple[onnx.ModelProto, Array]]:
     """Models by name, with their input."""
     number, whole, text = TensorProto.FLOAT, TensorProto.INT64, TensorProto.STRING
@@ -72,9 +95,11 @@ def models() -> dict[str, tuple[onnx.ModelProto, Array]]:
         found[name] = node_model(operator, x, outputs, version, **attributes), x
 
     scores = {"label": whole, "scores": number}
-    for transform in ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO"):
+    for transform in ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"):
         three = {"classlabels_int64s": [5, 7, 9], "post_transform": transform}
         add(f"forest {transform}", "TreeEnsembleClassifier", some, scores, **trees((0, 1, 2), False, "class"), **three)
+        if transform == "PROBIT":
+            continue
         for signed in (False, True):
             two = {"classlabels_strings": ["a", "b"], "post_transform": transform}
             texts = {"label": text, "scores": number}
@@ -85,6 +110,29 @@ def models() -> dict[str, tuple[onnx.ModelProto, Array]]:
         add(f"linear {transform}", "LinearClassifier", x, scores, post_transform=transform, **linear)
     one_row = {"classlabels_ints": [3, 8], "coefficients": rows[:4], "intercepts": [0.1], "post_transform": "LOGISTIC"}
     add("linear of one row", "LinearClassifier", x, scores, **one_row)
+    for kernel, transform in (
+        ("RBF", "NONE"),
+        ("POLY", "LOGISTIC"),
+        ("SIGMOID", "SOFTMAX"),
+        ("LINEAR", "SOFTMAX_ZERO"),
+    ):
+        for classes in (2, 3):
+            for chances in (False, True):
+                if transform in ("NONE", "LOGISTIC") or classes > 2 or chances:
+                    made = support_vectors(classes, chances, kernel)
+                    name = f"vectors {kernel} {transform} {classes} {chances}"
+                    add(name, "SVMClassifier", x, scores, post_transform=transform, **made)
+    one = {"n_supports": 3, "coefficients": rows[:3], "support_vectors": rows, "rho": [0.2]}
+    for kernel in ("RBF", "LINEAR"):
+        add(
+            f"vector regression {kernel}",
+            "SVMRegressor",
+            x,
+            {"y": number},
+            kernel_type=kernel,
+            kernel_params=_KERNEL,
+            **one,
+        )
     for way in ("SUM", "AVERAGE", "MIN", "MAX"):
         given = {"n_targets": 2, "aggregate_function": way, "base_values": [1.0, 2.0]}
         add(f"regression {way}", "TreeEnsembleRegressor", some, {"y": number}, **trees((0, 1), True, "target"), **given)

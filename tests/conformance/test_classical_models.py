@@ -50,7 +50,9 @@ def test_classical_models_are_computed_as_onnxruntime_does(
     found = answers(bench, tmp_path, names)
     for name in names:
         assert set(found[name]) == set(expected[name]), name
+        # onnxruntime subtracts numbers of single precision that are almost equal there.
+        noise = 1e-5 if "PROBIT" in name else 1e-6
         for output, wanted in expected[name].items():
             given = found[name][output]
             assert (given.shape, given.dtype) == (wanted.shape, wanted.dtype), f"{name}: {output}"
-            assert np.allclose(given, wanted, rtol=1e-5, atol=1e-6, equal_nan=True), f"{name}: {output}"
+            assert np.allclose(given, wanted, rtol=1e-5, atol=noise, equal_nan=True), f"{name}: {output}"

@@ -137,3 +137,18 @@ end
     @test ensemble(x; aggregate_function=2) == ensemble(x)
     @test ensemble(Float64.(x)) isa Matrix{Float64}
 end
+
+@testset "support vectors vote in pairs of classes" begin
+    machine(x; attributes...) = apply_ml(
+        "SVMClassifier", x; outputs=2, classlabels_ints=[4, 5], vectors_per_class=[1, 1], support_vectors=[1.0, 0, 0, 1],
+        coefficients=[2.0, -1], rho=[0.5], attributes...
+    )
+    label, scores = machine(Float32[1 0; 0 3])
+    @test label == [4, 5]
+    @test scores == Float32[-2.5 2.5; 2.5 -2.5]
+    # The share of the first class is 1 / (1 + exp(-2.5)) where the slope is -1.
+    @test machine(Float32[1, 0]; prob_a=[-1.0], prob_b=[0.0])[2] ≈ [1, exp(-2.5)] ./ (1 + exp(-2.5))
+    @test refuses(() -> machine(Float32[1, 0]; post_transform="SOFTMAX"), :unsupported, "post_transform 'SOFTMAX'")
+    @test refuses(() -> machine(Float32[1, 0]; vectors_per_class=nothing), :unsupported, "without support vectors")
+    @test apply_ml("SVMRegressor", Float32[1 2; 3 4]; coefficients=[1.0, 2], rho=[0.5]) == Float32[7.5 10.5]
+end

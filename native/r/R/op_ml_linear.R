@@ -87,3 +87,112 @@ op_svm_regressor <- function(inputs, node) {
   if (attributes$one_class != 0) values <- ifelse(values > 0, 1, -1)
   tensor_of_rows(post_transformed(values, attributes$post_transform), "float32")
 }
+
+#' SVMClassifier
+#'
+#' Every pair of classes has a score, and a vote by its sign; the class of the most votes is the label. Scores are those of
+#' the pairs or, where the file says how to make them, probabilities of the classes.
+#' @noRd
+op_svm_classifier <- function(inputs, node) {
+  attributes <- node$attributes
+  features <- feature_matrix(inputs[[1L]], node, narrow = FALSE)
+  labels <- class_labels_of(attributes, "classlabels_ints")
+  classes <- length(labels$values)
+  pairs <- pairs_of_classes(classes)
+  scores <- pair_scores(features, attributes, pairs)
+  votes <- matrix(0, nrow(features), classes)
+  for (k in seq_len(nrow(pairs))) {
+    at <- cbind(seq_len(nrow(features)), ifelse(scores[, k] > 0, pairs[k, 1L], pairs[k, 2L]))
+    votes[at] <- votes[at] + 1
+  }
+  chosen <- labels_at(labels, max.col(votes, ties.method = "first"))
+  if (length(attributes$prob_a)) {
+    scores <- probabilities_of_pairs(scores, attributes$prob_a, attributes$prob_b, pairs, classes)
+  } else if (classes == 2L) {
+    return(list(chosen, tensor_of_rows(second_class_scores(scores[, 1L], attributes$post_transform, FALSE), "float32")))
+  }
+  list(chosen, tensor_of_rows(post_transformed(scores, attributes$post_transform), "float32"))
+}
+
+# The pairs of classes (rows), in the order of their scores.
+pairs_of_classes <- function(classes) {
+  first <- rep(seq_len(classes), classes - seq_len(classes))
+  cbind(first, first + sequence(classes - seq_len(classes)))
+}
+
+# Samples (rows) and pairs (columns).
+pair_scores <- function(features, attributes, pairs) {
+  counts <- attributes$vectors_per_class
+  total <- sum(counts)
+  vectors <- support_vectors(attributes, features, total)
+  # Of each vector (row) the factors against all other classes.
+  coefficients <- matrix(attributes$coefficients, total)
+  kernel <- kernel_matrix(features, vectors, attributes$kernel_type, attributes$kernel_params)
+  of <- split(seq_len(total), factor(rep(seq_along(counts), counts), seq_along(counts)))
+  scores <- vapply(seq_len(nrow(pairs)), function(k) {
+    i <- pairs[k, 1L]
+    j <- pairs[k, 2L]
+    as.vector(
+      kernel[, of[[i]], drop = FALSE] %*% coefficients[of[[i]], j - 1] +
+        kernel[, of[[j]], drop = FALSE] %*% coefficients[of[[j]], i]
+    ) + attributes$rho[k]
+  }, numeric(nrow(features)))
+  matrix(scores, nrow(features))
+}
+
+probabilities_of_pairs <- function(scores, slopes, shifts, pairs, classes) {
+  rows <- vapply(seq_len(nrow(scores)), function(sample) {
+    wins <- matrix(0, classes, classes)
+    wins[pairs] <- pmin(pmax(stats::plogis(-(scores[sample, ] * slopes + shifts)), 1e-7), 1 - 1e-7)
+    wins[pairs[, 2:1, drop = FALSE]] <- 1 - wins[pairs]
+    coupled(wins)
+  }, numeric(classes))
+  t(rows)
+}
+
+#' Probabilities of classes that fit best to those of each against each
+#'
+#' The second method of Wu, Lin and Weng (2004), with the limits of its iteration that LIBSVM has, as all implementations do.
+#' @noRd
+coupled <- function(wins) {
+  classes <- nrow(wins)
+  quadratic <- -wins * t(wins)
+  diag(quadratic) <- colSums(wins^2)
+  p <- rep(1 / classes, classes)
+  for (round in seq_len(max(100, classes))) {
+    products <- as.vector(quadratic %*% p)
+    total <- sum(p * products)
+    if (max(abs(products - total)) < 0.005 / classes) break
+    for (k in seq_len(classes)) {
+      step <- (total - products[k]) / quadratic[k, k]
+      p[k] <- p[k] + step
+      total <- (total + step * (step * quadratic[k, k] + 2 * products[k])) / (1 + step)^2
+      products <- (products + step * quadratic[k, ]) / (1 + step)
+      p <- p / (1 + step)
+    }
+  }
+  p
+}
+
+# Implementations do not agree on machines without support vectors, nor on all scores of two classes.
+refuse_svm_classifier <- function(node) {
+  attributes <- node$attributes
+  counts <- attributes$vectors_per_class
+  classes <- length(counts)
+  pairs <- classes * (classes - 1) / 2
+  labels <- length(class_labels_of(attributes, "classlabels_ints")$values)
+  if (sum(counts) == 0) return("a support vector classifier without support vectors")
+  if (classes < 2L || labels != classes) stop_bad_input(node_title(node), ": there are ", labels, " labels of ", classes, " classes")
+  sizes <- lengths(attributes[c("rho", "coefficients")])
+  chances <- lengths(list(attributes$prob_a, attributes$prob_b))
+  if (any(sizes != c(pairs, (classes - 1) * sum(counts))) || chances[1L] != chances[2L] || !chances[1L] %in% c(0, pairs)) {
+    stop_bad_input(node_title(node), ": the attributes do not fit ", classes, " classes")
+  }
+  if (classes == 2L && chances[1L] == 0) {
+    if (!attributes$post_transform %in% c("NONE", "LOGISTIC")) {
+      return(paste0("post_transform '", attributes$post_transform, "' of the scores of two classes"))
+    }
+    if (all(attributes$coefficients >= 0)) return("a support vector classifier with no negative coefficient")
+  }
+  refuse_kernel(node)
+}

@@ -210,6 +210,9 @@ op_tree_ensemble_classifier <- function(inputs, node) {
 #' @noRd
 second_class_scores <- function(score, transform, probability) {
   if (transform == "LOGISTIC") return(cbind(stats::plogis(-score), stats::plogis(score)))
+  if (transform == "PROBIT") {
+    stop_unsupported("post_transform 'PROBIT' of the scores of one of two classes is not supported")
+  }
   if (probability) cbind(1 - score, score) else cbind(-score, score)
 }
 
@@ -231,8 +234,7 @@ classified <- function(scores, labels, transform, dtype) {
   list(labels_at(labels, chosen), tensor_of_rows(post_transformed(scores, transform), dtype))
 }
 
-# PROBIT is left out: implementations approximate it, each in its way.
-post_transforms <- c("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO")
+post_transforms <- c("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 
 check_post_transform <- function(transform) {
   if (!is.null(transform) && !transform %in% post_transforms) stop_unsupported("post_transform ", quoted(transform), " is not supported")
@@ -244,8 +246,18 @@ post_transformed <- function(scores, transform) {
     NONE = scores,
     LOGISTIC = matrix(stats::plogis(scores), nrow(scores)),
     SOFTMAX = t(softmax_columns(t(scores))),
-    SOFTMAX_ZERO = softmax_zero_rows(scores)
+    SOFTMAX_ZERO = softmax_zero_rows(scores),
+    PROBIT = probit(scores)
   )
+}
+
+# The quantile of a normal distribution as the implementations of the standard have it: by Winitzki's approximation to the
+# inverse of the error function, with the constant 0.147.
+probit <- function(p) {
+  x <- 2 * p - 1
+  logarithm <- suppressWarnings(log((1 - x) * (1 + x)))
+  shift <- 2 / (pi * 0.147) + logarithm / 2
+  1.41421356 * ifelse(x < 0, -1, 1) * sqrt(sqrt(shift^2 - logarithm / 0.147) - shift)
 }
 
 # A softmax that leaves noughts as they are.
@@ -313,6 +325,6 @@ refuse_tree_ensemble <- function(node) {
     stop_bad_input(node_title(node), ": the attributes of the nodes differ in length")
   }
   if (!attributes$aggregate_function %in% 0:3) return(paste("aggregate_function", attributes$aggregate_function))
-  if (!attributes$post_transform %in% 0:3) return(paste("post_transform", attributes$post_transform))
+  if (!attributes$post_transform %in% 0:4) return(paste("post_transform", attributes$post_transform))
   NULL
 }

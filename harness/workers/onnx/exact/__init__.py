@@ -20,6 +20,8 @@ from harness.workers.onnx.exact import (
     resize,
     sampling,
     softmax,
+    support_vectors,
+    trees,
 )
 from harness.workers.onnx.exact.control import Loop
 from harness.workers.onnx.exact.operator import Compute, operator
@@ -71,8 +73,11 @@ _CLASSICAL: dict[str, Compute] = {
     "CategoryMapper": classical.category_mapper,
     "LabelEncoder": classical.label_encoder,
     "LinearClassifier": classical.linear_classifier,
+    "LinearRegressor": classical.linear_regressor,
+    "SVMClassifier": support_vectors.svm_classifier,
     "Scaler": classical.scaler,
-    "TreeEnsembleClassifier": classical.tree_ensemble_classifier,
+    "TreeEnsemble": trees.tree_ensemble,
+    "TreeEnsembleClassifier": trees.tree_ensemble_classifier,
     "ZipMap": classical.zip_map,
 }
 

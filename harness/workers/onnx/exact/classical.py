@@ -1,4 +1,4 @@
-"""Models of ``ai.onnx.ml``: trees, linear classifiers, and what stands before and after them.
+"""Models of ``ai.onnx.ml``: linear ones, and what stands before and after models.
 
 Where implementations do not agree on what the standard leaves open (weights of one class alone, one row of coefficients for two
 classes), what is computed is what onnxruntime computes where the readers of this project compute it too; they refuse the rest.
@@ -6,7 +6,6 @@ classes), what is computed is what onnxruntime computes where the readers of thi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,86 +13,20 @@ import numpy as np
 from harness.workers.engine import Array, Unsupported
 from harness.workers.onnx.exact.operator import Node
 
-_MODES = {
-    "BRANCH_LEQ": np.less_equal,
-    "BRANCH_LT": np.less,
-    "BRANCH_GTE": np.greater_equal,
-    "BRANCH_GT": np.greater,
-    "BRANCH_EQ": np.equal,
-    "BRANCH_NEQ": np.not_equal,
-}
-
 
 def scaler(node: Node, x: Array) -> Array:
     """``(x - offset) * scale``. onnx.reference gives whole numbers for whole numbers, where the standard gives floats."""
     offset = 0.0 if node["offset"] is None else np.asarray(node["offset"], np.float64)
     scale = 1.0 if node["scale"] is None else np.asarray(node["scale"], np.float64)
-    return np.asarray((x - offset) * scale).astype(_score_dtype(x))
+    return np.asarray((x - offset) * scale).astype(score_dtype(x))
 
 
-def tree_ensemble_classifier(node: Node, x: Array) -> tuple[Array, Array]:
-    """Labels and scores (sample, class) of features (sample, feature).
-
-    onnx.reference adds up in single precision, and takes weights of one class of two for both.
-    """
-    keys = list(zip(node["nodes_treeids"], node["nodes_nodeids"], strict=True))
-    leaves = _leaves(node, x, keys)
-    labels = _labels(node, "classlabels_int64s")
-    given = _numbers(node, "class_weights")
-    ids = list(node["class_ids"])
-    one_class = len(labels) == 2 and len(set(ids)) == 1
-    place = {key: number for number, key in enumerate(keys)}
-    weights = np.zeros((len(keys), 1 if one_class else len(labels)))
-    for tree, number, target, weight in zip(node["class_treeids"], node["class_nodeids"], ids, given, strict=True):
-        weights[place[tree, number], 0 if one_class else target] += weight
-    scores = weights[leaves].sum(axis=1)
-    base = _numbers(node, "base_values")
-    if one_class:
-        if ids[0] != 0 or len(base) > 1:
-            raise Unsupported(
-                "TreeEnsembleClassifier of two classes with weights of the second alone, or with two base values"
-            )
-        score = scores[:, 0] + (base[-1] if len(base) else 0.0)
-        probability = bool((np.asarray(given) >= 0).all())
-        chosen = (score > (0.5 if probability else 0.0)).astype(np.int64)
-        scores = _of_second_class(score, node["post_transform"], probability)
-    else:
-        scores = scores + (np.asarray(base) if len(base) else 0.0)
-        chosen = np.argmax(scores, axis=1)
-        scores = post_transformed(scores, node["post_transform"])
-    return labels[chosen], scores.astype(_score_dtype(x))
-
-
-def _leaves(node: Node, x: Array, keys: Sequence[tuple[int, int]]) -> Array:
-    """Places of the leaves (sample, tree) among all nodes."""
-    features = x.reshape(-1, x.shape[-1])
-    place = {key: number for number, key in enumerate(keys)}
-    trees = dict.fromkeys(tree for tree, _ in keys)
-    roots = [next(number for number, (tree, _) in enumerate(keys) if tree == one) for one in trees]
-    modes = np.asarray(node["nodes_modes"])
-    leaf = modes == "LEAF"
-    follow = [
-        np.array([0 if end else place[tree, to] for (tree, _), to, end in zip(keys, node[name], leaf, strict=True)])
-        for name in ("nodes_truenodeids", "nodes_falsenodeids")
-    ]
-    feature = np.asarray(node["nodes_featureids"])
-    value = np.asarray(_numbers(node, "nodes_values"), np.float64)
-    tracks = node["nodes_missing_value_tracks_true"]
-    missing = np.zeros(len(keys), bool) if tracks is None else np.asarray(tracks) != 0
-    at = np.tile(np.asarray(roots), (len(features), 1))
-    rows = np.arange(len(features))[:, None]
-    for _ in range(len(keys)):
-        going = ~leaf[at]
-        if not going.any():
-            break
-        here = features[rows, feature[at]]
-        holds = np.zeros(at.shape, bool)
-        for mode, compare in _MODES.items():
-            these = modes[at] == mode
-            holds[these] = compare(here[these], value[at][these])
-        holds |= np.isnan(here) & missing[at]
-        at = np.where(going, np.where(holds, follow[0][at], follow[1][at]), at)
-    return at
+def linear_regressor(node: Node, x: Array) -> Array:
+    """Scores (sample, target) of features (sample, feature). onnx.reference adds what is not a number without intercepts."""
+    features = x.reshape(-1, x.shape[-1]).astype(np.float64)
+    coefficients = np.asarray(node["coefficients"], np.float64).reshape(node["targets"], -1)
+    scores = features @ coefficients.T + (0.0 if node["intercepts"] is None else np.asarray(node["intercepts"]))
+    return post_transformed(scores, node["post_transform"]).astype(score_dtype(x))
 
 
 def linear_classifier(node: Node, x: Array) -> tuple[Array, Array]:
@@ -101,27 +34,27 @@ def linear_classifier(node: Node, x: Array) -> tuple[Array, Array]:
     features = x.reshape(-1, x.shape[-1]).astype(np.float64)
     coefficients = np.asarray(node["coefficients"], np.float64).reshape(-1, features.shape[1])
     scores = features @ coefficients.T + (0.0 if node["intercepts"] is None else np.asarray(node["intercepts"]))
-    labels = _labels(node, "classlabels_ints")
+    labels = labels_of(node, "classlabels_ints")
     if scores.shape[1] == 1 and len(labels) == 2:
         if node["post_transform"] != "LOGISTIC":
             raise Unsupported(
                 f"LinearClassifier of one row of coefficients with post_transform {node['post_transform']}"
             )
         chosen = (scores[:, 0] > 0).astype(np.int64)
-        scores = _of_second_class(scores[:, 0], "LOGISTIC", False)
+        scores = of_second_class(scores[:, 0], "LOGISTIC", False)
     else:
         chosen = np.argmax(scores, axis=1)
         scores = post_transformed(scores, node["post_transform"])
-    return labels[chosen], scores.astype(_score_dtype(x))
+    return labels[chosen], scores.astype(score_dtype(x))
 
 
 def post_transformed(scores: Array, transform: str) -> Array:
-    """Scores (sample, class) after a transform. Raises Unsupported on PROBIT, which implementations approximate."""
+    """Scores (sample, class) after a transform. Raises Unsupported on one that ONNX does not know."""
     match transform:
         case "NONE":
             return scores
         case "LOGISTIC":
-            return np.asarray(_logistic(scores))
+            return np.asarray(logistic(scores))
         case "SOFTMAX":
             powers = np.exp(scores - scores.max(axis=1, keepdims=True))
             return np.asarray(powers / powers.sum(axis=1, keepdims=True))
@@ -131,19 +64,32 @@ def post_transformed(scores: Array, transform: str) -> Array:
             powers = np.where(small, scores * np.exp(-largest), np.exp(scores - largest))
             sums = powers.sum(axis=1, keepdims=True)
             return np.asarray(np.where(sums == 0, 0.5, powers / np.where(sums == 0, 1, sums)))
+        case "PROBIT":
+            return _probit(scores)
     raise Unsupported(f"post_transform {transform} is not supported by python/onnx-reference")
 
 
-def _of_second_class(score: Array, transform: str, probability: bool) -> Array:
+def _probit(p: Array) -> Array:
+    """The quantile of a normal distribution by Winitzki's approximation to the inverse of the error function, which is what
+    both onnxruntime and onnx.reference compute, with the constant 0.147."""
+    x = 2 * p - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithm = np.log((1 - x) * (1 + x))
+        shift = 2 / (np.pi * 0.147) + logarithm / 2
+        return np.asarray(1.41421356 * np.copysign(np.sqrt(np.sqrt(shift**2 - logarithm / 0.147) - shift), x))
+
+
+def of_second_class(score: Array, transform: str, probability: bool) -> Array:
     """Scores of both classes where the model has those of the second; ``probability``: whether they are one already."""
     if transform == "LOGISTIC":
-        return np.stack([_logistic(-score), _logistic(score)], axis=1)
+        return np.stack([logistic(-score), logistic(score)], axis=1)
     if transform == "PROBIT":
         raise Unsupported("post_transform PROBIT is not supported by python/onnx-reference")
     return np.stack([1 - score if probability else -score, score], axis=1)
 
 
-def _logistic(x: Array) -> Array:
+def logistic(x: Array) -> Array:
+    """``1 / (1 + exp(-x))`` without overflow."""
     small = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)))
 
@@ -193,21 +139,23 @@ def category_mapper(node: Node, x: Array) -> Array:
 
 def zip_map(node: Node, x: Array) -> list[dict[Any, Any]]:
     """For each sample its scores by class; onnx.reference has none."""
-    keys = _labels(node, "classlabels_int64s").tolist()
+    keys = labels_of(node, "classlabels_int64s").tolist()
     return [dict(zip(keys, row, strict=True)) for row in x.reshape(-1, len(keys)).tolist()]
 
 
-def _labels(node: Node, numbers: str) -> Array:
+def labels_of(node: Node, numbers: str) -> Array:
+    """Labels (class): texts where there are any, else the whole numbers of the attribute ``numbers``."""
     texts = node["classlabels_strings"]
     return np.asarray(texts) if texts else np.asarray(node[numbers], np.int64)
 
 
-def _numbers(node: Node, name: str) -> Any:
+def numbers_of(node: Node, name: str) -> Any:
     """Values of an attribute that comes as numbers or, under its name and ``_as_tensor``, as a tensor; none as nothing."""
     stored = node[f"{name}_as_tensor"]
     found = node[name] if stored is None else np.asarray(stored).ravel()
     return () if found is None else found
 
 
-def _score_dtype(x: Array) -> type:
+def score_dtype(x: Array) -> type:
+    """The dtype of scores of features ``x``: double in an oracle, else float as the standard says."""
     return np.float64 if x.dtype == np.float64 else np.float32

@@ -93,7 +93,7 @@ end
 
 function op_tree_ensemble_regressor(inputs, node)
     x, trees = inputs[1], trees_of(node)
-    values = gathered(
+    values = gathered_leaves(
         feature_matrix(x), trees, target_count(node, trees), node.attributes["aggregate_function"], sum_type(x, node)
     )
     transformed(plus_base(values, numbers_or_tensor(node, "base_values")), node.attributes["post_transform"], score_type(node))
@@ -124,7 +124,7 @@ function op_tree_ensemble_classifier(inputs, node)
     labels, base = class_labels(node, "classlabels_int64s"), numbers_or_tensor(node, "base_values")
     transform = node.attributes["post_transform"]
     one_class = weighs_one_class(node, labels)
-    scores = gathered(feature_matrix(x), trees, one_class ? 1 : length(labels), "SUM", sum_type(x, node))
+    scores = gathered_leaves(feature_matrix(x), trees, one_class ? 1 : length(labels), "SUM", sum_type(x, node))
     scores = plus_base(scores, base)
     one_class || return classified(scores, labels, node)
     probability = all(weight -> weight >= 0, numbers_or_tensor(node, "class_weights"))
@@ -196,6 +196,6 @@ end
 function op_tree_ensemble(inputs, node)
     x, trees = inputs[1], trees_of(node)
     aggregate = aggregates[node.attributes["aggregate_function"] + 1]
-    values = gathered(feature_matrix(x), trees, target_count(node, trees), aggregate, sum_type(x, node))
+    values = gathered_leaves(feature_matrix(x), trees, target_count(node, trees), aggregate, sum_type(x, node))
     transformed(values, post_transforms[node.attributes["post_transform"] + 1], eltype(x))
 end

@@ -87,12 +87,12 @@ end
 end
 
 """
-    gathered(x, trees, targets, combine, S)
+    gathered_leaves(x, trees, targets, combine, S)
 
 What the leaves of each sample add up to, a matrix of targets and samples: their `"SUM"`, `"AVERAGE"` over trees, `"MIN"` or
 `"MAX"`; zero where no leaf gives a target. `x` is features and samples. Summed in `S`, tree by tree.
 """
-function gathered(x::Matrix, trees::Trees, targets::Int, combine, ::Type{S}) where {S}
+function gathered_leaves(x::Matrix, trees::Trees, targets::Int, combine, ::Type{S}) where {S}
     size(x, 1) >= trees.features ||
         bad_input("the trees ask for feature ", trees.features - 1, " of ", size(x, 1), ", counted from 0")
     if combine in ("SUM", "AVERAGE")
@@ -109,7 +109,7 @@ end
 # All samples through one tree, whose nodes then stay in the cache.
 function walk!(join::F, values::Matrix{S}, x::Matrix, trees::Trees, root) where {F,S}
     nodes = trees.nodes
-    # Places were checked by `check_ways`, features in `gathered`, targets where the trees were made.
+    # Places were checked by `check_ways`, features in `gathered_leaves`, targets where the trees were made.
     @inbounds for sample in axes(x, 2)
         place = root
         node = nodes[place]

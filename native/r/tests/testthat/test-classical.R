@@ -76,7 +76,7 @@ test_that("what implementations do not agree on is refused", {
       list(onnx_value("x", shape = list("n", 2))), list(onnx_value("l", "int64"), onnx_value("s")), domains = "ai.onnx.ml"
     )))
   }
-  expect_error(one(post_transform = "PROBIT"), "PROBIT", class = "onnx_unsupported")
+  expect_error(one(post_transform = "SQUARE"), "SQUARE", class = "onnx_unsupported")
   expect_error(predict(one(), rbind(c(1, 2))), "one row", class = "onnx_unsupported")
   expect_equal(predict(one(post_transform = "LOGISTIC"), rbind(c(1, 2)))$s[2L], stats::plogis(5), tolerance = 1e-6)
 })
@@ -88,4 +88,20 @@ test_that("a tree that leads back to its own node is an error", {
              target_weights = c(1, 1), n_targets = 1L)
   path <- write_model(onnx_model(list(loop), list(onnx_value("x", shape = list("n", 1))), list(onnx_value("y")), domains = "ai.onnx.ml"))
   expect_error(predict(onnx_read(path), matrix(1)), "leads back", class = "onnx_bad_input")
+})
+
+test_that("support vectors vote in pairs of classes", {
+  machine <- function(...) {
+    node <- ml("SVMClassifier", "x", c("l", "s"), classlabels_ints = ints(4, 5), support_vectors = c(1, 0, 0, 1),
+               coefficients = c(2, -1), rho = 0.5, ...)
+    onnx_read(write_model(onnx_model(
+      list(node), list(onnx_value("x", shape = list("n", 2))), list(onnx_value("l", "int64"), onnx_value("s")), domains = "ai.onnx.ml"
+    )))
+  }
+  found <- predict(machine(vectors_per_class = ints(1, 1)), rbind(c(1, 0), c(0, 3)))
+  expect_equal(c(found$l), c(4, 5))
+  expect_equal(unname(found$s), rbind(c(-2.5, 2.5), c(2.5, -2.5)))
+  chances <- machine(vectors_per_class = ints(1, 1), prob_a = c(-1), prob_b = c(0))
+  expect_equal(predict(chances, rbind(c(1, 0)))$s[1L], stats::plogis(2.5), tolerance = 1e-6)
+  expect_error(machine(), "without support vectors", class = "onnx_unsupported")
 })
