@@ -14,6 +14,8 @@ from tests.conformance.differential.recipe import Array, Case
 
 #: IR version of the files: the lowest that every opset from 7 may have.
 _IR = 8
+#: The standard's opset in a file of another domain.
+_STANDARD = 17
 
 
 def place(cases: Sequence[Case], folder: Path) -> list[list[str]]:
@@ -21,7 +23,9 @@ def place(cases: Sequence[Case], folder: Path) -> list[list[str]]:
     inputs, outputs, nodes, stored = [], [], [], []
     feeds: dict[str, Array] = {}
     names: list[list[str]] = []
-    opset = cases[0].opset
+    domain, _, operator = cases[0].operator.rpartition(".")
+    # The opset of the case is that of its domain.
+    opset = _STANDARD if domain else cases[0].opset
     for k, case in enumerate(cases):
         given = []
         types = {}
@@ -31,7 +35,7 @@ def place(cases: Sequence[Case], folder: Path) -> list[list[str]]:
             if value is None:
                 continue
             if value.dtype == np.float64 or j in case.drawn.fed:
-                kind = TensorProto.FLOAT if value.dtype == np.float64 else helper.np_dtype_to_tensor_dtype(value.dtype)
+                kind = _kind_of(value)
                 feeds[name] = value
                 inputs.append(helper.make_tensor_value_info(name, kind, value.shape))
             else:
@@ -39,7 +43,13 @@ def place(cases: Sequence[Case], folder: Path) -> list[list[str]]:
                 stored.append(numpy_helper.from_array(value, name))
             types[name] = helper.make_tensor_type_proto(kind, value.shape)
         made = [f"y{k}_{j}" for j in range(case.drawn.outputs)]
-        node = helper.make_node(case.operator, given, made, name=f"n{k}", **case.drawn.attributes)
+        node = helper.make_node(operator, given, made, name=f"n{k}", domain=domain, **case.drawn.attributes)
+        nodes.append(node)
+        names.append(made)
+        if case.drawn.types:
+            told_types = zip(made, case.drawn.types, strict=True)
+            outputs += [helper.make_value_info(name, told_type) for name, told_type in told_types]
+            continue
         found = _types(node, opset, types, {tensor.name: tensor for tensor in stored if tensor.name in types})
         for name in made:
             # Sizes that depend on values are told by names.
@@ -49,19 +59,26 @@ def place(cases: Sequence[Case], folder: Path) -> list[list[str]]:
             known = [told] if told.HasField("shape") else [entry.tensor_type for entry in types.values()]
             rank = max(len(entry.shape.dim) for entry in known)
             outputs.append(helper.make_tensor_value_info(name, kind, [f"{name}_{axis}" for axis in range(rank)]))
-        nodes.append(node)
-        names.append(made)
     graph = helper.make_graph(nodes, "cases", inputs, outputs, stored)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=_IR)
-    if not _deprecated(cases[0].operator, opset):
+    opsets = [helper.make_opsetid("", opset)]
+    opsets += [helper.make_opsetid(domain, cases[0].opset)] if domain else []
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR)
+    if not _deprecated(operator, cases[0].opset, domain):
         onnx.checker.check_model(model)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     write_tensors(folder / "inputs.safetensors", feeds)
     return names
 
 
-def _deprecated(operator: str, opset: int) -> bool:
-    return bool(onnx.defs.get_schema(operator, opset, "").deprecated)
+def _kind_of(value: Array) -> int:
+    """The element type of an input as declared: float32 for a float64, as a model for an oracle has it."""
+    if value.dtype.kind == "U":
+        return int(TensorProto.STRING)
+    return int(TensorProto.FLOAT if value.dtype == np.float64 else helper.np_dtype_to_tensor_dtype(value.dtype))
+
+
+def _deprecated(operator: str, opset: int, domain: str = "") -> bool:
+    return bool(onnx.defs.get_schema(operator, opset, domain).deprecated)
 
 
 def _types(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TypeProto
 
 Array = NDArray[Any]
 Pick = Mapping[str, Any]
@@ -28,12 +29,14 @@ class Drawn:
         attributes: of the node; None is one left out.
         outputs: how many are asked for.
         fed: positions of inputs that are fed although they are no float64.
+        types: of the outputs, where onnx infers none.
     """
 
     inputs: Sequence[Array | None]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     outputs: int = 1
     fed: frozenset[int] = frozenset()
+    types: Sequence[TypeProto] = ()
 
 
 #: Makes a node from one choice of each kind; None where they do not go together, or not in that opset.
