@@ -205,17 +205,13 @@ def _moved(moved: Reordered, before: Alike, axis_names: AxisNames, place: str, n
 
 def _order(moved: Reordered, known: Sequence[str], axis: int) -> str:
     """``bands 0 and 1 exchanged``, ``the time axis backwards``."""
-    word = known[axis] if axis < len(known) else f"place of axis {moved.axis}"
+    word = known[axis] if axis < len(known) else ""
     if moved.reversed:
-        return f"the {word} axis backwards" if known else f"axis {moved.axis} backwards"
+        return f"the {word} axis backwards" if word else f"axis {moved.axis} backwards"
+    what, where = (f"{word}s", "") if word else ("places", f" of axis {moved.axis}")
     if len(moved.moved) == 2:
-        return f"{_plural(word)} {moved.moved[0]} and {moved.moved[1]} exchanged"
-    return f"{len(moved.moved)} {_plural(word)} in another order"
-
-
-def _plural(word: str) -> str:
-    first, _, rest = word.partition(" ")
-    return f"{first}s {rest}".strip()
+        return f"{what} {moved.moved[0]} and {moved.moved[1]}{where} exchanged"
+    return f"{len(moved.moved)} {what}{where} in another order"
 
 
 def _missing(parting: Parting, reference: Side, names: LayerNames) -> PlacedDifference:

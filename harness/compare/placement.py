@@ -122,7 +122,9 @@ def sentences(placement: Placement) -> list[str]:
     counts = Counter(difference.message for difference in placement.differences)
     said = [text if count == 1 else f"{text} (in {count} nodes)" for text, count in counts.items()]
     if placement.parts:
-        said.insert(0, placement.parts)
+        # A cause says more than the layer at which it is seen.
+        known = bool(placement.differences) and placement.differences[0].explained
+        said.insert(1 if known else 0, placement.parts)
     elif not said and placement.layers and placement.parts_at:
         last = next((layer.layer for layer in reversed(placement.layers) if layer.tensor), "")
         said = [

@@ -22,15 +22,14 @@ from harness.pipeline.steps.given import MODEL, GivenStep
 from harness.pipeline.steps.import_weights import ImportStep
 from harness.pipeline.steps.layers import LayersStep
 from harness.pipeline.steps.oracle import OracleStep
-from harness.pipeline.steps.place import PlaceStep
-from harness.pipeline.steps.place_whole import PlaceWholeStep
+from harness.pipeline.steps.place import PlaceStep, PlaceWholeStep
 from harness.pipeline.steps.probe import ProbeStep
 from harness.pipeline.steps.reference import ReferenceStep
 from harness.pipeline.steps.samples import SamplesStep
 from harness.pipeline.steps.source import SourceStep
 from harness.pipeline.steps.structure import StructureStep
 from harness.pipeline.steps.target import TargetStep
-from harness.pipeline.steps.whole import WholeStep
+from harness.pipeline.steps.whole_source import WholeSourceStep
 from harness.runtimes.registry import REFERENCE, RUNTIMES, framework_runtime, runtime
 from harness.runtimes.table import importing_frameworks
 from harness.runtimes.whole_models import WholeModel, files_of, whole_model
@@ -221,6 +220,7 @@ def _place_step(given: Given) -> PlaceStep | PlaceWholeStep | None:
             needs=(*FILE, "structure", "whole", f"oracle {REFERENCE}"),
             source_runtime=runtime(whole.runtime),
             path=str(whole.file.resolve()),
+            sha256={name: file_hash(path) for name, path in files_of(whole).items()},
             samples=PLACED_SAMPLES,
             threads=given.threads,
         )
@@ -352,7 +352,7 @@ def _holds(path: Path, text: bytes) -> bool:
         return content.find(text) >= 0
 
 
-def _whole_step(given: Given, whole: WholeModel) -> WholeStep:
+def _whole_step(given: Given, whole: WholeModel) -> WholeSourceStep:
     """The whole model in its own framework. Raises ScenarioError on a program that the user did not say to trust."""
     if whole.program and not given.trust_source:
         raise ScenarioError(
@@ -363,7 +363,7 @@ def _whole_step(given: Given, whole: WholeModel) -> WholeStep:
     if given.head is not None:
         raise ScenarioError("a head is that of a model", where="--head", hint="name the model too, by --model")
     row = runtime(whole.runtime)
-    return WholeStep(
+    return WholeSourceStep(
         id="whole",
         runtime=row,
         needs=("structure", "probe", "samples"),

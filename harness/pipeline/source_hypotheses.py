@@ -13,6 +13,9 @@ from harness.models.hypotheses import applied, hypotheses_of
 from harness.models.spec import ModelSpec
 from harness.pipeline.port_search import Ask, write_model
 
+#: How far the output of a file is from an output of a source; None where it cannot be told.
+Gap = Callable[[Array], float | None]
+
 
 def tried_hypotheses(
     ask: Ask,
@@ -20,7 +23,7 @@ def tried_hypotheses(
     weights: Path,
     inputs: Mapping[str, Array],
     output: str,
-    gap: Callable[[Array], float | None],
+    gap: Gap,
     scratch: Path,
 ) -> list[TriedHypothesis]:
     """Every hypothesis of the model alone, those first that leave least; none where the model has none.

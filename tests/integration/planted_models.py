@@ -89,13 +89,56 @@ CONVLSTM = (
     ),
 )
 
+STRANGER = (
+    Planted(
+        "epsilon 1e-3", setting("BatchNormalization", 1, epsilon=1e-3), "norm2", "epsilon 1e-3, the source has 1e-5"
+    ),
+    Planted("activation missing", dropped("Relu", 1), "after norm2", "the Relu after norm2 is missing"),
+    Planted("LeakyReLU for ReLU", exchanged("Relu", 1, "LeakyRelu", alpha=0.1), "after norm2", "the source has a Relu"),
+    Planted("padding 0 and 2", setting("Conv", 1, pads=[0, 2, 2, 0]), "conv2", "the source has 1 throughout"),
+    Planted(
+        "dilation 2", setting("Conv", 1, dilations=[2, 2], pads=[2] * 4), "conv2", "dilation 2 and 2, the source has 1"
+    ),
+    Planted("scale inserted", inserted("Conv", 1, SCALE), "after conv2", "a Mul after conv2 that multiplies by 1.1"),
+    Planted("bands exchanged", at_input(swapped(4, 1, 0, 3)), "at the input", "places 0 and 3 of axis 1 exchanged"),
+    Planted("columns reversed", at_input(backwards(3)), "at the input", "axis 3 backwards"),
+    Planted(
+        "cast to half and back", inserted("Conv", 1, *HALF_AND_BACK), "after conv2", "a Cast to float16 after conv2"
+    ),
+    Planted("sigmoid too many", at_output(("Sigmoid", {}, [])), "after", "a Sigmoid after the Softmax"),
+    Planted("stride 1", setting("MaxPool", 0, strides=[1, 1]), "after norm1", "stride 1 and 1, the source has 2 and 2"),
+    Planted(
+        "another pooling",
+        exchanged("MaxPool", 0, "AveragePool", kernel_shape=[2, 2], strides=[2, 2]),
+        "after norm1",
+        "the source has a MaxPool",
+    ),
+    Planted("BatchNorm dropped", dropped("BatchNormalization", 1), "norm2", "norm2 is missing"),
+    Planted("Softmax on another axis", setting("Softmax", 0, axis=0), "after head", "axis 0, the source has 1"),
+)
+
+
+class Stranger(torch.nn.Module):
+    """A small network of images that the harness has no specification of: pooling, and a connection around a layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = torch.nn.Conv2d(4, 6, 3, padding=1), torch.nn.BatchNorm2d(6)
+        self.conv2, self.norm2 = torch.nn.Conv2d(6, 6, 3, padding=1), torch.nn.BatchNorm2d(6)
+        self.head = torch.nn.Linear(6, 5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        pooled = torch.nn.functional.max_pool2d(torch.relu(self.norm1(self.conv1(image))), 2)
+        joined = torch.relu(self.norm2(self.conv2(pooled))) + pooled
+        return torch.softmax(self.head(joined.mean(dim=(2, 3))), dim=1)
+
 
 @dataclass(frozen=True)
 class Subject:
     """A model with its clean export, its weights and a probe, all in a folder; and the faults planted in copies of the export."""
 
     folder: Path
-    spec: ModelSpec
+    spec: ModelSpec | None
     clean: onnx.ModelProto
     probe: NDArray[np.float32]
     faults: tuple[Planted, ...]
@@ -124,6 +167,7 @@ def _subject(
 
 def planted_tempcnn(folder: Path, head: str = "softmax") -> Subject:
     """A small TempCNN with the state that training leaves."""
+    torch.set_default_dtype(torch.float32)
     sizes = {"bands": 6, "dates": 24, "classes": 9, "filters": [8] * 3, "kernels": [7] * 3, "dropouts": [0.2] * 3}
     source = random_net(7, activation="relu", head=head, **sizes, dense_width=16)
     return _subject(folder, source.module, source.spec, source.probe, TEMPCNN)
@@ -134,6 +178,7 @@ def planted_convlstm(folder: Path) -> Subject:
     spec = convlstm.build(
         bands=2, history=4, horizon=4, rows=7, columns=7, hyperparameters={"filters": (4, 4), "kernels": (3, 3)}
     )
+    torch.set_default_dtype(torch.float32)
     torch.manual_seed(3)
     module = build(spec).eval()
     with torch.no_grad():
@@ -148,3 +193,35 @@ def planted_convlstm(folder: Path) -> Subject:
                 layer.bias.normal_(0, 0.3)
     probe = np.random.default_rng(0).standard_normal((8, 2, 4, 7, 7)).astype(np.float32)
     return _subject(folder, module, spec, probe, CONVLSTM)
+
+
+def planted_stranger(folder: Path) -> Subject:
+    """A network that the harness does not know, with the program of ``torch.export`` that it was exported from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(5)
+    module = Stranger().eval()
+    with torch.no_grad():
+        for layer in (module.norm1, module.norm2):
+            layer.running_mean.normal_(0, 0.2)
+            layer.running_var.uniform_(0.02, 1)
+            layer.weight.uniform_(0.5, 1.5)
+            layer.bias.normal_(0, 0.3)
+    probe = np.random.default_rng(1).standard_normal((64, 4, 8, 8)).astype(np.float32)
+    image = torch.from_numpy(probe[:2])
+    sizes = ({0: torch.export.Dim("n", min=1)},)
+    torch.export.save(torch.export.export(module, (image,), dynamic_shapes=sizes), folder / "stranger.pt2")
+    torch.onnx.export(
+        module,
+        (image,),
+        folder / "clean.onnx",
+        dynamo=False,
+        do_constant_folding=False,
+        training=torch.onnx.TrainingMode.PRESERVE,
+        opset_version=17,
+        input_names=["image"],
+        output_names=["scores"],
+        dynamic_axes={"image": {0: "n"}, "scores": {0: "n"}},
+    )
+    np.save(folder / "x.npy", probe)
+    return Subject(folder, None, onnx.load(folder / "clean.onnx"), probe, STRANGER)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.compare import gates
 from harness.compare.placement import Placement
+from harness.compare.source_layers import SourceLayer
 from harness.compare.subgraphs import all_nodes
+from harness.files.arrays import load_arrays
 from harness.files.atomic import to_json, write_atomically
+from harness.files.digests import content_hash
+from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
 from harness.pipeline.fingerprint import of_runtime
 from harness.pipeline.source_code import code_hash
-from harness.pipeline.source_walk import SourceWalk, clean_routes, largest_gap
-from harness.pipeline.step import Context, Step
+from harness.pipeline.source_walk import SourceWalk, largest_gap
+from harness.pipeline.step import PLACE, Context, Step
 from harness.pipeline.steps.weights import WEIGHTS, model_of, sampling_of
+from harness.pipeline.walked_sources import KnownSource, WalkedSource, WholeModelSource, clean_routes, whole_routes
 from harness.runtimes.row import Runtime
 
 
@@ -26,8 +32,8 @@ from harness.runtimes.row import Runtime
 class PlaceStep(Step):
     """Leaves a `Placement` as ``placement.json``; one without differences or layers where source and file agree.
 
-    ``runtime`` runs the file and what the source's own framework, ``source_runtime``, exports of it. Needs the file, its
-    graph, the probe, the weights, the source's answers and those of the file in float64.
+    The source is a model of the harness. ``runtime`` runs the file and what the source's own framework, ``source_runtime``,
+    exports of it. Needs the file, its graph, the probe, the weights, the source's answers and those of the file in float64.
     """
 
     kind: ClassVar[str] = "place"
@@ -49,30 +55,86 @@ class PlaceStep(Step):
         weights = context.needed(*WEIGHTS)
         spec = ModelSpec.from_json((weights / "model.json").read_text(encoding="utf-8"))
         structure = json.loads((context.needed("structure") / "structure.json").read_text(encoding="utf-8"))
-        limit = _limit(spec, structure)
-        gap = largest_gap(context.needed("source"), context.needed("oracle"), spec, structure)
-        found = Placement(reference="", samples=0, gap=gap)
-        if gap is None or gap > limit:
-            with tempfile.TemporaryDirectory(prefix="place-", dir=context.folder) as scratch:
-                walk = SourceWalk(
-                    source=functools.partial(context.ask_other, self.source_runtime.name),
-                    reader=context.ask,
-                    spec=spec,
-                    weights=weights,
-                    scratch=Path(scratch),
-                    routes=clean_routes(self.source_runtime),
-                    tell=context.tell,
-                )
-                found = walk.placement(
-                    model_of(context),
-                    structure,
-                    context.needed("probe") / "probe.safetensors",
-                    context.needed("source") / "probe.safetensors",
-                    self.samples,
-                    sampling_of(context),
-                    gap,
-                )
-        write_atomically(context.folder / "placement.json", to_json(found.model_dump(mode="json")))
+        ask = functools.partial(context.ask_other, self.source_runtime.name)
+        source = KnownSource(ask, spec, weights, clean_routes(self.source_runtime))
+        own = [str(entry["name"]) for entry in structure["outputs"]]
+        names = list(zip([tensor.name for tensor in spec.outputs], own, strict=False))
+        _place(context, source, context.needed("source"), names, _limit(spec, structure), self.samples)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceWholeStep(Step):
+    """Leaves what `PlaceStep` leaves, of a source that is a whole model in the file at ``path``; ``sha256`` of all its files.
+
+    Needs the file, its graph, the probe, the answers of the source and those of the file in float64.
+    """
+
+    kind: ClassVar[str] = "place"
+
+    source_runtime: Runtime
+    path: str = field(metadata=PLACE)
+    sha256: Mapping[str, str]
+    samples: int
+    threads: int
+
+    def outside(self) -> dict[str, Any]:
+        """Both runtimes with their workers, what compares them, and the source's files."""
+        return {
+            **of_runtime(self.worker),
+            "source": of_runtime(self.source_runtime),
+            "code": code_hash(__name__),
+            "files": content_hash(dict(self.sha256)),
+        }
+
+    def carry_out(self, context: Context) -> None:
+        """Compare the outputs, and walk where they differ. Raises WorkerError where one of the two breaks."""
+        folder = context.needed("whole")
+        record = json.loads((folder / "whole.json").read_text(encoding="utf-8"))
+        told = json.loads((folder / "layers.json").read_text(encoding="utf-8"))
+        sampling = sampling_of(context)
+        axes = {theirs: sampling.axes.get(own, 0) for theirs, own in record["inputs"].items()}
+        source = WholeModelSource(
+            ask=functools.partial(context.ask_other, self.source_runtime.name),
+            path=self.path,
+            layers=[SourceLayer(**{**layer, "inputs": tuple(layer["inputs"])}) for layer in told],
+            axes=Sampling(axes, sampling.whole),
+            example=folder / "probe.safetensors",
+            routes=whole_routes(self.source_runtime, Path(self.path)),
+        )
+        # The answers of the source were written under the names of the file's outputs.
+        names = [(own, own) for own in record["outputs"].values()]
+        # Nothing tells whether an exporter folded batch normalisation into float32 weights.
+        _place(context, source, folder, names, gates.ROUTE_FOLDED, self.samples)
+
+
+def _place(
+    context: Context,
+    source: WalkedSource,
+    answers: Path,
+    names: Sequence[tuple[str, str]],
+    limit: float,
+    samples: int,
+) -> None:
+    """Leave the placement in the step's folder; ``answers``: the folder of the source's probe and of its outputs.
+
+    ``names``: of the outputs, the source's and the file's. It is walked where they differ by more than ``limit``.
+    """
+    there, here = (load_arrays(folder / "probe.float64.safetensors") for folder in (answers, context.needed("oracle")))
+    gap = largest_gap(there, here, names)
+    found = Placement(reference="", samples=0, gap=gap)
+    if gap is None or gap > limit:
+        with tempfile.TemporaryDirectory(prefix="place-", dir=context.folder) as scratch:
+            walk = SourceWalk(source=source, reader=context.ask, scratch=Path(scratch), tell=context.tell)
+            found = walk.placement(
+                model_of(context),
+                json.loads((context.needed("structure") / "structure.json").read_text(encoding="utf-8")),
+                context.needed("probe") / "probe.safetensors",
+                answers / "probe.safetensors",
+                samples,
+                sampling_of(context),
+                gap,
+            )
+    write_atomically(context.folder / "placement.json", to_json(found.model_dump(mode="json")))
 
 
 def _limit(spec: ModelSpec, structure: dict[str, Any]) -> float:

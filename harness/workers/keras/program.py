@@ -18,6 +18,7 @@ from harness.workers.engine import (
     Array,
     BadInput,
     Engine,
+    Failed,
     LoadedModel,
     Precision,
     Progress,
@@ -28,6 +29,7 @@ from harness.workers.engine import (
 from harness.workers.keras import tensorflow_threads
 from harness.workers.keras.saved_model import in_double
 from harness.workers.program_layers import write_layers
+from harness.workers.requests import output_file
 
 
 class SavedProgram(LoadedModel):
@@ -41,6 +43,7 @@ class SavedProgram(LoadedModel):
             first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise BadInput(f"{path}: not a SavedModel with an endpoint 'serving_default': {first[:200]}") from error
         self.metadata = {}
+        self.folder = path.parent
         self.widened = precision == "float64"
         self.inputs = [_info(name, spec) for name, spec in endpoint.structured_input_signature[1].items()]
         self.outputs = [_info(name, spec) for name, spec in sorted(endpoint.structured_outputs.items())]
@@ -71,6 +74,7 @@ class TensorflowPrograms(Engine):
     def __init__(self) -> None:
         tensorflow_threads.pin()
         tensorflow.config.experimental.enable_op_determinism()
+        self._model: SavedProgram | None = None
 
     def versions(self) -> dict[str, str]:
         """See Engine."""
@@ -82,11 +86,30 @@ class TensorflowPrograms(Engine):
 
     def load(self, path: Path, precision: Precision) -> SavedProgram:
         """See Engine; ``path`` is ``saved_model.pb``."""
-        return SavedProgram(path, precision)
+        self._model = SavedProgram(path, precision)
+        return self._model
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
-        """``layers``: it tells none."""
-        return {"layers": functools.partial(write_layers, None)}
+        """``layers``: it tells none; and ``export`` of the program that is loaded."""
+        return {"layers": functools.partial(write_layers, None), "export": self._export}
+
+    def _export(self, out: str, inputs: str, opset: int, fold: bool) -> dict[str, Any]:
+        """Write the program as ONNX by tf2onnx, which needs no example and always folds. Raises Failed where it cannot."""
+        if self._model is None:
+            raise BadInput("export takes a program that is loaded")
+        path = output_file(out)
+        try:
+            import tf2onnx
+
+            graph, given, found = tf2onnx.tf_loader.from_saved_model(
+                str(self._model.folder), None, None, tag="serve", signatures=["serving_default"]
+            )
+            tf2onnx.convert.from_graph_def(
+                graph, input_names=list(given), output_names=list(found), opset=opset, output_path=str(path)
+            )
+        except Exception as error:
+            raise Failed(f"tf2onnx cannot export the program: {' '.join(str(error).split())[:200]}") from error
+        return {"bytes": path.stat().st_size}
 
 
 ENGINE = TensorflowPrograms

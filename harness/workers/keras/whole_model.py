@@ -22,6 +22,7 @@ from harness.workers.engine import (
     Array,
     BadInput,
     Engine,
+    Failed,
     LoadedModel,
     Precision,
     Progress,
@@ -33,6 +34,7 @@ from harness.workers.keras import tensorflow_threads
 from harness.workers.keras.archive import widened_config
 from harness.workers.keras.model import in_double, round_settings
 from harness.workers.program_layers import ProgramLayer, write_layers
+from harness.workers.requests import output_file
 
 
 class WholeKerasModel(LoadedModel):
@@ -154,8 +156,19 @@ class KerasFiles(Engine):
         return self._model
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
-        """``layers``."""
-        return {"layers": functools.partial(self._layers)}
+        """``layers``, and ``export`` of the model that is loaded."""
+        return {"layers": functools.partial(self._layers), "export": self._export}
+
+    def _export(self, out: str, inputs: str, opset: int, fold: bool) -> dict[str, Any]:
+        """Write the model as ONNX by Keras' own export, which needs no example and always folds. Raises Failed."""
+        if self._model is None or self._model.widened:
+            raise BadInput("export takes a model that is loaded in float32")
+        path = output_file(out)
+        try:
+            self._model.model.export(str(path), format="onnx", opset_version=opset, verbose=False)
+        except Exception as error:
+            raise Failed(f"Keras cannot export the model: {' '.join(str(error).split())[:200]}") from error
+        return {"bytes": path.stat().st_size}
 
     def _layers(self, outputs: str) -> dict[str, Any]:
         return write_layers(self._model, outputs)

@@ -34,7 +34,10 @@ from harness.workers.engine import (
 )
 from harness.workers.program_layers import ProgramLayer, write_layers
 from harness.workers.pytorch import torch_threads
+from harness.workers.pytorch.program_export import export_program, export_script
 from harness.workers.pytorch.script_program import ScriptProgram, first_line
+from harness.workers.requests import existing_file, output_file
+from harness.workers.tensors import read_tensors
 
 _ANEW = "save it anew with torch.export.save of PyTorch 2.8 or later"
 
@@ -52,6 +55,7 @@ class TorchProgram(LoadedModel):
         self.outputs = [_info(name, values.get(name)) for name in signature.user_outputs if isinstance(name, str)]
         if len(self.inputs) != len(signature.user_inputs):
             raise Unsupported(f"{path}: takes arguments that are no tensors")
+        self.program = program
         self._in_spec = program.call_spec.in_spec
         self._state = {name: value.detach() for name, value in program.state_dict.items()}
         # Conditions on sizes are checked by the harness; those on types would refuse a program in float64.
@@ -266,8 +270,19 @@ class TorchPrograms(Engine):
         return self._model
 
     def requests(self, progress: Progress) -> dict[str, Callable[..., dict[str, Any]]]:
-        """``layers``."""
-        return {"layers": functools.partial(self._layers)}
+        """``layers``, and ``export`` of the program that is loaded."""
+        return {"layers": functools.partial(self._layers), "export": self._export}
+
+    def _export(self, out: str, inputs: str, opset: int, fold: bool) -> dict[str, Any]:
+        """Write a program as ONNX; ``inputs``: a file of arrays by input, to trace TorchScript with."""
+        if self._model is None or self._model.widened:
+            raise BadInput("export takes a program that is loaded in float32")
+        path = output_file(out)
+        if isinstance(self._model, TorchProgram):
+            export_program(self._model.program, path, opset, fold)
+        else:
+            export_script(self._model, read_tensors(existing_file(inputs)), path, opset, fold)
+        return {"bytes": path.stat().st_size}
 
     def _layers(self, outputs: str) -> dict[str, Any]:
         return write_layers(self._model, outputs)

@@ -20,7 +20,7 @@ from harness.pipeline.steps.weights import sampling_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class WholeStep(Step):
+class WholeSourceStep(Step):
     """``path``: the file that the worker loads; ``sha256`` of all that it reads. Needs structure, probe and samples.
 
     Leaves the outputs on the probe in both precisions under the names of the file's outputs, its parameters, and ``whole.json``:
