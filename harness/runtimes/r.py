@@ -65,7 +65,7 @@ class R(Language):
         """See Language."""
         if self.host_of(row) == "rpy2":
             return [sys.executable, "-m", "harness.workers.rpy2_host", row.name]
-        return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", f"plainonnx::serve('{row.engine}')"]
+        return [shutil.which("Rscript") or "Rscript", "--vanilla", "-e", f"plainonnx::onnx_serve('{row.engine}')"]
 
     def variables(self, row: Runtime, inherited: dict[str, str], threads: int) -> dict[str, str]:
         """See Language; the R package of ``native/r`` is installed first where it is not there yet."""

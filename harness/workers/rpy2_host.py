@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedR:
-    """Answers request lines by ``plainonnx::handle(line, engine)`` in the R of this process."""
+    """Answers request lines by ``plainonnx::onnx_answer(line, engine)`` in the R of this process."""
 
     def __init__(self, engine: str) -> None:
         self.ended = False
@@ -36,7 +36,7 @@ class EmbeddedR:
         rinterface.initr()
         # R's own handler would wait for a prompt, and there is none.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return rinterface.evalr("plainonnx::handle")
+        return rinterface.evalr("plainonnx::onnx_answer")
 
     def handle(self, line: bytes) -> str:
         """Answer one request line; never raises an Exception."""

@@ -140,8 +140,8 @@ def test_a_language_that_is_missing_costs_its_cells_only(
 def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Workplace) -> None:
     process = workplace.start("run", str(workplace.scenario))
     # The library is made by other R processes; the worker is the one that serves.
-    wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
-    for worker in workers(process, "plainonnx::serve"):
+    wait_for(lambda: bool(workers(process, "plainonnx::onnx_serve")) or process.poll() is not None)
+    for worker in workers(process, "plainonnx::onnx_serve"):
         with contextlib.suppress(psutil.NoSuchProcess):
             worker.kill()
     out, err = process.communicate(timeout=300)
@@ -162,11 +162,11 @@ def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> N
     assert workplace.run(environment=without("Rscript")).returncode == 0
     workplace.document["limits"] = {"request_seconds": 3}
     process = workplace.start("run", str(workplace.scenario))
-    wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
+    wait_for(lambda: bool(workers(process, "plainonnx::onnx_serve")) or process.poll() is not None)
     stopped = time.monotonic()
     # Every worker of R is stopped: the first is given up, and so are those that are started in its place.
     while process.poll() is None and time.monotonic() - stopped < 300:
-        for worker in workers(process, "plainonnx::serve"):
+        for worker in workers(process, "plainonnx::onnx_serve"):
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.suspend()
         time.sleep(0.05)

@@ -170,7 +170,7 @@ def test_cleaning_says_what_it_frees_and_leaves_what_results_need(copied: Quick)
 @pytest.mark.parametrize(
     ("runtime", "command"),
     [
-        ("r/base", "plainonnx::serve"),
+        ("r/base", "plainonnx::onnx_serve"),
         pytest.param("python/onnx-reference", "python/onnx-reference", marks=pytest.mark.slow),
     ],
 )
@@ -206,8 +206,8 @@ def test_an_oracle_of_a_given_file_that_is_killed_is_said_and_counted(whole: Qui
     np.save(tmp_path / "probe.npy", probe)
     command = ("compare", str(model), "--to", "python/onnxruntime", "--probe", str(tmp_path / "probe.npy"))
     process = workplace.start(*command)
-    wait_for(lambda: bool(workers(process, "plainonnx::serve")) or process.poll() is not None)
-    for worker in workers(process, "plainonnx::serve"):
+    wait_for(lambda: bool(workers(process, "plainonnx::onnx_serve")) or process.poll() is not None)
+    for worker in workers(process, "plainonnx::onnx_serve"):
         with contextlib.suppress(psutil.NoSuchProcess):
             worker.kill()
     out, err = process.communicate(timeout=300)

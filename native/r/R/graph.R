@@ -183,7 +183,7 @@ prepare_node <- function(node, position, context, visible) {
   opset <- opset_of_node(node, context)
   row <- context$table[[node$operator, exact = TRUE]]
   if (is.null(row)) stop_unsupported(what(" is not supported by ", context$runtime))
-  since <- row$since[row$since <= opset]
+  since <- if (row$early) row$since else row$since[row$since <= opset]
   if (length(since) == 0L || opset > row$until) {
     stop_unsupported(what(" does not exist in that opset"))
   }

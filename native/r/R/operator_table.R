@@ -13,12 +13,13 @@
 #' @param attributes every attribute known, with its default. An attribute that
 #'   is not listed is refused, so that none is ignored silently.
 #' @param until the last opset that has the operator.
+#' @param early whether onnxruntime's optimiser writes it into files of opsets that do not have it yet.
 #' @param refuse NULL, or a function of the node that returns NULL or what
 #'   about it is not supported.
 #' @param factor NULL, or a function of the shape and the position of a constant
 #'   input: rows and columns of the matrix as which alone it is read, or NULL.
 #' @noRd
-operator <- function(run, since, inputs, attributes = list(), until = Inf, refuse = NULL, factor = NULL) {
+operator <- function(run, since, inputs, attributes = list(), until = Inf, refuse = NULL, factor = NULL, early = FALSE) {
   kinds <- vapply(attributes, attribute_kind, "")
   absent <- vapply(attributes, inherits, NA, "absent_default")
   required <- names(attributes)[absent][vapply(attributes[absent], `[[`, NA, "required")]
@@ -34,7 +35,7 @@ operator <- function(run, since, inputs, attributes = list(), until = Inf, refus
   })
   list(
     run = run, since = since, inputs = range(inputs), attributes = attributes, kinds = kinds,
-    required = required, until = until, refuse = refuse, factor = factor
+    required = required, until = until, refuse = refuse, factor = factor, early = early
   )
 }
 
@@ -68,7 +69,7 @@ build_operator_table <- function() {
     nodes_hitrates_as_tensor = none("tensor"), nodes_missing_value_tracks_true = none("numbers"),
     nodes_modes = needed("texts"), nodes_nodeids = needed("numbers"), nodes_treeids = needed("numbers"),
     nodes_truenodeids = needed("numbers"), nodes_values = none("numbers"), nodes_values_as_tensor = none("tensor"))
-  list(
+  c(list(
     # Windows
     Conv = operator(any_order(op_conv), c(1, 11, 22), c(2, 3), window_attributes, factor = filter_matrix_sizes),
     ConvTranspose = operator(op_conv_transpose, c(1, 11, 22), c(2, 3), c(window_attributes,
@@ -93,7 +94,7 @@ build_operator_table <- function() {
     BatchNormalization = operator(any_order(op_batch_normalization), c(7, 9, 14, 15), 5, list(momentum = 0.9,
       epsilon = 1e-05, spatial = 1, training_mode = 0), refuse = refuse_training),
     LayerNormalization = operator(op_layer_normalization, 17, c(2, 3), list(stash_type = 1, epsilon = 1e-05,
-      axis = -1)),
+      axis = -1), early = TRUE),
     InstanceNormalization = operator(op_instance_normalization, c(6, 22), 3, list(epsilon = 1e-05)),
     GroupNormalization = operator(op_group_normalization, c(18, 21), 3, list(num_groups = needed("number"),
       epsilon = 1e-05, stash_type = 1)),
@@ -402,5 +403,5 @@ build_operator_table <- function() {
       keep_aspect_ratio_policy = "stretch", axes = none("numbers"), antialias = 0), refuse = refuse_resize),
     Upsample = operator(op_upsample, c(7, 9), c(1, 2), list(mode = "nearest", scales = none("numbers")),
       until = 9, refuse = refuse_upsample)
-  )
+  ), microsoft_rows())
 }

@@ -102,7 +102,7 @@ tensors_from_user <- function(newdata, model) {
     info <- inputs[[match(name, expected, 1L)]]
     if (is.data.frame(values)) values <- as.matrix(values)
     if (is.factor(values)) values <- as.character(values)
-    if (isTRUE(info$dtype == "string") && is.character(values)) return(from_r(values, "string"))
+    if (isTRUE(info$dtype == "string") && is.character(values)) return(shaped_as(from_r(values, "string"), info))
     if (!is.numeric(values) && !is.logical(values)) {
       stop_bad_input("input '", name, "' is of type ", typeof(values), "; the model takes ", info$dtype)
     }
@@ -115,8 +115,14 @@ tensors_from_user <- function(newdata, model) {
         stop_bad_input("input '", name, "' holds values beyond ", info$dtype)
       }
     }
-    from_r(values, info$dtype)
+    shaped_as(from_r(values, info$dtype), info)
   }, newdata, names(newdata))
   tensors
+}
+
+# One number, which R has as a vector, for an input without axes.
+shaped_as <- function(x, info) {
+  if (is.list(info$shape) && length(info$shape) == 0L && prod(x$shape) == 1) x$shape <- double()
+  x
 }
 

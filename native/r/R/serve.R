@@ -7,10 +7,10 @@ longest_line <- 2^20
 
 #' Serve predictions to another process
 #'
-#' `serve()` reads requests, one JSON object a line, from the file descriptor
+#' `onnx_serve()` reads requests, one JSON object a line, from the file descriptor
 #' named by the environment variable `HARNESS_REQUESTS_FD` and writes answers to
 #' the one named by `HARNESS_ANSWERS_FD`, until the request `shutdown` or the
-#' end of the requests. `handle()` answers a single line.
+#' end of the requests. `onnx_answer()` answers a single line.
 #'
 #' A request is `{"id": 1, "request": "load", "path": "model.onnx"}`; an
 #' answer is `{"id": 1, "ok": true, "result": {...}}` or `{"id": 1, "ok": false,
@@ -21,12 +21,12 @@ longest_line <- 2^20
 #' @param engine what computes: `"base"`, plain R arrays; `"torch"`, see
 #'   [as_nn_module()]; or `"onnxruntime"`, of Python, by the package reticulate.
 #' @param line one request, as JSON text.
-#' @return `handle()` returns the answer as JSON text of one line, `serve()`
+#' @return `onnx_answer()` returns the answer as JSON text of one line, `onnx_serve()`
 #'   nothing.
 #' @examples
-#' handle('{"id": 1, "request": "describe"}')
+#' onnx_answer('{"id": 1, "request": "describe"}')
 #' @export
-serve <- function(engine = "base") {
+onnx_serve <- function(engine = "base") {
   find_engine(engine)
   requests <- open_descriptor("HARNESS_REQUESTS_FD", "rb")
   answers <- open_descriptor("HARNESS_ANSWERS_FD", "wb")
@@ -38,7 +38,7 @@ serve <- function(engine = "base") {
   repeat {
     line <- readLines(requests, n = 1L, warn = FALSE, encoding = "UTF-8")
     if (length(line) == 0L) break
-    writeLines(enc2utf8(handle(line, engine)), answers, useBytes = TRUE)
+    writeLines(enc2utf8(onnx_answer(line, engine)), answers, useBytes = TRUE)
     flush(answers)
     if (isTRUE(session$ended)) break
   }
@@ -52,9 +52,9 @@ open_descriptor <- function(variable, mode) {
   file(paste0("/dev/fd/", number), mode, raw = TRUE)
 }
 
-#' @rdname serve
+#' @rdname onnx_serve
 #' @export
-handle <- function(line, engine = "base") {
+onnx_answer <- function(line, engine = "base") {
   id <- NULL
   answer <- tryCatch(
     {

@@ -5,8 +5,15 @@ torch_composed_table <- function() {
     list(plainonnx.Align = torch_op_align, Det = function(inputs, node) torch::linalg_det(inputs[[1L]])),
     lapply(composed_operators(), torch_composed),
     lapply(plainly_computed(), torch_by_plain),
+    lapply(fused_operators(), torch_composed),
+    lapply(quantised_rows(), function(row) torch_by_plain(row$run)),
     lapply(rows_of_domain("ai.onnx.ml"), function(row) torch_by_plain(row$run))
   )
+}
+
+quantised_rows <- function() {
+  rows <- rows_of_domain("com.microsoft")
+  rows[setdiff(names(rows), names(fused_operators()))]
 }
 
 # The rows of the operator table of one domain.

@@ -51,7 +51,7 @@ def test_rpy2_hosts_where_it_works_and_rscript_where_it_was_asked_for(
     assert command(TORCH) == [sys.executable, "-m", "harness.workers.rpy2_host", "r/torch"]
     monkeypatch.setenv(HOST_VARIABLE, "rscript")
     assert host_of(TORCH) == "rscript"
-    assert command(TORCH)[-1] == "plainonnx::serve('torch')"
+    assert command(TORCH)[-1] == "plainonnx::onnx_serve('torch')"
     assert host_of(RUNTIMES["r/base"]) == "rscript"
 
 

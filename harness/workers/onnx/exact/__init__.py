@@ -11,10 +11,12 @@ from harness.workers.onnx.exact import (
     activations,
     classical,
     convolution,
+    fused,
     indexing,
     losses,
     normalisation,
     pooling,
+    qlinear,
     quantisation,
     recurrent,
     resize,
@@ -81,9 +83,12 @@ _CLASSICAL: dict[str, Compute] = {
     "ZipMap": classical.zip_map,
 }
 
+_MICROSOFT = {**fused.OPERATORS, **qlinear.OPERATORS}
+
 #: The classes that a ReferenceEvaluator takes as ``new_ops``.
 OPERATORS: list[type[OpRun]] = [
     *(operator(name, compute) for name, compute in _FUNCTIONS.items()),
     *(operator(name, compute, "ai.onnx.ml") for name, compute in _CLASSICAL.items()),
+    *(operator(name, compute, "com.microsoft", defaults) for name, (compute, defaults) in _MICROSOFT.items()),
     Loop,
 ]

@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 from onnx.reference.op_run import OpRun
 
+from harness.workers.onnx.file import WRITTEN_EARLY
+
 #: Types that are computed in single precision and rounded at the end, as runtimes do it ...
 _HALF = ("float16", "bfloat16")
 #: ... but for these operators, whose every step is rounded in the results that the standard's own cases expect.
@@ -52,12 +54,19 @@ class _Exact(OpRun):  # type: ignore[misc]
     """
 
     op_domain = ""
+    #: Attributes with their defaults, of an operator that the onnx package has no schema for.
+    defaults: Mapping[str, Any] | None = None
 
     def __init__(self, onnx_node: onnx.NodeProto, run_params: dict[str, Any], schema: Any = None) -> None:
         opsets = run_params["opsets"]
         standard = int(opsets.get("", opsets.get("ai.onnx", 1)))
         self._opset = int(opsets.get(self.op_domain, 1)) if self.op_domain else standard
-        super().__init__(onnx_node, run_params, onnx.defs.get_schema(onnx_node.op_type, self._opset, self.op_domain))
+        if self.defaults is not None:
+            super().__init__(onnx_node, run_params, None)
+            return
+        # An operator that onnxruntime writes into files of opsets that do not have it yet is what it became.
+        known = max(self._opset, WRITTEN_EARLY.get(onnx_node.op_type, 0))
+        super().__init__(onnx_node, run_params, onnx.defs.get_schema(onnx_node.op_type, known, self.op_domain))
 
     def _extract_attribute_value(self, att: onnx.AttributeProto, ref_att: Any = None) -> Any:
         value = super()._extract_attribute_value(att, ref_att)
@@ -68,7 +77,7 @@ class _Exact(OpRun):  # type: ignore[misc]
         return value
 
     def _computed(self, compute: Compute, inputs: tuple[Any, ...], attributes: Mapping[str, Any]) -> tuple[Any, ...]:
-        node = Node(self._opset, attributes, tuple(self.onnx_node.output))
+        node = Node(self._opset, {**(self.defaults or {}), **attributes}, tuple(self.onnx_node.output))
         half = next((value.dtype for value in inputs if value is not None and value.dtype.name in _HALF), None)
         if self.onnx_node.op_type in _ROUNDED_THROUGHOUT:
             half = None
@@ -92,10 +101,16 @@ class _Exact(OpRun):  # type: ignore[misc]
         return tuple(np.zeros(0) if value is None else value for value in arrays[: len(self.onnx_node.output)])
 
 
-def operator(name: str, compute: Compute, domain: str = "") -> type[OpRun]:
-    """A class for ``new_ops`` of a ReferenceEvaluator that computes the operator ``name`` of every opset by a function."""
+def operator(name: str, compute: Compute, domain: str = "", defaults: Mapping[str, Any] | None = None) -> type[OpRun]:
+    """A class for ``new_ops`` of a ReferenceEvaluator that computes the operator ``name`` of every opset by a function.
+
+    ``defaults``: all attributes, where the onnx package has no schema for the operator.
+    """
 
     def _run(self: _Exact, *inputs: Any, **attributes: Any) -> tuple[Any, ...]:
         return self._computed(compute, inputs, attributes)
 
-    return type(name, (_Exact,), {"_run": _run, "__doc__": compute.__doc__, "op_domain": domain})
+    body = {"_run": _run, "__doc__": compute.__doc__, "op_domain": domain, "defaults": defaults}
+    # Without it OpRun takes the schema of an operator of the same name in the standard.
+    schema = {} if defaults is None else {"op_schema": None}
+    return type(name, (_Exact,), body | schema)

@@ -5,7 +5,7 @@ in_folder <- function(name) file.path(folder, name)
 
 ask <- function(...) {
   line <- jsonlite::toJSON(list(id = 1, ...), auto_unbox = TRUE, null = "null")
-  jsonlite::fromJSON(handle(line, "onnxruntime"), simplifyVector = FALSE)
+  jsonlite::fromJSON(onnx_answer(line, "onnxruntime"), simplifyVector = FALSE)
 }
 crops <- system.file("extdata", "crops.onnx", package = "plainonnx")
 

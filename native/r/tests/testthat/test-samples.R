@@ -204,7 +204,7 @@ loop_fills_batches <- function(engine) {
   on.exit(unlink(folder, recursive = TRUE))
   ask <- function(...) {
     line <- jsonlite::toJSON(list(id = 1, ...), auto_unbox = TRUE, null = "null")
-    jsonlite::fromJSON(handle(line, engine), simplifyVector = FALSE)
+    jsonlite::fromJSON(onnx_answer(line, engine), simplifyVector = FALSE)
   }
   path <- write_model(onnx_model(
     list(onnx_node("Add", c("x", "doy"), "y")), list(onnx_value("x", shape = list(4, 3)), onnx_value("doy", shape = list(3))),

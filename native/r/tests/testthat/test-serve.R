@@ -4,7 +4,7 @@ dir.create(folder)
 in_folder <- function(name) file.path(folder, name)
 
 ask <- function(...) {
-  jsonlite::fromJSON(handle(jsonlite::toJSON(list(...), auto_unbox = TRUE, null = "null")), simplifyVector = FALSE)
+  jsonlite::fromJSON(onnx_answer(jsonlite::toJSON(list(...), auto_unbox = TRUE, null = "null")), simplifyVector = FALSE)
 }
 crops <- system.file("extdata", "crops.onnx", package = "plainonnx")
 x <- wavy(5, 3, 8)
@@ -131,10 +131,10 @@ test_that("what goes wrong has a kind and one line", {
   expect_equal(kind(id = 1, request = "load"), "bad-input")
   expect_equal(kind(id = 1), "bad-input")
   expect_equal(kind(id = 1, request = "predict", inputs = in_folder("x.safetensors"), outputs = in_folder("y.safetensors")), "bad-input")
-  broken <- jsonlite::fromJSON(handle("{nonsense"), simplifyVector = FALSE)
+  broken <- jsonlite::fromJSON(onnx_answer("{nonsense"), simplifyVector = FALSE)
   expect_null(broken$id)
   expect_equal(broken$error$kind, "bad-input")
-  long <- jsonlite::fromJSON(handle(strrep("x", 2^20 + 1)), simplifyVector = FALSE)
+  long <- jsonlite::fromJSON(onnx_answer(strrep("x", 2^20 + 1)), simplifyVector = FALSE)
   expect_match(long$error$message, "1 MiB")
   unknown <- write_model(onnx_model(list(onnx_node("Frobnicate", "x", "y", name = "f")), list(onnx_value("x")), list(onnx_value("y"))))
   answer <- ask(id = 9, request = "load", path = unknown)
@@ -162,10 +162,11 @@ test_that("the loop answers line by line over two pipes and ends with the reques
   requests <- in_folder("requests")
   answers <- in_folder("answers")
   writeLines(c('{"id": 1, "request": "describe"}', "nonsense", '{"id": 3, "request": "shutdown"}', '{"id": 4, "request": "describe"}'), requests)
-  library <- dirname(system.file(package = "plainonnx"))
+  # The library of this package first, and where its imports lie.
+  library <- paste(c(dirname(system.file(package = "plainonnx")), .libPaths()), collapse = ":")
   command <- paste0(
     "HARNESS_REQUESTS_FD=7 HARNESS_ANSWERS_FD=8 R_LIBS=", shQuote(library), " ", shQuote(file.path(R.home("bin"), "Rscript")),
-    " --vanilla -e 'plainonnx::serve()' 7<", shQuote(requests), " 8>", shQuote(answers)
+    " --vanilla -e 'plainonnx::onnx_serve()' 7<", shQuote(requests), " 8>", shQuote(answers)
   )
   expect_equal(system(command), 0)
   lines <- lapply(readLines(answers), jsonlite::fromJSON, simplifyVector = FALSE)
@@ -176,7 +177,7 @@ test_that("the loop answers line by line over two pipes and ends with the reques
 unlink(folder, recursive = TRUE)
 
 test_that("an engine that does not exist is refused by name", {
-  answer <- jsonlite::fromJSON(handle('{"id": 1, "request": "describe"}', engine = "abacus"))
+  answer <- jsonlite::fromJSON(onnx_answer('{"id": 1, "request": "describe"}', engine = "abacus"))
   expect_false(answer$ok)
   expect_equal(answer$error$kind, "unsupported")
   expect_match(answer$error$message, "'abacus'")

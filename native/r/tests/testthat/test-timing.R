@@ -50,7 +50,7 @@ test_that("a batch begins again where there are too few samples, byte for byte",
 test_that("an engine that cannot prepare a call refuses to be timed", {
   on.exit(rm("plain", envir = engine_cache))
   assign("plain", list(name = "plain"), envir = engine_cache)
-  answer <- handle('{"id": 1, "request": "time", "inputs": "x", "batch_sizes": [1], "seconds": 0.1}', "plain")
+  answer <- onnx_answer('{"id": 1, "request": "time", "inputs": "x", "batch_sizes": [1], "seconds": 0.1}', "plain")
   expect_match(answer, '"unsupported"')
   expect_match(answer, "r/plain")
 })

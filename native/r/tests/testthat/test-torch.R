@@ -164,7 +164,7 @@ test_that("the serve loop answers for r/torch, parameters bit for bit", {
   skip_without_torch()
   ask <- function(...) {
     line <- jsonlite::toJSON(list(id = 1, ...), auto_unbox = TRUE, null = "null")
-    jsonlite::fromJSON(handle(line, "torch"), simplifyVector = FALSE)
+    jsonlite::fromJSON(onnx_answer(line, "torch"), simplifyVector = FALSE)
   }
   folder <- tempfile("torch")
   dir.create(folder)
