@@ -133,3 +133,12 @@ test_that("NA is NaN to every operator", {
   expect_identical(c(predict(model, c(NA, 0, 1))$missing), c(TRUE, FALSE, FALSE))
   expect_identical(predict(model, c(NA_real_, 0)), predict(model, c(NaN, 0)))
 })
+
+test_that("a number is given to an input without axes", {
+  path <- write_model(onnx_model(
+    list(onnx_node("Mul", c("x", "factor"), "y")), list(onnx_value("x", shape = list("n")), onnx_value("factor", shape = list())),
+    list(onnx_value("y", shape = list("n")))
+  ))
+  expect_equal(as.vector(predict(onnx_read(path), list(x = c(1, 2), factor = 3))), c(3, 6))
+  expect_error(predict(onnx_read(path), list(x = c(1, 2), factor = c(3, 4))), "has shape \\(2\\); the model takes scalar")
+})
