@@ -85,6 +85,9 @@ def test_floor_never_falls_below_half_a_ulp_of_the_scale() -> None:
     assert floor.measured_rms == 0
     assert floor.rms == floor.max_abs == 2.0**-20 / 2
     assert floor.scale == 8.0
+    # The ULP is that of the largest output as float32 has it.
+    below = np.array([[2.0 - 1e-12, 1.0]])
+    assert noise_floor(below.astype(np.float32), below).rms == 2.0**-22 / 2
 
 
 @pytest.mark.parametrize(
