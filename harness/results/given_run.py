@@ -207,12 +207,13 @@ def _about(given: Given, reference: Reference, labelled: LabelledProbe | None) -
     if given.expected is not None:
         source = f" --expected {given.expected.name}"
     text = f"harness compare {given.model.name}{source} --to {','.join(given.targets)}\n"
+    where = given.targets[0] if len(given.targets) == 1 else f"{len(given.targets)} runtimes"
     few = ["The probe is small: gates are made for 64 samples and more."] if reference.samples < 64 else []
     return {
         "scenario": {
             "name": given.name,
-            "title": f"{given.model.name} in {len(given.targets)} runtimes",
-            "description": "A given model file, opened in several runtimes and compared with " + _compared_with(given),
+            "title": f"{given.model.name} in {where}",
+            "description": f"A given model file, opened in {where} and compared with {_compared_with(given)}",
             "text": text,
             "sha256": hashlib.sha256(text.encode()).hexdigest(),
         },
