@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +44,13 @@ _AGAIN = "run the scenario again"
 def cell_label(cell: CellResult) -> str:
     """The name of a cell in tables, legends and column groups: ``<target> via <route label>``."""
     return f"{cell.target} via {cell.route_label}"
+
+
+def everyone(runners: Collection[str]) -> str:
+    """All of several runners in words, the source counted by itself: ``the source and all 21 cells``."""
+    cells = sum(runner != SOURCE for runner in runners)
+    counted = "its cell" if cells == 1 else f"all {cells} cells"
+    return f"the source and {counted}" if SOURCE in runners else counted
 
 
 def was_compared(cell: CellResult) -> bool:

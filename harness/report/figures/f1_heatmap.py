@@ -7,6 +7,7 @@ from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.drawing.scores import per_class
+from harness.report.read import everyone
 
 
 def draw(contents: Contents) -> style.Drawing | None:
@@ -56,9 +57,10 @@ def draw(contents: Contents) -> style.Drawing | None:
     style.legend_above(figure, [Line2D([], [], linestyle="") for _ in labels], labels)
     known = values[~np.isnan(values)]
     spread = float(np.nanmax(np.ptp(values[~np.isnan(values).any(axis=1)], axis=1))) if known.size else 0.0
+    who = everyone(scores.runners) if len(scores.runners) > 1 else results.display(scores.runners[0])
     return style.Drawing(
-        f"Heat map of F1 for {len(scores.classes)} classes and {len(numbers)} runtimes. "
-        f"Over the runtimes, no class's F1 varies by more than {spread:.3f}.",
+        f"Heat map of F1 for {len(scores.classes)} classes and {who}. "
+        f"Over these, no class's F1 varies by more than {spread:.3f}.",
         figure,
     )
 

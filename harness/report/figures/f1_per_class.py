@@ -10,6 +10,7 @@ from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.drawing.scores import PerClass, equal_predictions, per_class
 from harness.report.formatting import share
+from harness.report.read import everyone
 from harness.report.tables.task_tables import group_label
 
 #: Height of one bar in inches.
@@ -53,9 +54,10 @@ def draw(contents: Contents) -> style.Drawing | None:
         f"{name} {share(value) if value is not None else 'no samples'}"
         for name, value in zip(scores.classes, scores.f1[0], strict=True)
     )
+    runners = [runner.name for runner in task.runners]
+    who = everyone(runners) if len(runners) > 1 else results.display(runners[0])
     return style.Drawing(
-        f"Bar chart of F1 per class with intervals for {len(task.runners)} runtimes. "
-        f"{results.display(scores.runners[0])}: {source}.",
+        f"Bar chart of F1 per class with intervals for {who}. {results.display(scores.runners[0])}: {source}.",
         figure,
     )
 

@@ -9,6 +9,7 @@ from harness.report.contents import Contents
 from harness.report.drawing import style
 from harness.report.drawing.figure import ReportFigure
 from harness.report.formatting import share
+from harness.report.read import everyone
 from harness.report.tables import score_tables
 
 #: Height of one bar in inches.
@@ -42,10 +43,11 @@ def draw(contents: Contents) -> style.Drawing | None:
     axes.set_xlabel(f"{metric.title} on the evaluated test samples")
     style.legend_above(figure, handles, labels)
     source = ", ".join(f"{part} {_said(groups[0].scores[metric.key, part]['value'])}" for part in parts)
-    runtimes = sum(len(group.runners) for group in groups)
+    runners = [runner for group in groups for runner in group.runners]
+    who = everyone(runners) if len(runners) > 1 else results.display(runners[0])
     return style.Drawing(
-        f"Bar chart of {metric.title} of the output {score_tables.output_of(results)} with intervals for {runtimes} "
-        f"runtimes. {results.display(groups[0].runners[0])}: {source}.",
+        f"Bar chart of {metric.title} of the output {score_tables.output_of(results)} with intervals for {who}. "
+        f"{results.display(groups[0].runners[0])}: {source}.",
         figure,
     )
 

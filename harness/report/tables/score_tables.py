@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.report.document import Column, Table
-from harness.report.formatting import counted, share_with_interval, significant
-from harness.report.read import Results
+from harness.report.formatting import capitalised, counted, share_with_interval, significant
+from harness.report.read import Results, everyone
 from harness.report.tables.task_tables import nothing_scored
 from harness.tasks.class_metrics import FEW_SAMPLES
 from harness.tasks.scores import Metric, ScoredTask
@@ -150,7 +150,8 @@ def _title(metric: Metric, groups: tuple[ScoreGroup, ...]) -> str:
 def group_notes(results: Results, groups: tuple[ScoreGroup, ...]) -> tuple[str, ...]:
     """Which runtimes score the same, in words."""
     if len(groups) == 1:
-        return (f"All {len(groups[0].runners)} runtimes score the same.",) if len(groups[0].runners) > 1 else ()
+        runners = groups[0].runners
+        return (f"{capitalised(everyone(runners))} score the same.",) if len(runners) > 1 else ()
     return tuple(f"{group.letter}: {'; '.join(map(results.display, group.runners))}." for group in groups)
 
 
@@ -158,7 +159,7 @@ def group_label(results: Results, groups: tuple[ScoreGroup, ...], group: ScoreGr
     """A short name of a group, for legends."""
     others, name = len(group.runners) - 1, results.display(group.runners[0])
     if len(groups) == 1:
-        return f"all {len(group.runners)} runtimes" if others else name
+        return everyone(group.runners) if others else name
     return f"{group.letter}: {name}" + (f" and {counted(others, 'other')}" if others else "")
 
 

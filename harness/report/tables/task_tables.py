@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.document import Column, Table
-from harness.report.formatting import counted, share, share_with_interval
-from harness.report.read import SOURCE, Results
+from harness.report.formatting import capitalised, counted, share, share_with_interval
+from harness.report.read import SOURCE, Results, everyone
 from harness.tasks import class_metrics as metrics
 
 if TYPE_CHECKING:
@@ -211,14 +211,17 @@ def group_label(results: Results, task: TaskResults, group: Group) -> str:
     others = len(group.runners) - 1
     name = results.display(group.runners[0].name)
     if len(task.groups) == 1:
-        return f"all {len(group.runners)} runtimes" if others else name
+        return everyone([runner.name for runner in group.runners]) if others else name
     return f"{group.letter}: {name}" + (f" and {counted(others, 'other')}" if others else "")
 
 
 def group_notes(results: Results, task: TaskResults) -> tuple[str, ...]:
     """Which runtimes predict the same class for every sample, in words."""
     if len(task.groups) == 1:
-        return (f"All {len(task.runners)} runtimes predict the same class for every sample.",)
+        runners = [runner.name for runner in task.runners]
+        if len(runners) < 2:
+            return ()
+        return (f"{capitalised(everyone(runners))} agree on the class of every sample.",)
     return tuple(
         f"{group.letter}: {'; '.join(results.display(runner.name) for runner in group.runners)}."
         for group in task.groups
@@ -292,10 +295,10 @@ def confusion_page_table(results: Results, task: TaskResults, group: Group) -> T
         {"truth": name, **{str(column): int(count) for column, count in enumerate(group.confusion[index])}}
         for index, name in enumerate(task.class_names)
     )
-    everyone = len(task.groups) == 1 and len(group.runners) > 1
+    alone = len(task.groups) == 1 and len(group.runners) > 1
     who = (
-        f"all {len(group.runners)} runtimes"
-        if everyone
+        everyone([runner.name for runner in group.runners])
+        if alone
         else "; ".join(results.display(one.name) for one in group.runners)
     )
     return Table(

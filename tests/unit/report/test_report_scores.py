@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.report.draw_figures import draw_figures
 from harness.report.drawing.style import report_style
 from harness.report.figures import predicted_true, score_per_part
 from harness.report.methods import methods
-from harness.report.read import Results, read_results
+from harness.report.read import Results, everyone, read_results
 from harness.report.tables import score_tables
 from harness.report.task_reports import report_of, tables_of_task
 from harness.results.publish import table_content
@@ -87,6 +88,19 @@ def test_runtimes_that_score_the_same_are_one_group(read: dict[str, Results]) ->
     first, second = score_tables.score_groups(read["segmentation"])
     assert (first.runners, second.runners) == (("source", "r/base"), ("julia/base",))
     assert first.scores["iou", "maize"]["value"] > second.scores["iou", "maize"]["value"]
+
+
+def test_the_source_and_the_cells_that_score_the_same_are_counted_apart(read: dict[str, Results]) -> None:
+    """A cell is a route and a runtime: 22 answers may be those of seven runtimes."""
+    results = read["segmentation"]
+    first, second = score_tables.score_groups(results)
+    two, three = (replace(first, runners=("source", *names)) for names in (("r/base",), ("r/base", "julia/base")))
+    assert score_tables.group_notes(results, (two,)) == ("The source and its cell score the same.",)
+    assert score_tables.group_notes(results, (three,)) == ("The source and all 2 cells score the same.",)
+    assert score_tables.group_label(results, (three,), three) == "the source and all 2 cells"
+    assert score_tables.group_notes(results, (replace(first, runners=("source",)),)) == ()
+    assert score_tables.group_notes(results, (first, second))[1] == "B: julia/base."
+    assert everyone(("r/base", "julia/base")) == "all 2 cells"
 
 
 def test_a_label_of_few_samples_is_marked(read: dict[str, Results]) -> None:

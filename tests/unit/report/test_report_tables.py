@@ -83,6 +83,19 @@ def test_runtimes_with_equal_predictions_are_grouped(found):
     ]
 
 
+def test_the_source_and_the_cells_that_predict_the_same_are_counted_apart(results, found):
+    alone = dataclasses.replace(found, groups=found.groups[:1], runners=found.groups[0].runners)
+    assert task_tables.group_notes(results, alone) == (
+        "The source and all 4 cells agree on the class of every sample.",
+    )
+    assert task_tables.group_label(results, alone, alone.groups[0]) == "the source and all 4 cells"
+    assert task_tables.confusion_page_table(results, alone, alone.groups[0]).caption.endswith(
+        "true classes down and predicted ones across: the source and all 4 cells."
+    )
+    source = dataclasses.replace(alone, runners=alone.runners[:1])
+    assert task_tables.group_notes(results, source) == ()
+
+
 def test_samples_without_a_decision_count_as_wrong(results, found):
     rows = {row["runner"]: row for row in task_tables.metrics_table(results, found).rows}
     assert rows[BROKEN]["undecided"] == 2
