@@ -54,8 +54,8 @@ def draw(contents: Contents) -> style.Drawing | None:
         f"{name} {share(value) if value is not None else 'no samples'}"
         for name, value in zip(scores.classes, scores.f1[0], strict=True)
     )
-    runners = [runner.name for runner in task.runners]
-    who = everyone(runners) if len(runners) > 1 else results.display(runners[0])
+    names = [runner.name for runner in task.runners]
+    who = everyone(names) if len(names) > 1 else results.display(names[0])
     return style.Drawing(
         f"Bar chart of F1 per class with intervals for {who}. {results.display(scores.runners[0])}: {source}.",
         figure,

@@ -146,7 +146,7 @@ CASES: list[tuple[Any, Any, str, str, str, str]] = [
         ),
         (PLAIN, {}),
         *("inserted", "after the Relu after dense1", "Gather_3"),
-        "after the Relu after dense1: places of axis 2 0 and 1 exchanged, by a Gather that the source does not have",
+        "after the Relu after dense1: places 0 and 1 of axis 2 exchanged, by a Gather that the source does not have",
     ),
     (
         ([*PLAIN[:3], ("Cast", "c", "c2", {"to": 10}), ("MatMul", "c2 dense2.weight", "d"), *PLAIN[4:]], {}),
@@ -231,7 +231,7 @@ def test_of_many_nodes_the_place_alone_is_known(file: Any, source: Any, place: s
 @pytest.mark.parametrize(
     ("given", "named", "unnamed"),
     [
-        (INPUT[:, [1, 0, 2]], "bands 0 and 1 exchanged", "places of axis 1 0 and 1 exchanged"),
+        (INPUT[:, [1, 0, 2]], "bands 0 and 1 exchanged", "places 0 and 1 of axis 1 exchanged"),
         (INPUT[:, [1, 2, 0]], "3 bands in another order", "3 places of axis 1 in another order"),
         (INPUT[:, :, ::-1], "the date axis backwards", "axis 2 backwards"),
     ],

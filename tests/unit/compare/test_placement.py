@@ -9,8 +9,8 @@ import pytest
 from harness.compare.placement import PlacedDifference, Placement, TriedHypothesis, WalkedLayer, sentences
 
 
-def difference(message: str, place: str = "norm2") -> PlacedDifference:
-    return PlacedDifference(kind="setting", place=place, node="n", operator="Op", message=message, explained=True)
+def difference(message: str, place: str = "norm2", explained: bool = True) -> PlacedDifference:
+    return PlacedDifference(kind="setting", place=place, node="n", operator="Op", message=message, explained=explained)
 
 
 def placed(**parts: Any) -> Placement:
@@ -30,7 +30,10 @@ TRIED = [TriedHypothesis(label="epsilon 1e-3", remaining=1e-6), TriedHypothesis(
     [
         ({}, []),
         ({"differences": [difference("one"), difference("two"), difference("one")]}, ["one (in 2 nodes)", "two"]),
-        ({"differences": [difference("one")], "parts": "layer a parts"}, ["layer a parts", "one"]),
+        # A cause says more than the layer at which it is seen, and that more than a place.
+        ({"differences": [difference("one"), difference("two")], "parts": "a parts"}, ["one", "a parts", "two"]),
+        ({"differences": [difference("one", explained=False)], "parts": "a parts"}, ["a parts", "one"]),
+        ({"parts": "a parts", "layers": layers("t", "")}, ["a parts"]),
         ({"layers": layers("t", "", "")}, ["b is the first layer that the file does not have as the source, after a"]),
         ({"layers": layers("", "")}, ["a is the first layer that the file does not have as the source"]),
         # A layer that was folded away lies before one that is found.
