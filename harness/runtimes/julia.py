@@ -62,7 +62,7 @@ class Julia(Language):
         """See Language."""
         if self.host_of(row) == "juliacall":
             return [sys.executable, "-m", "harness.workers.juliacall_host", row.name, *row.packages]
-        return command(f'{loading(row.packages)}; {OWN_PACKAGE}.serve("{row.engine}")')
+        return command(f'{loading(row.packages)}; {OWN_PACKAGE}.serve("{row.engine}")', row.optimisation)
 
     def variables(self, row: Runtime, inherited: dict[str, str], threads: int) -> dict[str, str]:
         """See Language; the Julia package of ``native/julia`` is compiled first where it is not yet."""
@@ -72,6 +72,8 @@ class Julia(Language):
         found = inherited | variables(*package(beside), row.packages) | {"HARNESS_HOST": host}
         if host == "juliacall":
             found |= {"PYTHONPATH": search_path(inherited)} | juliacall_variables(threads)
+            if row.optimisation is not None:
+                found |= {"PYTHON_JULIACALL_OPTIMIZE": str(row.optimisation)}
         return found
 
     def packages(self, row: Runtime) -> list[Package]:

@@ -85,9 +85,18 @@ def _copied() -> tuple[Path, Path]:
     return project, depot
 
 
-def command(code: str) -> list[str]:
-    """The command that runs Julia code without the user's start-up file."""
-    return [shutil.which("julia") or "julia", "--startup-file=no", "--history-file=no", "--color=no", "-e", code]
+def command(code: str, optimisation: int | None = None) -> list[str]:
+    """The command that runs Julia code without the user's start-up file; with Julia's own level of optimisation for None."""
+    level = [] if optimisation is None else [f"-O{optimisation}"]
+    return [
+        shutil.which("julia") or "julia",
+        "--startup-file=no",
+        "--history-file=no",
+        "--color=no",
+        *level,
+        "-e",
+        code,
+    ]
 
 
 def loading(extended: tuple[str, ...]) -> str:

@@ -59,6 +59,7 @@ class Runtime:
         oracle_of: the formats of which it can serve as a route oracle.
         versioned: what a version in its name means, where it can be asked for in a version.
         environment: a Python environment of its own: the one that its worker runs in, or one that R calls by reticulate.
+        optimisation: the level at which its language compiles code as it runs (Julia's ``-O``); None: the language's own.
         inner_values_note: what a reader must know about the values of inner tensors that it gives.
     """
 
@@ -73,6 +74,7 @@ class Runtime:
     oracle_of: tuple[FileFormat, ...] = ()
     versioned: VersionedPackages | None = None
     environment: LockedEnvironment | None = None
+    optimisation: int | None = None
     inner_values_note: str = ""
 
     @property

@@ -176,7 +176,7 @@ mktempdir() do folder
         code = "using PlainONNX; PlainONNX.serve()"
         loop = "exec \"\$0\" --startup-file=no -e '$code' 7<\"\$1\" 8>\"\$2\""
         program = joinpath(Sys.BINDIR, "julia")
-        paths = [dirname(@__DIR__), "@stdlib"]
+        paths = [pkgdir(PlainONNX), "@stdlib"]
         serving = setenv(
             `sh -c $loop $program $(in_folder("requests")) $(in_folder("answers"))`,
             merge(Dict(ENV), Dict(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from harness.conformance.bench import OPTIMISATION
 from harness.errors import UnsupportedError, WorkerError
 from harness.runtimes.process import Worker
 from harness.runtimes.registry import RUNTIMES
@@ -36,7 +38,8 @@ class Oracle:
     def worker(self) -> Worker:
         """The worker, started where there is none."""
         if self._worker is None or not self._worker.alive:
-            self._worker = Worker.start(RUNTIMES[self.runtime], self._folder / "worker.log")
+            row = replace(RUNTIMES[self.runtime], optimisation=OPTIMISATION)
+            self._worker = Worker.start(row, self._folder / "worker.log")
         return self._worker
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,11 @@ def test_the_users_depots_come_after_ours(monkeypatch: pytest.MonkeyPatch) -> No
     assert ours["JULIA_DEPOT_PATH"] == "/d:"
     monkeypatch.setenv("JULIA_DEPOT_PATH", "/mine:/theirs")
     assert variables(Path("/p"), Path("/d"))["JULIA_DEPOT_PATH"] == "/d:/mine:/theirs:"
+
+
+def test_a_level_of_optimisation_reaches_julia() -> None:
+    assert "-O0" in command(replace(BASE, optimisation=0))
+    assert not [part for part in command(BASE) if part.startswith("-O")]
 
 
 @needs_julia
