@@ -119,6 +119,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 
 @pytest.fixture(scope="session")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """The same scenario, run once more from nothing in another folder; tests that use it leave it as it is."""
+    workplace = Workplace(tmp_path_factory.mktemp("repeated"))
+    done = workplace.run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workplace
+
+
+@pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A search path with every program but Julia, which takes long to start."""
     links = tmp_path_factory.mktemp("programs")

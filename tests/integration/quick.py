@@ -1,15 +1,16 @@
-"""A scenario of few runtimes, for tests that run it often."""
+"""A scenario of few runtimes, run without Julia, for tests that run it often."""
 
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 
 from tests.integration.conftest import SMALL, Workplace
 
 
 class Quick(Workplace):
-    """A scenario of few runtimes."""
+    """A scenario of few runtimes; Julia is not to be found, unless a test gives an environment of its own."""
 
     def __init__(self, folder: Path, programs: str) -> None:
         document = copy.deepcopy(SMALL)
@@ -19,7 +20,7 @@ class Quick(Workplace):
         self.programs = programs
 
     def environment(self, base: dict[str, str] | None = None) -> dict[str, str]:
-        return {**super().environment(base), "PATH": self.programs}
+        return super().environment(base or {**os.environ, "PATH": self.programs})
 
     @property
     def store(self) -> Path:

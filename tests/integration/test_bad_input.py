@@ -15,7 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.conftest import Workplace, needs_r, without
+from tests.integration.conftest import needs_r, without
+from tests.integration.quick import Quick
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, programs: str) -> Quick:
+    """None of this is about a runtime in Julia, but for the one test that asks for it."""
+    return Quick(tmp_path, programs)
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -65,7 +72,7 @@ def workers(process: subprocess.Popen[str], fragment: str) -> list[psutil.Proces
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_scenarios_end_with_code_2(workplace: Workplace, change: dict[str, object], expected: str) -> None:
+def test_bad_scenarios_end_with_code_2(workplace: Quick, change: dict[str, object], expected: str) -> None:
     workplace.document.update(change)
     done = workplace.run()
     assert done.returncode == 2, done.stderr
@@ -73,23 +80,23 @@ def test_bad_scenarios_end_with_code_2(workplace: Workplace, change: dict[str, o
     assert not workplace.results.joinpath("manifest.json").exists()
 
 
-def test_a_missing_scenario(workplace: Workplace) -> None:
+def test_a_missing_scenario(workplace: Quick) -> None:
     done = workplace.harness("run", "nowhere.yaml")
     assert done.returncode == 2
     assert "nowhere.yaml: no such file" in one_line(done)
 
 
-def test_bad_usage_ends_with_code_2(workplace: Workplace) -> None:
+def test_bad_usage_ends_with_code_2(workplace: Quick) -> None:
     for arguments in (["run"], ["run", "a.yaml", "--colour"], ["fly"], ["data", "get"]):
         assert workplace.harness(*arguments).returncode == 2, arguments
 
 
-def test_debug_shows_the_traceback(workplace: Workplace) -> None:
+def test_debug_shows_the_traceback(workplace: Quick) -> None:
     done = workplace.harness("--debug", "run", "nowhere.yaml")
     assert "Traceback" in done.stderr
 
 
-def test_truncated_data(workplace: Workplace) -> None:
+def test_truncated_data(workplace: Quick) -> None:
     made = workplace.harness("data", "get", "synthetic-crops", "--folder", "data")
     assert made.returncode == 0, made.stderr
     files = [Path(line) for line in made.stdout.splitlines() if line.endswith(".h5")]
@@ -102,7 +109,7 @@ def test_truncated_data(workplace: Workplace) -> None:
     assert ".h5" in one_line(done)
 
 
-def test_data_that_are_not_finite(workplace: Workplace) -> None:
+def test_data_that_are_not_finite(workplace: Quick) -> None:
     row = "{label},{polygon}," + ",".join(["1.5"] * 8)
     lines = [row.format(label=index % 2, polygon=index) for index in range(80)]
     (workplace.folder / "train.csv").write_text("\n".join(lines) + "\n")
@@ -124,20 +131,22 @@ def test_data_that_are_not_finite(workplace: Workplace) -> None:
     [("Rscript", "r/base", "apt-get install r-base-core"), ("julia", "julia/base", "make setup")],
 )
 def test_a_language_that_is_missing_costs_its_cells_only(
-    workplace: Workplace, program: str, runtime: str, remedy: str
+    workplace: Quick, program: str, runtime: str, remedy: str
 ) -> None:
-    done = workplace.run(environment=without(program))
+    workplace.document["targets"] = ["python/onnxruntime", runtime]
+    environment = without(program, without("julia")["PATH"])
+    done = workplace.run(environment=environment)
     assert done.returncode == 0, done.stderr
     cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
     assert cells[runtime]["verdict"] == "unavailable"
     assert remedy in cells[runtime]["sentence"]
     assert cells["python/onnxruntime"]["verdict"] == "equivalent"
     workplace.document["require"] = [runtime]
-    assert workplace.run(environment=without(program)).returncode == 1
+    assert workplace.run(environment=environment).returncode == 1
 
 
 @needs_r
-def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Workplace) -> None:
+def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Quick) -> None:
     process = workplace.start("run", str(workplace.scenario))
     # The library is made by other R processes; the worker is the one that serves.
     wait_for(lambda: bool(workers(process, "plainonnx::onnx_serve")) or process.poll() is not None)
@@ -158,8 +167,8 @@ def test_a_killed_worker_costs_its_cell_and_the_next_run_mends_it(workplace: Wor
 
 @pytest.mark.slow
 @needs_r
-def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> None:
-    assert workplace.run(environment=without("Rscript")).returncode == 0
+def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Quick) -> None:
+    assert workplace.run(environment=without("Rscript", workplace.programs)).returncode == 0
     workplace.document["limits"] = {"request_seconds": 3}
     process = workplace.start("run", str(workplace.scenario))
     wait_for(lambda: bool(workers(process, "plainonnx::onnx_serve")) or process.poll() is not None)
@@ -178,7 +187,7 @@ def test_a_hanging_worker_is_given_up_after_its_limit(workplace: Workplace) -> N
     assert cells["python/onnxruntime"]["verdict"] == "equivalent"
 
 
-def test_an_output_folder_that_is_a_file(workplace: Workplace) -> None:
+def test_an_output_folder_that_is_a_file(workplace: Quick) -> None:
     (workplace.folder / "taken").write_text("")
     done = workplace.harness("run", str(workplace.scenario), "--output", "taken")
     assert done.returncode == 2
@@ -189,7 +198,7 @@ def test_an_output_folder_that_is_a_file(workplace: Workplace) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(workplace: Workplace) -> None:
+def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(workplace: Quick) -> None:
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         # Enough for everything that is small, too little for the data.
@@ -202,8 +211,9 @@ def test_a_full_disk_ends_the_run_and_the_next_one_goes_on(workplace: Workplace)
     assert workplace.run().returncode == 0
 
 
-def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(workplace: Workplace) -> None:
+def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(workplace: Quick) -> None:
     workplace.document["source"]["training"]["epochs"] = 60
+    workplace.document["targets"] = ["python/onnxruntime"]
     process = workplace.start("run", str(workplace.scenario))
     partial = workplace.folder / "exported" / ".partial"
     wait_for(lambda: any(partial.glob("train-*/train-*/checkpoint.json")))
@@ -225,7 +235,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_next_run_goes_on(workplace: Workpl
     assert seconds["training"]["resumed_at"] == training["resumed_at"]
 
 
-def test_a_killed_harness_leaves_no_worker(workplace: Workplace) -> None:
+def test_a_killed_harness_leaves_no_worker(workplace: Quick) -> None:
     workplace.document["source"]["training"]["epochs"] = 60
     process = workplace.start("run", str(workplace.scenario))
     wait_for(lambda: bool(workers(process, "harness.workers.serve")))
@@ -235,7 +245,7 @@ def test_a_killed_harness_leaves_no_worker(workplace: Workplace) -> None:
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in children), 60)
 
 
-def test_the_same_run_started_twice(workplace: Workplace) -> None:
+def test_the_same_run_started_twice(workplace: Quick) -> None:
     workplace.document["source"]["training"]["epochs"] = 60
     scenario = str(workplace.scenario)
     first = workplace.start("run", scenario)
@@ -251,13 +261,13 @@ def test_the_same_run_started_twice(workplace: Workplace) -> None:
         first.communicate(timeout=300)
 
 
-def test_report_of_a_folder_without_results(workplace: Workplace) -> None:
+def test_report_of_a_folder_without_results(workplace: Quick) -> None:
     done = workplace.harness("report", "nowhere")
     assert done.returncode == 2
     assert "nowhere" in one_line(done)
 
 
-def test_a_closed_pipe_is_not_an_error(workplace: Workplace) -> None:
+def test_a_closed_pipe_is_not_an_error(workplace: Quick) -> None:
     done = subprocess.run(
         ["bash", "-c", 'set -o pipefail; "$0" -m harness schema | head -1', workplace.command()[0]],
         cwd=workplace.folder,
@@ -272,7 +282,7 @@ def test_a_closed_pipe_is_not_an_error(workplace: Workplace) -> None:
 
 @pytest.mark.slow
 @needs_r
-def test_an_environment_that_cannot_be_made_costs_its_cells_only(workplace: Workplace) -> None:
+def test_an_environment_that_cannot_be_made_costs_its_cells_only(workplace: Quick) -> None:
     workplace.document["targets"] = ["python/onnxruntime", "r/onnxruntime"]
     cache = workplace.folder / "cache"
     unreachable = {
@@ -281,7 +291,8 @@ def test_an_environment_that_cannot_be_made_costs_its_cells_only(workplace: Work
         "PIP_FIND_LINKS": "",
         "PIP_CONFIG_FILE": os.devnull,
     }
-    done = workplace.run(environment={**os.environ, **unreachable})
+    environment = workplace.environment() | unreachable
+    done = workplace.run(environment=environment)
     assert done.returncode == 0, done.stderr
     cells = {cell["target"]: cell for cell in json.loads((workplace.results / "cells.json").read_text())}
     assert cells["python/onnxruntime"]["verdict"] == "equivalent"
@@ -289,5 +300,5 @@ def test_an_environment_that_cannot_be_made_costs_its_cells_only(workplace: Work
     # Without reticulate it is that which is missing.
     assert "cannot be made" in cells["r/onnxruntime"]["error"] or "reticulate" in cells["r/onnxruntime"]["error"]
     assert not list(cache.glob("*making*"))
-    one_line(workplace.harness("prepare", "r/onnxruntime", environment={**os.environ, **unreachable}))
+    one_line(workplace.harness("prepare", "r/onnxruntime", environment=environment))
     assert workplace.harness("prepare", "r/onnx-runtime").returncode == 2

@@ -133,10 +133,8 @@ def test_versions_are_those_of_the_records_without_their_suffix(finished: Workpl
 
 
 @pytest.mark.slow
-def test_two_runs_from_nothing_write_the_same_items(finished: Workplace, tmp_path: Path) -> None:
-    second = Workplace(tmp_path)
-    assert second.run().returncode == 0
+def test_two_runs_from_nothing_write_the_same_items(finished: Workplace, repeated: Workplace) -> None:
     names = [folder.name for folder in model_folders(finished)]
-    assert names == [folder.name for folder in model_folders(second)]
-    for one, other in zip(model_folders(finished), model_folders(second), strict=True):
+    assert names == [folder.name for folder in model_folders(repeated)]
+    for one, other in zip(model_folders(finished), model_folders(repeated), strict=True):
         assert (one / "item.json").read_bytes() == (other / "item.json").read_bytes()

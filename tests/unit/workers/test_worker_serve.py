@@ -53,12 +53,12 @@ def test_a_worker_module_that_does_not_exist_is_an_answer(capsys: pytest.Capture
 class Process:
     """The serve loop as a process of its own, as the harness starts it."""
 
-    def __init__(self, runtime: str, log: Path, **variables: str) -> None:
+    def __init__(self, runtime: str, log: Path, command: list[str] | None = None, **variables: str) -> None:
         self.log = log
         request_end, requests = os.pipe()
         answers, answer_end = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.workers.serve", runtime, RUNTIMES[runtime].worker],
+            command or [sys.executable, "-m", "harness.workers.serve", runtime, RUNTIMES[runtime].worker],
             pass_fds=(request_end, answer_end),
             env={
                 **os.environ,
@@ -157,46 +157,51 @@ def test_what_is_printed_goes_to_the_log(tmp_path: Path) -> None:
 #: Engines of the harness's own Python; others run in an environment of their own alone.
 HERE = [name for name, row in RUNTIMES.items() if row.worker and row.environment is None]
 
+#: Serves one request as a worker does, then writes what was imported for it and which routes its engine implements.
+SERVED = """
+import importlib, json, sys
+from pathlib import Path
+import harness.workers.serve as serve
+runtime, module, out = sys.argv[1:]
+serve.serve_pipes(lambda emit: serve.Server(runtime, module, emit))
+imported = sorted({"torch", "onnxruntime", "tensorflow"} & set(sys.modules))
+routes = getattr(importlib.import_module(module).ENGINE, "routes", None)
+options = ["opset", *(["fold"] if routes and routes.keeps_batch_normalisation else [])]
+own = {name: [] for name in routes.own} if routes else {}
+implemented = {name: options for name in routes.by_name} | own if routes else {}
+Path(out).write_text(json.dumps([imported, implemented]))
+"""
+
 
 @pytest.mark.parametrize("runtime", HERE)
-def test_a_worker_imports_one_framework_and_implements_the_routes_that_convert_it(runtime: str, tmp_path: Path) -> None:
+def test_a_worker_imports_one_framework_pins_every_pool_and_implements_the_routes_that_convert_it(
+    runtime: str, tmp_path: Path
+) -> None:
     row = RUNTIMES[runtime]
-    code = (
-        "import sys, json, importlib; from harness.workers.serve import Server\n"
-        f"server = Server({runtime!r}, {row.worker!r})\n"
-        "print(server.handle(json.dumps({'id': 1, 'request': 'describe'})), file=sys.stderr)\n"
-        "print(sorted({'torch', 'onnxruntime', 'tensorflow'} & set(sys.modules)))\n"
-        f"routes = getattr(importlib.import_module({row.worker!r}).ENGINE, 'routes', None)\n"
-        "options = ['opset', *(['fold'] if routes and routes.keeps_batch_normalisation else [])]\n"
-        "own = {name: [] for name in routes.own} if routes else {}\n"
-        "print(json.dumps({name: options for name in routes.by_name} | own if routes else {}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    imported, implemented = done.stdout.splitlines()
+    out = tmp_path / "out.json"
+    command = [sys.executable, "-c", SERVED, runtime, row.worker, str(out)]
+    process = Process(runtime, tmp_path / "log", command, HARNESS_THREADS="2", OMP_NUM_THREADS="2")
+    try:
+        answer = process.ask(b'{"id": 1, "request": "describe"}')
+        process.requests.close()
+        assert process.process.wait(timeout=120) == 0, process.log.read_text()
+    finally:
+        process.process.kill()
+        process.process.wait()
+    assert answer["ok"] is True
+    imported, implemented = json.loads(out.read_text())
     own = {
         **{"pytorch": "torch", "keras-torch": "torch", "onnx2torch": "torch"},
         **{"keras-tensorflow": "tensorflow", "tensorflow": "tensorflow", "onnxruntime": "onnxruntime"},
     }
     engine = runtime.removeprefix("python/")
-    expected = str([own[engine]]) if engine in own else "[]"
-    assert '"ok": true' in done.stderr
-    assert imported == expected
+    assert imported == ([own[engine]] if engine in own else [])
     # Every row of the table of routes has a function in the worker of each framework that it converts, and no other.
     framework = None if row.framework is None else row.framework.name
     fitting = [route for route in ROUTES.values() if framework and route.converts and route.fits(framework)]
-    assert json.loads(implemented) == {route.name: list(route.options) for route in fitting}
-
-
-@pytest.mark.parametrize("runtime", HERE)
-def test_every_pool_is_pinned_and_recorded(runtime: str, tmp_path: Path) -> None:
-    process = Process(runtime, tmp_path / "log", HARNESS_THREADS="2", OMP_NUM_THREADS="2")
-    try:
-        result = process.ask(b'{"id": 1, "request": "describe"}')["result"]
-    finally:
-        process.process.kill()
-        process.process.wait()
-    threads = result["threads"]  # type: ignore[index]
+    assert implemented == {route.name: list(route.options) for route in fitting}
+    threads = answer["result"]["threads"]  # type: ignore[index]
     assert threads["OMP_NUM_THREADS"] == 2
-    own = {name: count for name, count in threads.items() if name.startswith(("torch", "tensorflow", "onnxruntime"))}
-    assert set(own.values()) <= {2}
-    assert bool(own) == (runtime != "python/onnx-reference")
+    pools = {name: count for name, count in threads.items() if name.startswith(("torch", "tensorflow", "onnxruntime"))}
+    assert set(pools.values()) <= {2}
+    assert bool(pools) == (runtime != "python/onnx-reference")
