@@ -30,8 +30,8 @@ def results(written: Path) -> Results:
 
 @pytest.fixture(scope="session")
 def report(written: Path, tmp_path_factory: pytest.TempPathFactory) -> ReportFiles:
-    """Their report; tests only read it."""
-    return build_report(Path(shutil.copytree(written, tmp_path_factory.mktemp("report") / "unit-test")))
+    """Their report, with PDF files; tests only read it."""
+    return build_report(Path(shutil.copytree(written, tmp_path_factory.mktemp("report") / "unit-test")), pdf=True)
 
 
 @pytest.fixture

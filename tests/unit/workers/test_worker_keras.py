@@ -247,11 +247,11 @@ def test_training_learns_the_same_bits_also_after_an_interruption(
     assert (other / "weights.safetensors").read_bytes() != weights
 
 
-#: Three steps of a learner from given weights, in a process that has a backend to itself.
+#: Three steps of a learner from given weights for every folder named, in a process that has a backend to itself.
 STEPS = """
 import importlib, json, sys
 from pathlib import Path
-runtime, folder = sys.argv[1], Path(sys.argv[2])
+runtime, *folders = sys.argv[1:]
 from harness.runtimes.table import RUNTIMES
 from harness.workers.serve import pin_threads
 pin_threads()
@@ -261,49 +261,65 @@ from harness.workers.keras.model import fill
 from harness.workers.keras.learner import KerasLearner
 from harness.workers.tensors import read_tensors, write_tensors
 from harness.workers.training.train import Settings
-spec = ModelSpec.from_json((folder / "model.json").read_text())
-settings = Settings(**json.loads((folder / "settings.json").read_text()))
-learner = KerasLearner(spec, settings, "cross-entropy", 0, framework="keras", versions={}, threads=1)
-fill(learner.model, spec, read_tensors(folder / "weights.safetensors"), "here")
-data = read_tensors(folder / "data")
-learner.model.save(folder / "model.keras")
-learner.begin_epoch(1)
-print(json.dumps([learner.step({"x": data["x"]}, {"y": data["y"]}) for _ in range(3)]))
-write_tensors(folder / "after", learner.parameters())
+for folder in map(Path, folders):
+    spec = ModelSpec.from_json((folder / "model.json").read_text())
+    settings = Settings(**json.loads((folder / "settings.json").read_text()))
+    learner = KerasLearner(spec, settings, "cross-entropy", 0, framework="keras", versions={}, threads=1)
+    fill(learner.model, spec, read_tensors(folder / "weights.safetensors"), "here")
+    data = read_tensors(folder / "data")
+    learner.model.save(folder / "model.keras")
+    learner.begin_epoch(1)
+    losses = [learner.step({"x": data["x"]}, {"y": data["y"]}) for _ in range(3)]
+    (folder / "losses.json").write_text(json.dumps(losses))
+    write_tensors(folder / "after", learner.parameters())
 """
 
 
 @pytest.mark.parametrize("runtime", BACKENDS)
-@pytest.mark.parametrize("head", ["logits", "softmax"])
-def test_steps_are_those_of_pytorch(source: Path, runtime: str, head: Any, small_spec: ModelSpec) -> None:
+def test_steps_are_those_of_pytorch(tmp_path: Path, runtime: str, small_spec: ModelSpec) -> None:
     """From the same weights, on the same batch, without dropout: the loss, Adam and its L2 penalty are the same."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     if not (here := availability(RUNTIMES[runtime])).installed:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
-    from harness.models.layouts import from_keras
-    from harness.workers.keras.file import read_keras_file
-    from harness.workers.pytorch.learner import PytorchLearner
-    from harness.workers.pytorch.model import fill
-    from harness.workers.training.train import Settings
-
     sizes = {name: small_spec.hyperparameters[name] for name in ("filters", "kernels", "dense_width")}
     sizes |= {"dropouts": [0.0, 0.0], "dense_dropout": 0.0}
-    spec = tempcnn.build(bands=3, dates=8, classes=4, head=head, preset=None, hyperparameters=sizes)
-    (source / "model.json").write_text(spec.to_json())
     settings = {"epochs": 1, "batch_size": 64, "learning_rate": 0.01, "weight_decay": 0.1, "seed": 0}
-    (source / "settings.json").write_text(json.dumps(settings))
     labels = np.arange(len(X)) % 4
-    write_tensors(source / "data", {"x": X, "y": labels})
-    done = subprocess.run(
-        [interpreter(RUNTIMES[runtime]), "-c", STEPS, runtime, str(source)],
+    heads: tuple[Any, ...] = ("logits", "softmax")
+    for head in heads:
+        folder = tmp_path / head
+        folder.mkdir()
+        spec = tempcnn.build(bands=3, dates=8, classes=4, head=head, preset=None, hyperparameters=sizes)
+        (folder / "model.json").write_text(spec.to_json())
+        (folder / "settings.json").write_text(json.dumps(settings))
+        write_tensors(folder / "weights.safetensors", random_parameters(spec))
+        write_tensors(folder / "data", {"x": X, "y": labels})
+    subprocess.run(
+        [interpreter(RUNTIMES[runtime]), "-c", STEPS, runtime, *(str(tmp_path / head) for head in heads)],
         env=environment(RUNTIMES[runtime], 1),
         capture_output=True,
         text=True,
         cwd=ROOT,
         check=True,
     )
+    for head in heads:
+        assert_steps_are_those_of_pytorch(tmp_path / head, head, settings, labels)
+
+
+def assert_steps_are_those_of_pytorch(
+    folder: Path, head: str, settings: dict[str, Any], labels: np.ndarray[Any, Any]
+) -> None:
+    import torch
+
+    from harness.models.layouts import from_keras
+    from harness.workers.keras.file import read_keras_file
+    from harness.workers.pytorch.learner import PytorchLearner
+    from harness.workers.pytorch.model import fill
+    from harness.workers.training.train import Settings
+
+    spec = ModelSpec.from_json((folder / "model.json").read_text())
     # What Keras saves of the model is read without Keras, as the same canonical parameters.
-    _, layers = read_keras_file(source / "model.keras")
+    _, layers = read_keras_file(folder / "model.keras")
     saved = from_keras(spec.model, layers)
     assert saved.head == head
     assert all(saved.parameters[name].tobytes() == array.tobytes() for name, array in random_parameters(spec).items())
@@ -311,8 +327,8 @@ def test_steps_are_those_of_pytorch(source: Path, runtime: str, head: Any, small
     fill(learner.module, spec, random_parameters(spec), "here")
     assert torch.get_num_threads() == 1
     losses = [learner.step({"x": X}, {"y": labels}) for _ in range(3)]
-    assert json.loads(done.stdout) == pytest.approx(losses, rel=1e-4)
-    expected, found = learner.parameters(), read_tensors(source / "after")
+    assert json.loads((folder / "losses.json").read_text()) == pytest.approx(losses, rel=1e-4)
+    expected, found = learner.parameters(), read_tensors(folder / "after")
     for name, before in random_parameters(spec).items():
         after = found[name]
         if name.endswith("running_var"):

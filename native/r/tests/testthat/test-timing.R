@@ -4,16 +4,18 @@ test_that("a known time is measured, and the first call kept apart", {
     called <<- called + 1
     Sys.sleep(if (called == 1) 0.2 else 0.01)
   }
+  began <- wall_clock()
   found <- time_batch(call, shortest = 0.005, seconds = 0.1, repeats = 50)
+  all_of_it <- wall_clock() - began
   expect_equal(found$calls, 1)
   expect_gte(found$first_seconds, 0.2)
   expect_gte(length(found$seconds), timing_fewest)
   expect_length(found$cpu_seconds, length(found$seconds))
   seconds <- unlist(found$seconds)
-  expect_gte(stats::median(seconds), 0.009)
-  expect_lt(stats::median(seconds), 0.05)
-  # Sleeping costs hardly any CPU time.
-  expect_lt(stats::median(unlist(found$cpu_seconds)), 0.008)
+  expect_gte(min(seconds), 0.009)
+  expect_lte(found$first_seconds + sum(seconds), all_of_it)
+  # Sleeping costs no CPU time, however late a busy machine wakes it.
+  expect_lt(stats::median(unlist(found$cpu_seconds)), stats::median(seconds))
 })
 
 test_that("short calls are looped until the clock resolves them", {
