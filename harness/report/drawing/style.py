@@ -125,10 +125,13 @@ def render(drawing: Drawing, suffix: str, title: str, caption: str) -> bytes:
             "Subject": caption,
         },
     }[suffix]
+    if drawing.figure.get_layout_engine() is not None:
+        # The layout is found once and holds for every format; `savefig` would find it twice for each.
+        drawing.figure.set_dpi(DPI)
+        drawing.figure.draw_without_rendering()
+        drawing.figure.set_layout_engine("none")
     buffer = io.BytesIO()
     drawing.figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
-    # The layout that was just found holds for the other formats too.
-    drawing.figure.set_layout_engine("none")
     return buffer.getvalue()
 
 
