@@ -89,6 +89,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
                 "--no-layers",
                 "--json",
             ),
+            languages=True,
             imported_first=folder / "faulty",
         )
     assert done.returncode == 1, done.stderr
