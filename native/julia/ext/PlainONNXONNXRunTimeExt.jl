@@ -31,11 +31,11 @@ struct Served
     computed::Set{String}
     held::Vector{String}
     metadata::Dict{String,String}
-    precision::String
+    precision::DataType
 end
 
 function PlainONNX.load(engine::RuntimeEngine, path, precision)
-    precision == "float32" || unsupported("precision '", precision, "' is not supported by julia/onnxruntime")
+    precision === Float32 || unsupported("precision '", PlainONNX.dtype_name(precision), "' is not supported by julia/onnxruntime")
     message = PlainONNX.parse_file(path)
     own = [tensor.name for tensor in message.graph.initializers]
     held = [tensor.name for tensor in held_in_file(message.graph)]

@@ -105,6 +105,14 @@ function dtype_of_code(code::Integer, what)
     dtype_types[name]
 end
 
+"""What a graph may be computed in: the types that the file says (`Float32`), or `Float64` wherever they have a fraction."""
+const precision_types = (Float32, Float64)
+
+function precision_named(name::AbstractString)
+    T = get(dtype_types, name, Nothing)
+    T in precision_types ? T : unsupported("precision '", name, "' is not supported")
+end
+
 """
     narrowed(T, x)
 

@@ -108,7 +108,7 @@ function declared_inputs(model, inputs::AbstractDict)
         dtype === nothing && continue
         T = dtype_types[dtype]
         eltype(value) == T && continue
-        model.precision == "float64" && T <: AbstractFloat && eltype(value) == Float64 && continue
+        model.precision === Float64 && T <: AbstractFloat && eltype(value) == Float64 && continue
         bad_input("input '", name, "' is ", dtype_name(eltype(value)), "; the model takes ", dtype)
     end
     Dict{String,Array}(name => in_precision(value, model.precision) for (name, value) in inputs)

@@ -23,7 +23,7 @@ struct Graph
     tensors::Vector{Any}
     nodes::Vector{Node}
     opset::Int
-    precision::String
+    precision::DataType
     release::Vector{Vector{Int}}
     stated::Vector{NamedTensor}
 end
@@ -31,11 +31,11 @@ end
 """
     build_graph(model, precision; table, runtime)
 
-Check a parsed model and prepare it to be run. `precision` is `"float32"` or `"float64"`, see [`onnx_read`](@ref); `table` holds
+Check a parsed model and prepare it to be run. `precision` is `Float32` or `Float64`, see [`onnx_read`](@ref); `table` holds
 the operators, `runtime` is who refuses what is not in it.
 """
 function build_graph(
-    model::ModelMessage, precision::String; table::AbstractDict=operator_table(), runtime::String="julia/base"
+    model::ModelMessage, precision::DataType; table::AbstractDict=operator_table(), runtime::String="julia/base"
 )
     context = Context(check_opsets(model), model.opsets, precision, table, runtime)
     isempty(model.graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
@@ -65,7 +65,7 @@ end
 struct Context
     opset::Int
     opsets::Vector{Pair{String,Int}}
-    precision::String
+    precision::DataType
     table::AbstractDict
     runtime::String
 end
@@ -109,15 +109,15 @@ function resolve_nodes(graph::GraphMessage, given::Vector{String}, outside, cont
     (names=names, slots=slots, nodes=nodes, output_slots=output_slots, captured=captured)
 end
 
-# Under "float64" every number with a fraction is held as a Float64.
+# Under precision `Float64` every number with a fraction is held as a Float64.
 in_precision(x::Array, precision) = x
-in_precision(x::Array{<:AbstractFloat}, precision) = precision == "float64" ? map(Float64, x) : x
+in_precision(x::Array{<:AbstractFloat}, precision) = precision === Float64 ? map(Float64, x) : x
 in_precision(x::Array{Float64}, precision) = x
 
-# Under "float64" a tensor does not tell which floating-point type the file gives it. A cast to the type of another tensor is
+# Under precision `Float64` a tensor does not tell which floating-point type the file gives it. A cast to the type of another tensor is
 # then known only where nothing in the file is of half precision, to which a cast has to round.
 function refuse_unknown_rounding(graph::GraphMessage, precision)
-    precision == "float64" || return
+    precision === Float64 || return
     graphs = with_subgraphs(graph)
     any(graph -> any(node -> node.operator == "CastLike", graph.nodes), graphs) || return
     any(graphs) do graph

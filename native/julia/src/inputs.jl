@@ -10,7 +10,7 @@ struct Signature
     inputs::Vector{ValueInfo}
     optional_inputs::Vector{String}
     outputs::Vector{ValueInfo}
-    precision::String
+    precision::DataType
 end
 
 """
@@ -117,8 +117,8 @@ function tensor_from_user(value::AbstractArray, dtype, name, precision)
         all(number -> typemin(T) <= number <= typemax(T), value) ||
             bad_input("input '", name, "' holds values beyond ", dtype)
     end
-    # Under "float64" what is given as a Float64 stays one.
-    wide = precision == "float64" && T <: AbstractFloat ? Float64 : T
+    # Under precision `Float64` what is given as a Float64 stays one.
+    wide = precision === Float64 && T <: AbstractFloat ? Float64 : T
     value isa Array{wide} ? value : convert(Array{wide}, value)
 end
 

@@ -5,7 +5,7 @@ A model read by [`onnx_read`](@ref). Call it: `m(x)`, see [`predict`](@ref).
 """
 struct ONNXModel
     path::String
-    precision::String
+    precision::DataType
     ir_version::Union{Int,Nothing}
     producer::String
     opsets::Vector{Pair{String,Int}}
@@ -14,7 +14,7 @@ struct ONNXModel
 end
 
 """
-    onnx_read(path; precision="float32")
+    onnx_read(path; precision=Float32)
 
 Read an ONNX model: check the file, and prepare its graph to be run. Whatever the package cannot do is refused here, by name,
 and nothing is computed.
@@ -25,14 +25,14 @@ and nothing is computed.
 The operators of opsets $first_opset to $last_opset that are supported are listed by [`onnx_operators`](@ref). Weights may lie in
 the file or in other files of the same folder, never outside it.
 
-With `precision="float32"` every tensor has the type that the file says. With `"float64"` every one with a fraction is a `Float64`,
+With `precision=Float32` every tensor has the type that the file says. With `Float64` every one with a fraction is a `Float64`,
 and so is what comes out.
 """
-onnx_read(path::AbstractString; precision="float32") = read_model(path, string(precision))
+onnx_read(path::AbstractString; precision=Float32) = read_model(path, precision)
 
 # For any engine: `table` and `runtime` see build_graph().
 function read_model(path, precision; table::AbstractDict=operator_table(), runtime::String="julia/base")
-    precision in ("float32", "float64") || unsupported("precision '", precision, "' is not supported")
+    precision in precision_types || unsupported("precision ", precision, " is not supported; Float32 and Float64 are")
     message = parse_file(path)
     ONNXModel(
         path, precision, message.ir_version, message.producer, message.opsets, Dict(message.metadata),
@@ -94,7 +94,7 @@ W x C x N. Several outputs are a named tuple. Weights are parameters under the f
 and variance of a batch normalisation, and numbers that only say how to compute, are `m.buffers`. Within a gradient, or after
 `trainmode!`, batch normalisation uses and moves its statistics and dropout is active, as far as the file still has them as
 operators: an exporter may have folded the one and dropped the other. Otherwise, and after `testmode!`, the model computes what the
-file says. With `onnx_read(path; precision="float64")` it does so in double precision.
+file says. With `onnx_read(path; precision=Float64)` it does so in double precision.
 """
 function as_flux_model end
 
@@ -147,7 +147,7 @@ function Base.show(io::IO, ::MIME"text/plain", model::ONNXModel)
     show_values(io, model.graph.outputs, "output")
     names = class_names(model)
     names === nothing || println(io, "  classes ", join(names, ", "))
-    wide = model.precision == "float64" ? ", computed in Float64" : ""
+    wide = model.precision === Float64 ? ", computed in Float64" : ""
     print(io, "  ", length(model.graph.nodes), " nodes, opset ", model.graph.opset, wide)
 end
 

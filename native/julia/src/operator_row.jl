@@ -74,7 +74,7 @@ A node of a graph, found in the operator table and checked.
 `attributes` holds every attribute of the row: an `Int`, a `Float64` (a value of `Float32`, as ONNX stores it), a
 `Vector{Int}`, a `Vector{Float64}`, a `String`, a `Vector{String}`, an `Array` (a tensor), a `Body` (a graph), or `nothing`
 where it is left out and has no default. `label` names the node in messages; `since` is the version of the operator that
-applies under the graph's `opset`; `precision` is `"float32"` or `"float64"`. Slots are places among the values of a run, 0
+applies under the graph's `opset`; `precision` is `Float32` or `Float64`. Slots are places among the values of a run, 0
 for none; the input slots are those of `inputs`, then those of `captured`: the values of the graph around it that the node's
 own graphs read.
 """
@@ -87,7 +87,7 @@ mutable struct Node
     attributes::Dict{String,Any}
     since::Int
     opset::Int
-    precision::String
+    precision::DataType
     run::Any
     input_slots::Vector{Int}
     output_slots::Vector{Int}

@@ -167,8 +167,7 @@ end
 
 function answer(::Val{:load}, session, request)
     path = path_argument(request, "path")
-    precision = haskey(request, "precision") ? argument(request, "precision", String) : "float32"
-    precision in ("float32", "float64") || unsupported("precision '", precision, "' is not supported")
+    precision = precision_named(haskey(request, "precision") ? argument(request, "precision", String) : "float32")
     # The old model goes first: two large ones need not fit at once.
     session.model = nothing
     began = wall_clock()

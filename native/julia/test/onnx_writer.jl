@@ -87,13 +87,13 @@ function read_bytes(bytes; keywords...)
     end
 end
 
-read_onnx(parts...; precision="float32", keywords...) = read_bytes(onnx_model(parts...; keywords...); precision=precision)
+read_onnx(parts...; precision=Float32, keywords...) = read_bytes(onnx_model(parts...; keywords...); precision=precision)
 
 """
 One operator on arrays (dimensions reversed, as everywhere here), each a graph input in its own dtype; `nothing` leaves an
 optional one out. Returns the array, or a vector of them where there are several `outputs`.
 """
-function run_operator(operator, inputs...; opset=17, outputs=["y"], precision="float32", attributes...)
+function run_operator(operator, inputs...; opset=17, outputs=["y"], precision=Float32, attributes...)
     names = [input === nothing ? "" : "in$k" for (k, input) in enumerate(inputs)]
     given = [(name, input) for (name, input) in zip(names, inputs) if input !== nothing]
     infos = [onnx_value(name, P.dtype_name(eltype(x)), reverse(size(x))) for (name, x) in given]

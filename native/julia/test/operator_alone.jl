@@ -3,11 +3,11 @@
 isdefined(@__MODULE__, :refuses) || include("refusal.jl")
 
 """
-    apply_operator(name, inputs...; opset=22, outputs=1, precision="float32", attributes...)
+    apply_operator(name, inputs...; opset=22, outputs=1, precision=Float32, attributes...)
 
 The result of a row of the operator table; `nothing` among the inputs is one left out. Attributes are given by keyword.
 """
-function apply_operator(name, inputs...; opset=22, outputs=1, precision="float32", attributes...)
+function apply_operator(name, inputs...; opset=22, outputs=1, precision=Float32, attributes...)
     row = PlainONNX.operator_table()[name]
     given = Dict{String,Any}(
         key => value isa Union{PlainONNX.Absent,PlainONNX.Required} ? nothing : value

@@ -93,11 +93,11 @@ end
 end
 
 @testset "under float64 a cast to the type of another tensor is refused where that may be half precision" begin
-    @test run_operator("CastLike", [0.1], Float32[0]; precision="float64") == [0.1]
+    @test run_operator("CastLike", [0.1], Float32[0]; precision=Float64) == [0.1]
     @test run_operator("CastLike", [0.1], Float16[0]) == [Float16(0.1)]
-    @test refuses(() -> run_operator("CastLike", [0.1], Float16[0]; precision="float64"), :unsupported, "CastLike")
+    @test refuses(() -> run_operator("CastLike", [0.1], Float16[0]; precision=Float64), :unsupported, "CastLike")
     through_cast = [onnx_node("Cast", ["x"], ["h"]; to=16), onnx_node("CastLike", ["x", "h"], ["y"])]
-    @test refuses(() -> read_onnx(through_cast, given_x, wanted_y; precision="float64"), :unsupported, "half precision")
+    @test refuses(() -> read_onnx(through_cast, given_x, wanted_y; precision=Float64), :unsupported, "half precision")
     @test read_onnx(through_cast, given_x, wanted_y) isa ONNXModel
 end
 

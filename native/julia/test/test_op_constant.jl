@@ -29,15 +29,15 @@ cast(x, to; attributes...) = apply_operator("Cast", x; to=code_of(to), attribute
 end
 
 @testset "under float64 a cast to float32 widens, one to half precision still rounds" begin
-    wide(to) = cast([0.1], to; precision="float64")
+    wide(to) = cast([0.1], to; precision=Float64)
     @test wide("float32") == [0.1]
     @test wide("float16") == [Float64(Float16(0.1))]
     @test wide("bfloat16") == [Float64(BFloat16(0.1))]
     @test wide("bfloat16") isa Array{Float64}
-    @test cast(Int32[1], "float32"; precision="float64") isa Array{Float64}
-    @test apply_operator("Constant"; value_float=0.5, precision="float64") isa Array{Float64,0}
-    @test apply_operator("ConstantOfShape", Int64[2]; precision="float64") isa Array{Float64,1}
-    @test apply_operator("EyeLike", zeros(Int64, 2, 2); dtype=code_of("float32"), precision="float64") == [1.0 0; 0 1]
+    @test cast(Int32[1], "float32"; precision=Float64) isa Array{Float64}
+    @test apply_operator("Constant"; value_float=0.5, precision=Float64) isa Array{Float64,0}
+    @test apply_operator("ConstantOfShape", Int64[2]; precision=Float64) isa Array{Float64,1}
+    @test apply_operator("EyeLike", zeros(Int64, 2, 2); dtype=code_of("float32"), precision=Float64) == [1.0 0; 0 1]
 end
 
 @testset "constants, ranges and the identity" begin

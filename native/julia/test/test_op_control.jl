@@ -147,7 +147,7 @@ end
     for _ in 1:3
         expected = expected .* Float64(0.3f0) .+ Float64(0.1f0)
     end
-    @test loop_model(body; outputs=["end"], precision="float64")(sum_inputs()) == expected
+    @test loop_model(body; outputs=["end"], precision=Float64)(sum_inputs()) == expected
 end
 
 @testset "what does not change from step to step is computed once" begin
@@ -185,7 +185,7 @@ end
     for name in ("loop", "scan")
         x, y = expected[name * "_x"], expected[name * "_y"]
         # Normalisation was folded into float32 by the one exporter.
-        @test onnx_read(fixture(name * ".onnx"); precision="float64")(x) ≈ y rtol = 1e-6
+        @test onnx_read(fixture(name * ".onnx"); precision=Float64)(x) ≈ y rtol = 1e-6
         @test onnx_read(fixture(name * ".onnx"))(x) ≈ y rtol = 1e-5
     end
 end

@@ -50,7 +50,7 @@ end
     by_group = apply_operator("GroupNormalization", x, scale[1:3], bias[1:3]; opset=18, num_groups=3)
     @test by_group[:, :, 3:4, 1] ≈ standard(x[:, :, 3:4, 1], small) .* 2 .+ 1 rtol = 1e-12
     weight = wavy(Float64, 4, 3)
-    layer, mean, inverse = apply_operator("LayerNormalization", x, weight, weight; axis=2, outputs=3, precision="float64")
+    layer, mean, inverse = apply_operator("LayerNormalization", x, weight, weight; axis=2, outputs=3, precision=Float64)
     @test layer[:, :, 5, 2] ≈ standard(x[:, :, 5, 2], small) .* weight .+ weight rtol = 1e-12
     @test size(mean) == (1, 1, 6, 2) && mean[1, 1, 5, 2] ≈ mean_of(x[:, :, 5, 2])
     @test inverse[1, 1, 5, 2] ≈ 1 / sqrt(variance_of(x[:, :, 5, 2]) + small)

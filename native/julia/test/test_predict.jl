@@ -33,11 +33,11 @@ end
     @test crops()(crop_series; type=:class) == [crop_classes[argmax(column)] for column in eachcol(scores)]
     @test crops()(Float64.(crop_series)) == scores
     @test crops()(view(crop_series, :, :, 1:2)) == scores[:, 1:2]
-    @test eltype(crops(precision="float64")(crop_series)) == Float64
+    @test eltype(crops(precision=Float64)(crop_series)) == Float64
 end
 
 @testset "the whole network equals the same network written out" begin
-    model = crops(precision="float64")
+    model = crops(precision=Float64)
     held = Dict(name => Float64.(value) for (name, value) in parameters(model))
     padded = zeros(10, 3)
     padded[2:9, :] = crop_series[:, :, 2]
@@ -49,7 +49,7 @@ end
 
 @testset "files of both PyTorch exporters give what PyTorch gave" begin
     expected = safetensors_read(fixture("expected.safetensors"))
-    result(name) = onnx_read(fixture(name); precision="float64")(expected["x"])
+    result(name) = onnx_read(fixture(name); precision=Float64)(expected["x"])
     # The folded weights were rounded to float32; the unfolded ones are the same numbers.
     @test result("dynamo.onnx") ≈ expected["logits"] rtol = 1e-6
     @test result("script.onnx") ≈ expected["logits"] rtol = 1e-12
@@ -57,9 +57,9 @@ end
 end
 
 @testset "batches give what the whole gives" begin
-    whole = crops(precision="float64")(crop_series)
+    whole = crops(precision=Float64)(crop_series)
     for size in 1:6
-        @test crops(precision="float64")(crop_series; batch_size=size) ≈ whole rtol = 1e-14
+        @test crops(precision=Float64)(crop_series; batch_size=size) ≈ whole rtol = 1e-14
     end
     @test refuses(() -> predict(crops(), crop_series; batch_size=0), :bad_input, "batch_size")
 end

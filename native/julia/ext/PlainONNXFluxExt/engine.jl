@@ -12,7 +12,7 @@ struct Served
     model::FluxModel
     graph::Graph
     metadata::Dict{String,String}
-    precision::String
+    precision::DataType
 end
 
 PlainONNX.engine_name(::FluxEngine) = "flux"

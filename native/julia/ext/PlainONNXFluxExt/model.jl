@@ -157,7 +157,7 @@ end
 # Another number type would be computed in silence, and slowly.
 function input_array(info, x::AbstractArray, precision)
     T = PlainONNX.dtype_types[info.dtype]
-    T = precision == "float64" && T <: AbstractFloat ? Float64 : T
+    T = precision === Float64 && T <: AbstractFloat ? Float64 : T
     eltype(x) == T || bad_input("input '", info.name, "' is an array of ", eltype(x), "; the model takes ", T)
     x isa Array ? x : collect(x)
 end

@@ -13,7 +13,7 @@ struct WrittenModel
     specification::Specification
     graph::Signature
     metadata::Dict{String,String}
-    precision::String
+    precision::DataType
 end
 
 const written_files = Dict{String,Module}()
@@ -28,7 +28,7 @@ function load_written(path, precision)
     offered(name) = Base.invokelatest(getproperty, written, Symbol(specification.model, name))
     model = built(() -> Base.invokelatest(offered("_load"), path), specification.model)
     # Numbers that layers hold beside their arrays stay the Float32 that they are, as every file format stores them.
-    precision == "float64" && (model = Base.invokelatest(Flux.f64, model))
+    precision === Float64 && (model = Base.invokelatest(Flux.f64, model))
     signature = Signature(specification.inputs, String[], specification.outputs, precision)
     WrittenModel(model, offered("_parameters"), specification, signature, metadata, precision)
 end

@@ -30,7 +30,7 @@ function build_attention(op, inputs, node)
     push!(shown, scores)
     hidden === nothing || (scores = op("Where", hidden, number_like(0, query), scores))
     wide = attributes["softmax_precision"]
-    as_type(x, code) = wide === nothing || node.precision == "float64" ? x : op("Cast", x; to=code)
+    as_type(x, code) = wide === nothing || node.precision === Float64 ? x : op("Cast", x; to=code)
     own = dtype_code(eltype(query))
     weights = as_type(op("Softmax", as_type(scores, wide); axis=-1), own)
     hidden === nothing || (weights = op("Where", hidden, number_like(0, query), weights))

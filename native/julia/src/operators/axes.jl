@@ -90,9 +90,9 @@ end
 take_per_dimension(x::Array{T,0}, places::Tuple{}) where {T} = x
 take_per_dimension(x::Array{T,N}, places::NTuple{N,AbstractVector{Int}}) where {T,N} = x[places...]
 
-# The type that holds values of a dtype: under precision "float64" every floating-point dtype is held in double.
+# The type that holds values of a dtype: under precision `Float64` every floating-point dtype is held in double.
 storage_type(::Type{T}, node) where {T} = T
-storage_type(::Type{T}, node) where {T<:AbstractFloat} = node.precision == "float64" ? Float64 : T
+storage_type(::Type{T}, node) where {T<:AbstractFloat} = node.precision === Float64 ? Float64 : T
 
 as_stored(x::Array, node) = as_eltype(storage_type(eltype(x), node), x)
 as_eltype(::Type{T}, x::Array{T}) where {T} = x

@@ -27,7 +27,7 @@ end
 function op_bit_cast(inputs, node)
     x = inputs[1]
     T = dtype_of_code(node.attributes["to"], "the cast")
-    node.precision == "float64" && eltype(x) <: AbstractFloat &&
+    node.precision === Float64 && eltype(x) <: AbstractFloat &&
         unsupported("the bits of a floating-point tensor under precision 'float64' are not supported")
     sizeof(T) == sizeof(eltype(x)) ||
         bad_input("a bit cast from ", dtype_name(eltype(x)), " to ", dtype_name(T), ", which has another width")

@@ -20,7 +20,7 @@ cast_value(::Type{Bool}, x::Number) = !iszero(x)
 cast_value(::Type{T}, x::Number) where {T<:Integer} = integer_value(T, x)
 cast_value(::Type{T}, x::Number) where {T<:AbstractFloat} = narrowed(T, x)
 
-# Under precision "float64" a cast to float32 must not round a double half-way; the narrow formats are part of what the
+# Under precision `Float64` a cast to float32 must not round a double half-way; the narrow formats are part of what the
 # graph says, and round there too.
 cast_tensor(::Type{T}, x::Array{T}, node) where {T} = x
 cast_tensor(::Type{T}, x::Array, node) where {T} = cast_array(T, storage_type(T, node), x)

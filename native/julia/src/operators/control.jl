@@ -73,7 +73,7 @@ end
 function no_steps(axis, info, precision)
     sizes = Int[size isa Int ? size : 0 for size in something(info.shape, Int[])]
     T = get(dtype_types, something(info.dtype, "float32"), Float32)
-    T = precision == "float64" && T <: AbstractFloat ? Float64 : T
+    T = precision === Float64 && T <: AbstractFloat ? Float64 : T
     zeros(T, Tuple(reverse(insert!(sizes, resolve_axis(axis, length(sizes) + 1) + 1, 0))))
 end
 

@@ -15,7 +15,7 @@ end
 
 in_double(x::Array) = as_eltype(Float64, x)
 
-# Doubles rounded to a floating-point type, as doubles; under precision "float64" they stay as they are.
+# Doubles rounded to a floating-point type, as doubles; under precision `Float64` they stay as they are.
 function held_as(::Type{T}, x::Array{Float64}, node) where {T}
     storage_type(T, node) === Float64 ? x : tensor((v -> Float64(narrowed(T, v))).(x))
 end

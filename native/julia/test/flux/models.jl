@@ -32,6 +32,6 @@ function one_node(operator, inputs...; opset=17, outputs=["y"], attributes...)
     ]
     as_flux_model(read_onnx(
         [onnx_node(operator, names, outputs; attributes...)], infos, [onnx_value(name) for name in outputs];
-        opset=opset, precision="float64"
+        opset=opset, precision=Float64
     ))
 end

@@ -6,7 +6,7 @@ recurrent_input(name) = safetensors_read(fixture("recurrent.safetensors"))[name 
 
 @testset "a recurrent layer that Keras or PyTorch exported is a model with its weights" begin
     for (name, weights) in ("loop" => "conv_lstm", "scan" => "cell.conv")
-        plain = onnx_read(fixture(name * ".onnx"); precision="float64")
+        plain = onnx_read(fixture(name * ".onnx"); precision=Float64)
         model = as_flux_model(plain)
         x = Float64.(recurrent_input(name))
         @test model(x) ≈ plain(x) rtol = 1e-12
@@ -16,7 +16,7 @@ end
 
 @testset "gradients pass through the steps of Loop and Scan" begin
     for name in ("loop", "scan")
-        model = Flux.testmode!(as_flux_model(onnx_read(fixture(name * ".onnx"); precision="float64")))
+        model = Flux.testmode!(as_flux_model(onnx_read(fixture(name * ".onnx"); precision=Float64)))
         x = Float64.(recurrent_input(name))
         loss(m, x) = sum(abs2, m(x))
         found = Flux.gradient(loss, model, x)
@@ -82,7 +82,7 @@ end
         )],
         [onnx_value("s", "float32", [2]), onnx_value("xs", "float32", [2, 3])],
         [onnx_value("a_end"), onnx_value("b_end"), onnx_value("all")], [onnx_tensor("w", Float32[0.5, 2])];
-        precision="float64"
+        precision=Float64
     ))
     s, xs = [1.0, -2.0], [0.5 1.5; -1.0 2.0; 3.0 0.25]
     loss(m, s, xs) = (y = m(s, xs); sum(abs2, y.all) + sum(y.a_end) + sum(y.b_end))
@@ -109,7 +109,7 @@ end
         [onnx_node("Loop", ["times", "", "x", "w2"], ["y", "turned"]; body=body)],
         [onnx_value("x", "float32", ["n", 2, 5])], [onnx_value("y")],
         [onnx_tensor("times", fill(3)), onnx_tensor("w1", wavy(3, 2, 2)), onnx_tensor("w2", 1 .- wavy(3, 2, 2) ./ 3)];
-        precision="float64"
+        precision=Float64
     )
     model = as_flux_model(plain)
     convolutions(graph) = count(node -> node.operator == "Conv", graph.nodes[1].attributes["body"].nodes)

@@ -2,8 +2,8 @@ crops_in_flux(; keywords...) = as_flux_model(onnx_read(example; keywords...))
 
 @testset "a model computes what plain Julia computes, in either precision" begin
     x = wavy(8, 3, 5)
-    plain = onnx_read(example; precision="float64")(Float64.(x))
-    double = crops_in_flux(precision="float64")
+    plain = onnx_read(example; precision=Float64)(Float64.(x))
+    double = crops_in_flux(precision=Float64)
     @test double(Float64.(x)) ≈ plain rtol = 1e-13
     single = crops_in_flux()(x)
     @test eltype(single) == Float32
@@ -96,7 +96,7 @@ end
     model = as_flux_model(read_onnx(
         [onnx_node("Mul", ["a", "w"], "p"), onnx_node("Add", ["p", "b"], "s"), onnx_node("Mul", ["s", "w"], "q")],
         [onnx_value("a", "float32", [2, 3]), onnx_value("b", "float32", [2, 3])], [onnx_value("s"), onnx_value("q")],
-        [onnx_tensor("w", wavy(3))]; precision="float64"
+        [onnx_tensor("w", wavy(3))]; precision=Float64
     ))
     a, b = Float64.(wavy(3, 2)), Float64.(wavy(3, 2)) .+ 1
     found = model(a, b)

@@ -18,7 +18,7 @@ const example = joinpath(@__DIR__, "..", "..", "examples", "crops.onnx")
 @testset "PlainONNX and ONNXRunTime" begin
     @test E !== nothing
     engine = P.engine_named(Val(:onnxruntime))
-    served = P.load(engine, example, "float32")
+    served = P.load(engine, example, Float32)
     x = wavy(8, 3, 5)
 
     @testset "a W x C x N array is handed over where it lies, as N x C x W" begin
@@ -50,7 +50,7 @@ const example = joinpath(@__DIR__, "..", "..", "examples", "crops.onnx")
             ))
             given = Dict{String,Array}("x" => wavy(3, 10), "doy" => wavy(1, 3))
             axes = P.SampleAxes("doy" => nothing, "y" => 1)
-            turned = P.load(engine, path, "float32")
+            turned = P.load(engine, path, Float32)
             found = P.predict_tensors(engine, turned, given, nothing, axes)
             @test found.filled == 2 && found.batches == 3
             @test Dict(found.tensors)["y"] == permutedims(given["x"]) .* given["doy"]
@@ -62,7 +62,7 @@ const example = joinpath(@__DIR__, "..", "..", "examples", "crops.onnx")
         @test Dict(P.held_parameters(engine, served)) == parameters(onnx_read(example))
         (inner,) = P.activations(engine, served, Dict{String,Array}("x" => x), ["features"])
         @test inner.first == "features"
-        @test inner.second ≈ last(only(P.activations(P.BaseEngine(), P.read_model(example, "float32"), Dict("x" => x), ["features"])))
+        @test inner.second ≈ last(only(P.activations(P.BaseEngine(), P.read_model(example, Float32), Dict("x" => x), ["features"])))
     end
 
     @testset "what comes out is the caller's own" begin
@@ -77,15 +77,15 @@ const example = joinpath(@__DIR__, "..", "..", "examples", "crops.onnx")
     end
 
     @testset "what it refuses it refuses by name" begin
-        @test refuses(() -> P.load(engine, example, "float64"), :unsupported, "precision 'float64'")
+        @test refuses(() -> P.load(engine, example, Float64), :unsupported, "precision 'float64'")
         mktempdir() do folder
             path = joinpath(folder, "half.onnx")
             write(path, onnx_model(
                 [onnx_node("Relu", "x", "y")], [onnx_value("x", "float16", ["n"])], [onnx_value("y", "float16", ["n"])]
             ))
-            @test refuses(() -> P.load(engine, path, "float32"), :unsupported, "dtype float16 ('x')")
+            @test refuses(() -> P.load(engine, path, Float32), :unsupported, "dtype float16 ('x')")
             write(path, onnx_model([onnx_node("NoSuch", "x", "y")], [onnx_value("x", "float32", ["n"])], [onnx_value("y")]))
-            @test refuses(() -> P.load(engine, path, "float32"), :unsupported, "NoSuch")
+            @test refuses(() -> P.load(engine, path, Float32), :unsupported, "NoSuch")
         end
     end
 end
