@@ -61,6 +61,11 @@ end
     @test gradient_holds("TopK", x2, Int64[2]; outputs=["y", "places"])
     @test gradient_holds("GridSample", x4, wavy(2, 3, 2, size(x4, 4)) ./ 3; opset=20)
     @test gradient_holds("SoftmaxCrossEntropyLoss", wavy(4, 3), Int64[1, 0, 3])
+    @test gradient_holds("NegativeLogLikelihoodLoss", wavy(4, 3), Int64[1, 0, 3])
+    @test gradient_holds("RotaryEmbedding", wavy(4, 3, 2, 1), wavy(2, 3, 1), wavy(2, 3, 1) .+ 0.1f0; opset=23)
+    @test gradient_holds("SwiGLU", wavy(4, 3); opset=28)
+    @test gradient_holds("Compress", x2, [true, false, true]; axis=0)
+    @test gradient_holds("CenterCropPad", x2, Int64[2, 6]; opset=18)
 end
 
 @testset "one value: $operator" for operator in (
@@ -100,6 +105,7 @@ end
     @test gradient_holds("Pad", x2, Int64[1, 0, 0, 2])
     @test gradient_holds("Pad", x2, Int64[1, 0, 1, 2]; mode="reflect")
     @test gradient_holds("DepthToSpace", wavy(3, 2, 4, 1); blocksize=2)
+    @test gradient_holds("ReverseSequence", wavy(2, 3, 4), Int64[4, 2, 3])
 end
 
 @testset "shapes and types" begin
