@@ -1,6 +1,8 @@
 # From a parsed model to a graph that can be run: every name resolved to a slot, every operator found in the table. All
 # refusals by name happen here, before anything is computed.
 
+# Files of earlier opsets are brought to the first, see modernised().
+const oldest_opset = 1
 const first_opset = 7
 const last_opset = 28
 const last_ir = 14
@@ -37,13 +39,16 @@ the operators, `runtime` is who refuses what is not in it.
 function build_graph(
     model::ModelMessage, precision::DataType; table::AbstractDict=operator_table(), runtime::String="julia/base"
 )
-    context = Context(check_opsets(model), model.opsets, precision, table, runtime)
+    opset = check_opsets(model)
+    context = Context(max(opset, first_opset), model.opsets, precision, table, runtime)
     isempty(model.graph.outputs) && bad_input("not a valid ONNX file: the graph has no output")
-    refuse_other_maps(model.graph)
     foreach(check_value_type, model.graph.inputs)
     foreach(check_value_type, model.graph.outputs)
-    refuse_unknown_rounding(model.graph, precision)
-    graph = lift_initializers(model.graph)
+    file = inline_functions(model)
+    opset < first_opset && (file = modernised(file, opset))
+    refuse_other_maps(file)
+    refuse_unknown_rounding(file, precision)
+    graph = lift_initializers(file)
     held = [tensor.name for tensor in graph.initializers]
     given = [info.name for info in graph.inputs]
     refuse_twice(held, "initializers")
@@ -55,9 +60,9 @@ function build_graph(
     refuse_drawing(resolved.nodes, copyto!(Vector{Any}(nothing, length(resolved.names)), constant))
     Graph(
         filter(info -> !(info.name in held), graph.inputs), given, graph.outputs, resolved.output_slots, resolved.names,
-        resolved.slots, graph.initializers, tensors, resolved.nodes, context.opset, precision,
+        resolved.slots, graph.initializers, tensors, resolved.nodes, opset, precision,
         release_plan(resolved.nodes, length(resolved.names), length(tensors), resolved.output_slots),
-        stated_tensors(model.graph)
+        stated_tensors(file)
     )
 end
 
@@ -180,14 +185,14 @@ function check_opsets(model::ModelMessage)
             bad_input("not a valid ONNX file: it does not say which opset it uses")
         return last_opset
     end
-    opset = model.opsets[at].second
-    first_opset <= opset <= last_opset ||
-        unsupported(
-            "opset ", opset, " is not supported; opsets ", first_opset, " to ", last_opset, " are: export the model again with one ",
-            "of them"
-        )
-    opset
+    check_opset(model.opsets[at].second, oldest_opset)
+    foreach(f -> f.opset === nothing || check_opset(f.opset, first_opset), model.functions)
+    model.opsets[at].second
 end
+
+check_opset(opset, first) = first <= opset <= last_opset || unsupported(
+    "opset ", opset, " is not supported; opsets ", first, " to ", last_opset, " are: export the model again with one of them"
+)
 
 function check_value_type(info::ValueInfo)
     what = quoted(info.name)
@@ -196,9 +201,8 @@ function check_value_type(info::ValueInfo)
     haskey(dtype_types, info.dtype) || unsupported("dtype ", info.dtype, " (", what, ") is not supported")
 end
 
-# The opset of a node's domain.
+# The opset of a domain other than the standard's.
 function opset_of_domain(domain, context::Context)
-    isempty(domain) && return context.opset
     at = findfirst(pair -> pair.first == domain, context.opsets)
     at === nothing && bad_input("not a valid ONNX file: it does not say which opset of domain ", quoted(domain), " it uses")
     context.opsets[at].second
@@ -212,7 +216,7 @@ function prepare_node(message::NodeMessage, position::Int, context::Context, vis
     isempty(message.domain) || haskey(context.table, operator) || unsupported(
         "operator ", message.operator, " of domain '", message.domain, "' (node ", label, ") is not supported"
     )
-    opset = opset_of_domain(message.domain, context)
+    opset = isempty(message.domain) ? something(message.opset, context.opset) : opset_of_domain(message.domain, context)
     what = "operator $operator (opset $opset, node $label)"
     row = get(context.table, operator, nothing)
     row === nothing && unsupported(what, " is not supported by ", context.runtime)

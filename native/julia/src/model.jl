@@ -67,7 +67,7 @@ end
 The operators that are supported: name to the opsets that introduced or changed it, of those before opset $first_opset only the
 last.
 """
-onnx_operators() = Dict{String,Vector{Int}}(name => copy(row.since) for (name, row) in operator_table())
+onnx_operators() = Dict{String,Vector{Int}}(name => copy(row.since) for (name, row) in published_rows(operator_table()))
 
 """
     parameters(model)

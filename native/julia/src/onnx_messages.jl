@@ -22,6 +22,15 @@ end
 """What an attribute holds that no operator here can use."""
 struct UnsupportedAttribute end
 
+"""The value of an attribute of the function's call."""
+struct AttributeReference
+    name::String
+end
+
+"""
+A node as the file has it. `overload` tells functions of one name apart; `opset` is that of the function that the node comes from,
+`nothing` where it is the file's.
+"""
 struct NodeMessage
     name::String
     operator::String
@@ -29,7 +38,16 @@ struct NodeMessage
     inputs::Vector{String}
     outputs::Vector{String}
     attributes::Vector{Pair{String,Any}}
+    overload::String
+    opset::Union{Int,Nothing}
 end
+
+NodeMessage(name, operator, domain, inputs, outputs, attributes; overload="", opset=nothing) =
+    NodeMessage(name, operator, domain, inputs, outputs, attributes, overload, opset)
+
+# A node with other parts.
+changed(node::NodeMessage; inputs=node.inputs, outputs=node.outputs, attributes=node.attributes, opset=node.opset) =
+    NodeMessage(node.name, node.operator, node.domain, inputs, outputs, attributes, node.overload, opset)
 
 """A graph; `held` are initializers that lie in the main graph instead: own name and name there, see `lift_initializers()`."""
 struct GraphMessage
@@ -42,12 +60,24 @@ struct GraphMessage
     held::Vector{Pair{String,String}}
 end
 
+# A graph with other nodes, and a node with other graphs: `f` of each.
+with_nodes(graph::GraphMessage, nodes) =
+    GraphMessage(graph.name, nodes, graph.initializers, graph.inputs, graph.outputs, graph.values, graph.held)
+
+function with_graphs(f, node::NodeMessage)
+    any(pair -> pair.second isa GraphMessage, node.attributes) || return node
+    changed(node; attributes=Pair{String,Any}[
+        name => value isa GraphMessage ? f(value) : value for (name, value) in node.attributes
+    ])
+end
+
 struct ModelMessage
     ir_version::Union{Int,Nothing}
     producer::String
     opsets::Vector{Pair{String,Int}}
     metadata::Vector{Pair{String,String}}
     graph::GraphMessage
+    functions::Vector{Any}
 end
 
 # What every part of a file is read with: its bytes, and the folders that may hold the weights (or none).
@@ -77,6 +107,7 @@ function parse_model(source::Source)
     opsets = Pair{String,Int}[]
     metadata = Pair{String,String}[]
     graph = nothing
+    functions = Any[]
     for field in scan_message(source.bytes)
         number = field.number
         if number == 1
@@ -91,10 +122,12 @@ function parse_model(source::Source)
         elseif number == 14
             key, value = parse_pair(source, field)
             set_pair!(metadata, key, string(value))
+        elseif number == 25
+            push!(functions, parse_function(source, field))
         end
     end
     graph === nothing && bad_input("not a valid ONNX file: it holds no graph")
-    ModelMessage(ir_version, join(filter(!isempty, producer), " "), opsets, metadata, graph)
+    ModelMessage(ir_version, join(filter(!isempty, producer), " "), opsets, metadata, graph, functions)
 end
 
 # "ai.onnx" is another spelling of the default domain.
@@ -148,7 +181,7 @@ function parse_graph(source::Source, message::Field, depth::Int)
 end
 
 function parse_node(source::Source, message::Field, depth::Int)
-    name = operator = domain = ""
+    name = operator = domain = overload = ""
     inputs, outputs = String[], String[]
     attributes = Pair{String,Any}[]
     for field in scan(source, message)
@@ -166,18 +199,21 @@ function parse_node(source::Source, message::Field, depth::Int)
             set_pair!(attributes, attribute.first, attribute.second)
         elseif number == 7
             domain = default_domain(text_of(source, field))
+        elseif number == 8
+            overload = text_of(source, field)
         end
     end
-    NodeMessage(name, operator, domain, inputs, outputs, attributes)
+    NodeMessage(name, operator, domain, inputs, outputs, attributes; overload=overload)
 end
 
 """
 A name and a value: an `Int`, a `Float64` (a value of `Float32`), a `String`, vectors of these, a [`NamedTensor`](@ref), a
-`GraphMessage`, or an `UnsupportedAttribute`.
+`GraphMessage`, an [`AttributeReference`](@ref), or an `UnsupportedAttribute`.
 """
 function parse_attribute(source::Source, message::Field, depth::Int)
     name = ""
     kind = 0
+    reference = nothing
     parts = Dict{Int,Any}()
     for field in scan(source, message)
         number = field.number
@@ -206,11 +242,12 @@ function parse_attribute(source::Source, message::Field, depth::Int)
         elseif number == 20
             kind = expect_wire(field, 0).value
         elseif number == 21
-            unsupported("attributes that refer to a function's attributes are not supported")
+            reference = AttributeReference(text_of(source, field))
         elseif number in (10, 14, 15, 22, 23)
             parts[10] = UnsupportedAttribute()
         end
     end
+    reference === nothing || return name => reference
     # Which part counts is said by `type`; files before IR 2 leave it out.
     value = if kind == 0
         isempty(parts) ? nothing : parts[minimum(keys(parts))]

@@ -304,6 +304,9 @@ operator_table() = Dict{String,Operator}(
     "If" => Operator(on_plain_arrays(choose_branch), [1, 11, 13, 16, 19, 21, 23, 24, 25], 1,
         "then_branch" => Required(:graph), "else_branch" => Required(:graph); refuse=check_if),
 
+    # What stands for the broadcasting of opsets 1 to 6
+    "plainonnx.Align" => Operator(op_align, 1, 2, "axis" => Required(:int)),
+
     # Interpolation
     "Resize" => Operator(op_resize, [10, 11, 13, 18, 19], (1, 4), "mode" => "nearest", "extrapolation_value" => 0.0,
         "exclude_outside" => 0, "nearest_mode" => "round_prefer_floor",
@@ -315,6 +318,9 @@ operator_table() = Dict{String,Operator}(
     # Classical models, domain ai.onnx.ml
     classical_rows()...,
 )
+
+"""The rows that are operators of a standard."""
+published_rows(table) = filter(pair -> !startswith(pair.first, "plainonnx."), table)
 
 reduction_row(f, since; of_one=true) = Operator(
     reduction(f; of_one=of_one), since, (1, 2), "keepdims" => 1, "axes" => Absent(:ints), "noop_with_empty_axes" => 0

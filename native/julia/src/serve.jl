@@ -162,7 +162,7 @@ function answer(::Val{:describe}, session, request)
     )
     table = operators(engine)
     table === nothing && return described
-    merge(described, (operators=Dict{String,Any}(name => row.since for (name, row) in table),))
+    merge(described, (operators=Dict{String,Any}(name => row.since for (name, row) in published_rows(table)),))
 end
 
 function answer(::Val{:load}, session, request)

@@ -43,7 +43,7 @@ describe_node(node::NodeMessage) = (
 describe_attribute(value) = value
 describe_attribute(values::Vector) = map(describe_attribute, values)
 describe_attribute(graph::GraphMessage) = (graph=describe_graph(graph),)
-describe_attribute(::UnsupportedAttribute) = (unsupported=true,)
+describe_attribute(::Union{UnsupportedAttribute,AttributeReference}) = (unsupported=true,)
 # JSON has no numbers that are not finite: they become text.
 describe_attribute(value::Float64) = isfinite(value) ? value : lowercase(string(value))
 

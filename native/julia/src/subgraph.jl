@@ -82,7 +82,7 @@ function lift_from_nodes!(lifted, taken, nodes)
         attributes = Pair{String,Any}[
             name => lift_from!(lifted, taken, value) for (name, value) in sort(node.attributes; by=first)
         ]
-        NodeMessage(node.name, node.operator, node.domain, node.inputs, node.outputs, attributes)
+        changed(node; attributes=attributes)
     end
 end
 

@@ -309,7 +309,7 @@ const control_operators = Dict{String,Any}(
     "SoftmaxCrossEntropyLoss" => put_together(PlainONNX.build_cross_entropy_loss),
 )
 
-const reshaping_operators = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+const reshaping_operators = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "plainonnx.Align")
 const casting_operators = ("Cast", "CastLike")
 const constant_operators = (
     "Shape", "Size", "ConstantOfShape", "Constant", "Range", "EyeLike", "OneHot", "NonZero", "ArgMax", "ArgMin", "Floor", "Ceil",
