@@ -265,6 +265,7 @@ function as_kind(kind::Symbol, value)
     kind == :text && return value isa String ? value : nothing
     kind == :texts && return value isa Vector{String} ? value : nothing
     kind == :tensor && return value isa NamedTensor ? value : nothing
+    kind == :type && return value isa UnsupportedAttribute ? value : nothing
     kind == :graph && return value isa GraphMessage ? value : nothing
     value isa Union{Vector{Int},Vector{Float64}} || return nothing
     kind == :ints && return value isa Vector{Int} || isempty(value) ? Vector{Int}(value) : nothing

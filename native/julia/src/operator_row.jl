@@ -5,7 +5,7 @@
 
 In a row's `attributes`: an attribute without a default that may be left out; the operator then finds `nothing`.
 `kind` is `:int`, `:ints`, `:float`, `:floats`, `:number` (`:int` or `:float`), `:numbers`, `:text`, `:texts`, `:tensor`
-or `:graph`.
+`:type` or `:graph`.
 """
 struct Absent
     kind::Symbol

@@ -32,6 +32,7 @@ include("operators/spectrum.jl")
 include("operators/quantised.jl")
 include("operators/loss.jl")
 include("operators/control.jl")
+include("operators/sequences.jl")
 include("operators/scores.jl")
 include("operators/trees.jl")
 include("operators/tree_operators.jl")
@@ -303,6 +304,21 @@ operator_table() = Dict{String,Operator}(
         "scan_input_axes" => Absent(:ints), "scan_output_axes" => Absent(:ints); refuse=check_scan),
     "If" => Operator(on_plain_arrays(choose_branch), [1, 11, 13, 16, 19, 21, 23, 24, 25], 1,
         "then_branch" => Required(:graph), "else_branch" => Required(:graph); refuse=check_if),
+
+    # Sequences and optionals
+    "SequenceEmpty" => Operator(op_sequence_empty, 11, 0, "dtype" => Absent(:int)),
+    "SequenceConstruct" => Operator(op_sequence_construct, 11, (1, unlimited)),
+    "SequenceAt" => Operator(op_sequence_at, 11, 2),
+    "SequenceInsert" => Operator(op_sequence_insert, 11, (2, 3)),
+    "SequenceErase" => Operator(op_sequence_erase, 11, (1, 2)),
+    "SequenceLength" => Operator(op_sequence_length, 11, 1),
+    "SplitToSequence" => Operator(op_split_to_sequence, [11, 24], (1, 2), "axis" => 0, "keepdims" => 1),
+    "ConcatFromSequence" => Operator(op_concat_from_sequence, 11, 1, "axis" => Required(:int), "new_axis" => 0),
+    "SequenceMap" => Operator(on_plain_arrays(map_sequence), 17, (1, unlimited), "body" => Required(:graph);
+        refuse=check_sequence_map),
+    "Optional" => Operator(op_optional, 15, (0, 1), "type" => Absent(:type)),
+    "OptionalHasElement" => Operator(op_optional_has_element, [15, 18], (0, 1)),
+    "OptionalGetElement" => Operator(op_optional_get_element, [15, 18], 1),
 
     # What stands for the broadcasting of opsets 1 to 6
     "plainonnx.Align" => Operator(op_align, 1, 2, "axis" => Required(:int)),

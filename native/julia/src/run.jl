@@ -14,7 +14,7 @@ function run_graph(graph::Graph, inputs::AbstractDict, names=nothing)
     end
     kept = Set(wanted)
     run_nodes!(values, graph.nodes, 1:last_node_needed(graph, kept), graph.release, kept)
-    Any[values[slot] for slot in wanted]
+    Any[leaving(values[slot], graph.names[slot]) for slot in wanted]
 end
 
 """How the nodes of a body are run, see `operators/control.jl`; on plain arrays it is this."""

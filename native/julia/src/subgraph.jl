@@ -137,7 +137,7 @@ function prepare_subgraph(graph::GraphMessage, context, outside)
 end
 
 check_kind(info::ValueInfo) =
-    info.kind == "tensor" || unsupported("values of type ", info.kind, " (", quoted(info.name), ") are not supported")
+    info.kind in ("tensor", "sequence", "optional") || unsupported("values of type ", info.kind, " (", quoted(info.name), ") are not supported")
 
 # While a model trains, these differ from call to call, or move something.
 differs_in_training(node::Node) =

@@ -53,7 +53,7 @@ function run_served(served, inputs, wanted)
         haskey(inputs, name) && (values[served.graph.slots[name]] = inputs[name])
     end
     run_nodes!(values, served.graph, false, wanted)
-    Any[PlainONNX.in_precision(values[slot], served.precision) for slot in wanted]
+    Any[PlainONNX.in_precision(PlainONNX.leaving(values[slot], served.graph.names[slot]), served.precision) for slot in wanted]
 end
 
 PlainONNX.predict_tensors(::FluxEngine, served::Served, inputs, batch_size, axes=PlainONNX.SampleAxes()) =

@@ -11,7 +11,7 @@ function forward_and_back(config, call::Differentiable, node, training, inputs)
     as_outputs(y), cotangents -> back(several ? Tangent{typeof(y)}(cotangents...) : first(cotangents))[4:end]
 end
 
-as_outputs(y::AbstractArray{<:Number}) = (y,)
+as_outputs(y::Union{AbstractArray{<:Union{Number,String}},PlainONNX.Other}) = (y,)
 as_outputs(y::Number) = (fill(y),)
 as_outputs(y) = Tuple(y)
 
