@@ -224,7 +224,8 @@ check_attribute <- function(value, kind, name, what) {
     text = is.character(value) && length(value) == 1L,
     texts = is.character(value),
     tensor = is.list(value) && !is.null(value$dtype),
-    graph = is.list(value) && !is.null(value$graph)
+    graph = is.list(value) && !is.null(value$graph),
+    type = is.list(value) && !is.null(value$unsupported)
   )
   if (!isTRUE(fits)) stop_bad_input(what(": attribute '", name, "' is not of the type it should be"))
   value

@@ -393,6 +393,21 @@ build_operator_table <- function() {
     ai.onnx.ml.ZipMap = operator(op_zip_map, 1, 1, list(classlabels_int64s = none("numbers"),
       classlabels_strings = none("texts")), refuse = check_zip_map),
 
+    # Sequences and optionals
+    SequenceEmpty = operator(op_sequence_empty, 11, 0, list(dtype = none("number"))),
+    SequenceConstruct = operator(op_sequence_construct, 11, c(1, Inf)),
+    SequenceAt = operator(op_sequence_at, 11, 2),
+    SequenceInsert = operator(op_sequence_insert, 11, c(2, 3)),
+    SequenceErase = operator(op_sequence_erase, 11, c(1, 2)),
+    SequenceLength = operator(op_sequence_length, 11, 1),
+    SplitToSequence = operator(op_split_to_sequence, c(11, 24), c(1, 2), list(axis = 0, keepdims = 1)),
+    ConcatFromSequence = operator(op_concat_from_sequence, 11, 1, list(axis = needed("number"), new_axis = 0)),
+    SequenceMap = operator(on_plain_arrays(map_sequence), 17, c(1, Inf), list(body = needed("graph")),
+      refuse = check_sequence_map),
+    Optional = operator(op_optional, 15, c(0, 1), list(type = none("type"))),
+    OptionalHasElement = operator(op_optional_has_element, c(15, 18), c(0, 1)),
+    OptionalGetElement = operator(op_optional_get_element, c(15, 18), 1),
+
     # What stands for the broadcasting of opsets 1 to 6
     plainonnx.Align = operator(op_align, 1, 2, list(axis = needed("number"))),
 

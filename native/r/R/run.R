@@ -15,7 +15,7 @@ run_graph <- function(graph, inputs, names = NULL) {
   values[match(base::names(inputs), graph$names)] <- inputs
   release <- if (is.null(names)) graph$release else lapply(graph$release, setdiff, wanted)
   values <- run_nodes(graph$nodes, seq_len(last_node_needed(graph, wanted)), values, release)
-  results <- lapply(values[wanted], settled)
+  results <- Map(leaving, lapply(values[wanted], settled), graph$names[wanted])
   base::names(results) <- graph$names[wanted]
   results
 }

@@ -225,7 +225,7 @@ run_torch_graph <- function(graph, held, inputs, training, names = NULL) {
     # What autograd needs it holds itself.
     values[setdiff(graph$release[[k]], wanted)] <- list(NULL)
   }
-  results <- lapply(values[wanted], as_torch, graph$precision)
+  results <- lapply(Map(leaving, values[wanted], graph$names[wanted]), as_torch, graph$precision)
   base::names(results) <- graph$names[wanted]
   results
 }
@@ -269,7 +269,7 @@ as_list_of_tensors <- function(results) if (is_torch(results) || !is.null(result
 
 # A single number computed from integers, such as how far a loop has come, stays plain too, rounded as torch would hold it.
 plain_number <- function(x, precision) {
-  if (length(x$data) == 1L && x$dtype %in% c("float32", "float64")) {
+  if (!is_torch(x) && length(x$data) == 1L && x$dtype %in% c("float32", "float64")) {
     if (precision == "float32") x$data <- round_to_dtype(x$data, x$dtype)
     x$single <- TRUE
   }

@@ -9,7 +9,7 @@ torch_number_inputs <- list(
   ReduceLogSum = 2, ReduceLogSumExp = 2, ReduceSumSquare = 2, LSTM = 5, GRU = 5, RNN = 5, ReverseSequence = 2,
   Attention = 7, NegativeLogLikelihoodLoss = 2, SoftmaxCrossEntropyLoss = 2, TopK = 2, Compress = 2, CenterCropPad = 2,
   Col2Im = 2:3, AffineGrid = 2, RoiAlign = 2:3, MaxUnpool = 3, TensorScatter = 3, DFT = 2:3, STFT = c(2, 4), HannWindow = 1,
-  HammingWindow = 1, BlackmanWindow = 1
+  HammingWindow = 1, BlackmanWindow = 1, SequenceAt = 2, SequenceInsert = 3, SequenceErase = 2, SplitToSequence = 2
 )
 
 # Inputs that stay as they are, tensors of torch or plain ones.
@@ -22,7 +22,7 @@ torch_operator_table <- function() {
     runs <- c(
       torch_window_table(), torch_layer_table(), torch_elementwise_table(), torch_shape_table(), torch_index_table(),
       torch_resize_table(), torch_recurrent_table(), torch_composed_table(),
-      torch_control_table()
+      torch_control_table(), torch_sequence_table()
     )
     table_cache$torch <- Map(function(row, run, name) {
       row$plain <- row$run

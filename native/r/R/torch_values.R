@@ -51,7 +51,7 @@ torch_to_stored <- function(x, name) {
 
 # A plain tensor as a torch tensor; in double precision, floating-point values are doubles.
 as_torch <- function(x, precision = "float32") {
-  if (is.null(x) || is_torch(x) || x$dtype == "string") return(x)
+  if (is.null(x) || is_torch(x) || x$dtype %in% c("string", "sequence", "optional")) return(x)
   widened(stored_to_torch(encode_tensor(x, "a constant")), precision)
 }
 
