@@ -45,7 +45,12 @@ TABLES = ("r/base", "julia/base")
 _BY_NODE_CASES = (
     "If Loop Scan Attention NonMaxSuppression MaxUnpool Scatter TensorScatter BitCast STFT DeformConv RoiAlign"
 )
-WITHOUT_RECIPE = frozenset(_BY_NODE_CASES.split())
+#: Those whose inputs or outputs are sequences and optionals, which do not travel.
+_WITHIN_GRAPHS = (
+    "SequenceEmpty SequenceConstruct SequenceAt SequenceInsert SequenceErase SequenceLength SequenceMap SplitToSequence"
+    " ConcatFromSequence Optional OptionalHasElement OptionalGetElement"
+)
+WITHOUT_RECIPE = frozenset((_BY_NODE_CASES + " " + _WITHIN_GRAPHS).split())
 #: Cases of the sample: the newest opset of an operator, and so many of its first cases.
 SAMPLE = 3
 #: Julia compiles for every type and rank that it meets: in the sample it is asked for every so many-th operator, and for those
