@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
 VENV := .venv/bin
 
-.PHONY: run test test-slow test-long test-r test-julia test-flux test-julia-onnxruntime clean-networks scoreboard lint mutants setup clean
+.PHONY: run test test-slow test-long test-r test-julia test-differential test-flux test-julia-onnxruntime clean-networks scoreboard lint mutants setup clean
 
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
@@ -15,26 +15,29 @@ NODE_CASES := tests/conformance/test_node_cases.py
 DIFFERENTIAL := tests/conformance/differential
 OTHERS := -n 2 --dist loadfile tests/unit tests/integration tests/benchmarks tests/conformance --ignore $(NODE_CASES) \
 	--ignore $(DIFFERENTIAL)
-# Two targets side by side, the lines of each together.
+# Targets two by two, the lines of each together.
 BOTH := $(MAKE) --no-print-directory --jobs 2 --output-sync=target
 
 test: setup lint
 	$(VENV)/python -m pytest -m "not slow" $(NODE_CASES)
-	$(VENV)/python -m pytest $(DIFFERENTIAL)
 	$(VENV)/python -m pytest -m "not slow" $(OTHERS)
-	$(BOTH) test-r test-julia
+	$(BOTH) test-julia test-r test-differential
 
 test-slow: setup
 	$(VENV)/python -m pytest -m slow $(NODE_CASES)
 	$(VENV)/python -m pytest -m slow $(OTHERS)
 	$(BOTH) test-flux test-julia-onnxruntime
 
-# The own tests of the R and Julia packages, each in a single process.
+# The own tests of the R and Julia packages, each in a single process, so that two of these run side by side.
 test-r:
 	bash scripts/test_r.sh
 
 test-julia:
 	bash scripts/test_julia.sh
+
+# The oracles against each other, which wait for each other.
+test-differential:
+	$(VENV)/python -m pytest $(DIFFERENTIAL)
 
 test-flux:
 	bash scripts/test_julia.sh flux
