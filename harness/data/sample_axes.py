@@ -43,7 +43,7 @@ def check_told(told: ToldAxes, inputs: Sequence[Mapping[str, Any]], outputs: Seq
         held = [str(entry["name"]) for entry in entries]
         if twice := [name for name in held if held.count(name) > 1]:
             raise DataError(
-                f"the model has two {kind}s named '{twice[0]}'",
+                f"two {kind}s are named '{twice[0]}'",
                 where="the model",
                 hint="export it with a name for each",
             )
