@@ -35,6 +35,7 @@ parse_function <- function(bytes, from, to, folder) {
       "13" = fn$overload <- text_of(bytes, fields, k)
     )
   }
+  fn$nodes <- sort_nodes(fn$nodes)
   fn
 }
 

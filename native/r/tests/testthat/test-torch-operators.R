@@ -185,3 +185,15 @@ test_that("interpolation is that of plain arrays in every mode, with its gradien
   expect_error(operator_module("Upsample", list(x, c(1, 1, 2, 2)), mode = "cubic", opset = 9, dtypes = rep("float32", 2)),
                "mode 'cubic'", class = "onnx_unsupported")
 })
+
+test_that("gradients pass through what is put together from others, and through sequences that are turned", {
+  skip_without_torch()
+  expect_same_on_torch("NegativeLogLikelihoodLoss", list(wavy(3, 4), c(1, 0, 3)), reduction = "none", dtypes = with_indices(2), constant = 2,
+                       gradient = 1)
+  expect_same_on_torch("RotaryEmbedding", list(wavy(1, 2, 3, 4), wavy(1, 3, 2), wavy(1, 3, 2) + 0.1), opset = 23, gradient = 1:3)
+  expect_same_on_torch("SwiGLU", list(wavy(3, 4), wavy(3, 4) + 1), opset = 28, gradient = 1:2)
+  expect_same_on_torch("Compress", list(wavy(3, 4), c(TRUE, FALSE, TRUE)), axis = 0L, dtypes = c("float32", "bool"), constant = 2,
+                       gradient = 1)
+  expect_same_on_torch("CenterCropPad", list(wavy(3, 4), c(2, 6)), opset = 18, dtypes = with_indices(2), constant = 2, gradient = 1)
+  expect_same_on_torch("ReverseSequence", list(wavy(4, 3, 2), c(4, 2, 3)), dtypes = with_indices(2), constant = 2, gradient = 1)
+})
