@@ -4,7 +4,7 @@ PYTHON ?= python3
 SCENARIO ?= scenarios/tempcnn_py_to_r.yaml
 VENV := .venv/bin
 
-.PHONY: run test test-slow test-long test-r test-julia test-differential test-flux test-julia-onnxruntime clean-networks scoreboard lint mutants setup clean
+.PHONY: run test test-slow test-long test-r test-julia test-differential test-flux test-julia-onnxruntime clean-networks scoreboard check-r lint mutants setup clean
 
 run: setup
 	$(VENV)/python -m harness run $(SCENARIO)
@@ -31,6 +31,10 @@ test-slow: setup
 # The own tests of the R and Julia packages, each in a single process, so that two of these run side by side.
 test-r:
 	bash scripts/test_r.sh
+
+# R CMD check of the R package as CRAN does it, without the network: minutes.
+check-r:
+	bash scripts/check_r.sh
 
 test-julia:
 	bash scripts/test_julia.sh

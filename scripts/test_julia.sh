@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The Julia package's own tests, in Julia; with the argument "flux" those of its extension for Flux, which take minutes, with
-# "onnxruntime" those of the one for ONNXRunTime.jl.
+# "onnxruntime" those of the one for ONNXRunTime.jl, with "quality" what Aqua, JET and Documenter say of the package.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tests=runtests.jl environment="" wanted="()"
 case "${1:-}" in
   flux) tests=flux/runtests.jl environment="@v#.#:" wanted="('Flux',)" ;;
+  quality) tests=quality/runtests.jl environment="@v#.#:" ;;
   onnxruntime) tests=onnxruntime/runtests.jl environment="@v#.#:" wanted="('ONNXRunTime',)" ;;
 esac
 reason=$(.venv/bin/python -c "from harness.runtimes.julia_installation import find_packages; print(find_packages($wanted)[1])")
