@@ -208,6 +208,8 @@ flux_where(node, training, condition, yes, no) = ifelse.(condition, yes, no)
 
 flux_gelu(node, training, x) = (node.attributes["approximate"] == "tanh" ? NNlib.gelu_tanh : NNlib.gelu_erf).(x)
 
+flux_swish(node, training, x) = x .* NNlib.sigmoid.(times(node.attributes["alpha"], x))
+
 function flux_clip(node, training, x, lowest=nothing, highest=nothing)
     bounds = ignore_derivatives() do
         inputs = Any[x, lowest, highest]
@@ -276,6 +278,7 @@ const written_for_flux = Dict{String,Any}(
     "Softplus" => one_value(NNlib.softplus),
     "Softsign" => one_value(NNlib.softsign),
     "Mish" => one_value(NNlib.mish),
+    "Swish" => flux_swish,
     "Tanh" => one_value(tanh),
     "Abs" => one_value(abs),
     "Neg" => one_value(-),

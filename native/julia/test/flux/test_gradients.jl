@@ -79,6 +79,7 @@ end
     @test gradient_holds("Gelu", x2; opset=20)
     @test gradient_holds("Gelu", x2; opset=20, approximate="tanh")
     @test gradient_holds("Mish", x2; opset=18)
+    @test gradient_holds("Swish", x2; opset=24, alpha=0.7)
     @test all(operator -> gradient_holds(operator, positive), ("Log", "Sqrt", "Reciprocal"))
 end
 
