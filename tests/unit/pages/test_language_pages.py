@@ -37,10 +37,10 @@ def needs(runtime: str) -> None:
         pytest.skip(f"{runtime}: {here.reason}; install it with: {here.install}")
 
 
-def ran(command: list[str], folder: Path, env: dict[str, str]) -> str:
+def ran(command: list[str], folder: Path, env: dict[str, str], limit: float = 600) -> str:
     # With what the process has, and nothing of its threads.
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | env
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=limit)
     assert done.returncode == 0, done.stderr[-2000:] + done.stdout[-500:]
     return done.stdout
 
@@ -66,7 +66,8 @@ def run_julia(page: str, folder: Path, packages: tuple[str, ...] = (), *prelude:
     environment = "@v#.#:" if packages else ""
     load_path = f"{ROOT / 'native' / 'julia'}:{environment}@stdlib"
     command = ["julia", "--startup-file=no", str(HERE / "run_page.jl"), str(ROOT / page)]
-    return ran([*command, *(str(HERE / name) for name in prelude)], folder, {"JULIA_LOAD_PATH": load_path})
+    # Where nothing of Flux is compiled yet, that alone takes minutes.
+    return ran([*command, *(str(HERE / name) for name in prelude)], folder, {"JULIA_LOAD_PATH": load_path}, limit=2400)
 
 
 def test_code_of_the_page_for_r_runs(tmp_path: Path) -> None:
