@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.compare.records import Finding, Verdict
+from harness.compare.records import Finding, OracleAgreement, Parting, Verdict
 from harness.results.evaluate import DecisionRule, Exported, Target, judge
 from tests.unit.results.judge.judged_cells import (
     CLASSES,
@@ -228,3 +228,10 @@ def test_causes_of_no_difference_are_not_told() -> None:
         graph = Exported(FOLDED, {"python/onnx-reference": {"logits": EXACT + off * NOISE}})
         found = judge(SOURCE, graph, target, PLACED)
         assert (found.route.verdict, found.route.findings) == (verdict, [])
+
+
+def test_the_vote_of_the_targets_own_engine_is_told_to_be_missing() -> None:
+    agreement = OracleAgreement(partings=[Parting(groups=[["r/base", "julia/base"], ["python/onnx-reference"]])])
+    for own, told in (("", False), ("r/base", True)):
+        found = judged(agreement=agreement, own=own).route.findings[-1].message
+        assert ("without the vote of r/base, which is asked about" in found) is told
