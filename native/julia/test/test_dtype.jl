@@ -23,7 +23,7 @@ end
         @test P.dtype_name(type) == name
         @test P.dtype_of_code(findfirst(==(name), P.dtype_names), "x") == type
     end
-    @test refuses(() -> P.dtype_of_code(8, "'x'"), :unsupported, "dtype string ('x')")
+    @test refuses(() -> P.dtype_of_code(14, "'x'"), :unsupported, "dtype complex64 ('x')")
     @test refuses(() -> P.dtype_of_code(99, "'x'"), :bad_input, "99")
 end
 
