@@ -316,9 +316,9 @@ operator_table() = Dict{String,Operator}(
     "ConcatFromSequence" => Operator(op_concat_from_sequence, 11, 1, "axis" => Required(:int), "new_axis" => 0),
     "SequenceMap" => Operator(on_plain_arrays(map_sequence), 17, (1, unlimited), "body" => Required(:graph);
         refuse=check_sequence_map),
-    "Optional" => Operator(op_optional, 15, (0, 1), "type" => Absent(:type)),
-    "OptionalHasElement" => Operator(op_optional_has_element, [15, 18], (0, 1)),
-    "OptionalGetElement" => Operator(op_optional_get_element, [15, 18], 1),
+    "Optional" => Operator(op_optional, [15, 28], (0, 1), "type" => Absent(:type)),
+    "OptionalHasElement" => Operator(op_optional_has_element, [15, 18, 28], (0, 1)),
+    "OptionalGetElement" => Operator(op_optional_get_element, [15, 18, 28], 1),
 
     # What stands for the broadcasting of opsets 1 to 6
     "plainonnx.Align" => Operator(op_align, 1, 2, "axis" => Required(:int)),

@@ -404,9 +404,9 @@ build_operator_table <- function() {
     ConcatFromSequence = operator(op_concat_from_sequence, 11, 1, list(axis = needed("number"), new_axis = 0)),
     SequenceMap = operator(on_plain_arrays(map_sequence), 17, c(1, Inf), list(body = needed("graph")),
       refuse = check_sequence_map),
-    Optional = operator(op_optional, 15, c(0, 1), list(type = none("type"))),
-    OptionalHasElement = operator(op_optional_has_element, c(15, 18), c(0, 1)),
-    OptionalGetElement = operator(op_optional_get_element, c(15, 18), 1),
+    Optional = operator(op_optional, c(15, 28), c(0, 1), list(type = none("type"))),
+    OptionalHasElement = operator(op_optional_has_element, c(15, 18, 28), c(0, 1)),
+    OptionalGetElement = operator(op_optional_get_element, c(15, 18, 28), 1),
 
     # What stands for the broadcasting of opsets 1 to 6
     plainonnx.Align = operator(op_align, 1, 2, list(axis = needed("number"))),
