@@ -138,6 +138,10 @@ def models() -> dict[str, tuple[onnx.ModelProto, Array]]:
         add(f"regression {way}", "TreeEnsembleRegressor", some, {"y": number}, **trees((0, 1), True, "target"), **given)
     add("scaler", "Scaler", some, {"y": number}, offset=[1.0, 2.0, 3.0, 4.0], scale=[0.1, 0.2, 0.3, 0.4])
     add("scaler of whole numbers", "Scaler", (9 * x).astype(np.int64), {"y": number}, offset=[1.0], scale=[0.1])
+    wide = some.astype(np.float64)
+    add("scaler of doubles", "Scaler", wide, {"y": number}, offset=[1.0], scale=[0.1])
+    doubles = {"classlabels_int64s": [5, 7, 9], **trees((0, 1, 2), False, "class")}
+    add("forest of doubles", "TreeEnsembleClassifier", wide, scores, **doubles)
     for norm in ("L1", "L2"):
         add(f"normalizer {norm}", "Normalizer", x, {"y": number}, norm=norm)
     add("imputer", "Imputer", some, {"y": number}, imputed_value_floats=[1.0], replaced_value_float=float("nan"))

@@ -37,6 +37,19 @@ samples = Float32[0 1 0; 0 2 NaN]
     @test predict(model, samples; type=:class, output="label") == ["oak", "ash", "oak"]
 end
 
+@testset "sums over trees round after each tree, so that equal votes are equal" begin
+    # 0.1 + 0.1 + 0.1 is 0.3 in single precision alone; the first of equal classes counts.
+    votes(x) = apply_ml(
+        "TreeEnsembleClassifier", x; outputs=2, classlabels_int64s=[5, 7, 9], nodes_treeids=[0, 1, 2, 3], nodes_nodeids=zeros(Int, 4),
+        nodes_featureids=zeros(Int, 4), nodes_modes=fill("LEAF", 4), nodes_values=zeros(4), nodes_truenodeids=zeros(Int, 4),
+        nodes_falsenodeids=zeros(Int, 4), class_treeids=[0, 1, 2, 3], class_nodeids=zeros(Int, 4), class_ids=[0, 0, 0, 1],
+        class_weights=Float64.(Float32[0.1, 0.1, 0.1, 0.3])
+    )
+    @test votes(Float32[0, 1])[1] == [5]
+    @test votes([0.0, 1])[1] == [7]
+    @test votes([0.0, 1])[2] isa Matrix{Float32}
+end
+
 @testset "maps are Dicts, and scores of classes" begin
     model = read_bytes(ml_model([forest(), zip_node()], [forest_input], [onnx_value("label", "string"), maps_value("maps")]))
     found = predict(model, samples)["maps"]

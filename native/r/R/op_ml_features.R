@@ -10,7 +10,7 @@ op_scaler <- function(inputs, node) {
   }
   offset <- per_feature(node$attributes$offset, 0)
   scale <- per_feature(node$attributes$scale, 1)
-  tensor((x$data - offset) * scale, x$shape, score_dtype(x))
+  tensor((x$data - offset) * scale, x$shape, score_dtype)
 }
 
 op_normalizer <- function(inputs, node) {
@@ -23,7 +23,7 @@ op_normalizer <- function(inputs, node) {
   norm <- switch(node$attributes$norm,
     MAX = apply(abs(rows), 2L, max), L1 = colSums(abs(rows)), L2 = sqrt(colSums(rows^2))
   )
-  tensor(as.vector(rows / rep(pmax(norm, 1e-30), each = nrow(rows))), x$shape, score_dtype(x))
+  tensor(as.vector(rows / rep(pmax(norm, 1e-30), each = nrow(rows))), x$shape, score_dtype)
 }
 
 refuse_norm <- function(node) if (!node$attributes$norm %in% c("MAX", "L1", "L2")) paste("norm", node$attributes$norm)
@@ -68,7 +68,7 @@ op_feature_vectorizer <- function(inputs, node) {
     filled[, seq_len(wanted), drop = FALSE]
   })
   if (length(unique(vapply(parts, nrow, 0L))) != 1L) stop_bad_input("the inputs differ in their number of samples")
-  tensor_of_rows(do.call(cbind, parts), score_dtype(inputs[[1L]]))
+  tensor_of_rows(do.call(cbind, parts), score_dtype)
 }
 
 #' LabelEncoder: each value by its key

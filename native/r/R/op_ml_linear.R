@@ -4,7 +4,7 @@ op_linear_regressor <- function(inputs, node) {
   attributes <- node$attributes
   x <- inputs[[1L]]
   scores <- linear_scores(feature_matrix(x, node, narrow = FALSE), attributes, attributes$targets)
-  tensor_of_rows(post_transformed(scores, attributes$post_transform), if (is_floating(x$dtype)) x$dtype else "float32")
+  tensor_of_rows(post_transformed(scores, attributes$post_transform), score_dtype)
 }
 
 # Samples (rows) and targets (columns); `targets` NULL for as many as the coefficients make.

@@ -12,8 +12,11 @@ feature_matrix <- function(x, node, narrow = TRUE) {
 # A matrix of samples (rows) as a tensor.
 tensor_of_rows <- function(values, dtype) tensor(as.vector(t(values)), as.double(dim(values)), dtype)
 
-# What a classifier or regressor computes in: doubles of double inputs, else float32.
-score_dtype <- function(x) if (x$dtype == "float64") "float64" else "float32"
+# The standard gives scores as float, whatever the features are.
+score_dtype <- "float32"
+
+# Whether sums round to float32 after each tree, as those of other implementations do.
+sums_in_single <- function(x, node) node$precision == "float32" && x$dtype != "float64"
 
 #' Values of an attribute that comes as numbers or, under its name and `_as_tensor`, as a tensor
 #' @noRd
@@ -109,10 +112,10 @@ check_trees <- function(node) {
 #' What the leaves of each sample add up to
 #'
 #' @param leaves see leaves_of_trees(); `keys` of all places; `leaf_keys`, `ids` and `weights` of what leaves give.
-#' @param combine `SUM`, `AVERAGE`, `MIN` or `MAX`.
+#' @param combine `SUM`, `AVERAGE`, `MIN` or `MAX`; `single` whether each sum is rounded to float32.
 #' @return list(values, given): matrices of samples (rows) and targets (columns); `given` whether a leaf gives the target.
 #' @noRd
-gathered_leaves <- function(leaves, weights_at, ids, weights, targets, combine = "SUM") {
+gathered_leaves <- function(leaves, weights_at, ids, weights, targets, combine = "SUM", single = FALSE) {
   samples <- nrow(leaves)
   values <- matrix(switch(combine, MIN = Inf, MAX = -Inf, 0), samples, targets)
   given <- matrix(FALSE, samples, targets)
@@ -128,7 +131,8 @@ gathered_leaves <- function(leaves, weights_at, ids, weights, targets, combine =
       first <- !duplicated(place)
       at <- place[first, , drop = FALSE]
       w <- weights[entry[first]]
-      values[at] <- switch(combine, MIN = pmin(values[at], w), MAX = pmax(values[at], w), values[at] + w)
+      joined <- switch(combine, MIN = pmin(values[at], w), MAX = pmax(values[at], w), values[at] + w)
+      values[at] <- if (single) round_to_dtype(joined, "float32") else joined
       given[at] <- TRUE
       sample <- sample[!first]
       entry <- entry[!first]
@@ -147,7 +151,7 @@ op_tree_ensemble_regressor <- function(inputs, node) {
   weights_at <- match(paste(attributes$target_treeids, attributes$target_nodeids), trees$keys)
   targets <- if (is.null(attributes$n_targets)) max(attributes$target_ids) + 1 else attributes$n_targets
   values <- gathered_leaves(leaves, weights_at, attributes$target_ids, numbers_or_tensor(node, "target_weights"), targets,
-                            attributes$aggregate_function)$values
+                            attributes$aggregate_function, sums_in_single(x, node))$values
   tensor_of_rows(post_transformed(plus_base(values, numbers_or_tensor(node, "base_values")), attributes$post_transform), "float32")
 }
 
@@ -193,10 +197,11 @@ op_tree_ensemble_classifier <- function(inputs, node) {
   classes <- length(labels$values)
   one_class <- classes == 2L && length(unique(attributes$class_ids)) == 1L
   ids <- if (one_class) rep(0, length(attributes$class_ids)) else attributes$class_ids
-  scores <- gathered_leaves(leaves, weights_at, ids, weights, if (one_class) 1 else classes)$values
+  scores <- gathered_leaves(leaves, weights_at, ids, weights, if (one_class) 1 else classes,
+                            single = sums_in_single(x, node))$values
   if (!one_class) {
     scores <- plus_base(scores, base)
-    return(classified(scores, labels, attributes$post_transform, score_dtype(x)))
+    return(classified(scores, labels, attributes$post_transform, score_dtype))
   }
   score <- scores[, 1L] + if (length(base)) base[length(base)] else 0
   positive <- all(weights >= 0)
@@ -300,7 +305,7 @@ op_tree_ensemble <- function(inputs, node) {
   targets <- if (is.null(attributes$n_targets)) max(attributes$leaf_targetids) + 1 else attributes$n_targets
   values <- gathered_leaves(
     leaves, nodes + seq_len(leaf), attributes$leaf_targetids, values_of(attributes$leaf_weights), targets,
-    c("AVERAGE", "SUM", "MIN", "MAX")[attributes$aggregate_function + 1]
+    c("AVERAGE", "SUM", "MIN", "MAX")[attributes$aggregate_function + 1], sums_in_single(x, node)
   )$values
   tensor_of_rows(post_transformed(values, post_transforms[attributes$post_transform + 1]), x$dtype)
 }

@@ -34,6 +34,23 @@ test_that("a forest goes the way of each split, also where values are missing", 
   expect_equal(unname(found$scores), rbind(c(0.75, 0, 0.25), c(0, 1, 0), c(0.5, 0.5, 0)))
 })
 
+test_that("sums over trees round after each tree, so that equal votes are equal", {
+  # 0.1 + 0.1 + 0.1 is 0.3 in single precision alone; the first of equal classes counts.
+  votes <- function(dtype) {
+    none <- ints(0, 0, 0, 0)
+    node <- ml("TreeEnsembleClassifier", "x", c("l", "s"), classlabels_int64s = ints(5, 7, 9), nodes_treeids = ints(0, 1, 2, 3),
+               nodes_nodeids = none, nodes_featureids = none, nodes_modes = rep("LEAF", 4), nodes_values = rep(0, 4),
+               nodes_truenodeids = none, nodes_falsenodeids = none, class_treeids = ints(0, 1, 2, 3), class_nodeids = none,
+               class_ids = ints(0, 0, 0, 1), class_weights = c(0.1, 0.1, 0.1, 0.3))
+    path <- write_model(onnx_model(
+      list(node), list(onnx_value("x", dtype, list("n", 2))), list(onnx_value("l", "int64"), onnx_value("s")), domains = "ai.onnx.ml"
+    ))
+    c(predict(onnx_read(path), rbind(c(0, 1)))$l)
+  }
+  expect_identical(votes("float32"), 5)
+  expect_identical(votes("float64"), 7)
+})
+
 test_that("maps are named lists, and scores of classes", {
   zip <- ml("ZipMap", "scores", "maps", classlabels_strings = c("oak", "ash", "elm"))
   model <- onnx_read(write_forest(list(zip), list(onnx_value("label", "string"), maps_value("maps"))))
