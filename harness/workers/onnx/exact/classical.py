@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from harness.workers.engine import Array, Unsupported
 from harness.workers.onnx.exact.operator import Node
@@ -54,7 +55,7 @@ def post_transformed(scores: Array, transform: str) -> Array:
         case "NONE":
             return scores
         case "LOGISTIC":
-            return np.asarray(logistic(scores))
+            return np.asarray(special.expit(scores))
         case "SOFTMAX":
             powers = np.exp(scores - scores.max(axis=1, keepdims=True))
             return np.asarray(powers / powers.sum(axis=1, keepdims=True))
@@ -82,16 +83,10 @@ def _probit(p: Array) -> Array:
 def of_second_class(score: Array, transform: str, probability: bool) -> Array:
     """Scores of both classes where the model has those of the second; ``probability``: whether they are one already."""
     if transform == "LOGISTIC":
-        return np.stack([logistic(-score), logistic(score)], axis=1)
+        return np.stack([special.expit(-score), special.expit(score)], axis=1)
     if transform == "PROBIT":
         raise Unsupported("post_transform PROBIT is not supported by python/onnx-reference")
     return np.stack([1 - score if probability else -score, score], axis=1)
-
-
-def logistic(x: Array) -> Array:
-    """``1 / (1 + exp(-x))`` without overflow."""
-    small = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)))
 
 
 def label_encoder(node: Node, x: Array) -> Array:

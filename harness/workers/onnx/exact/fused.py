@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from harness.workers.engine import Array, Unsupported
 from harness.workers.onnx.exact import activations, convolution, normalisation
@@ -25,7 +26,7 @@ _WINDOWS: dict[str, Any] = {
 #: Activations of one value, with the numbers that they take and the defaults of these, in order.
 _ACTIVATIONS: dict[str, tuple[Callable[..., Array], dict[str, float | None]]] = {
     "Relu": (lambda x: np.maximum(x, 0), {}),
-    "Sigmoid": (lambda x: _sigmoid(x), {}),
+    "Sigmoid": (special.expit, {}),
     "Tanh": (np.tanh, {}),
     "Softplus": (lambda x: np.logaddexp(x, 0), {}),
     "Softsign": (lambda x: x / (1 + np.abs(x)), {}),
@@ -39,11 +40,6 @@ _ACTIVATIONS: dict[str, tuple[Callable[..., Array], dict[str, float | None]]] = 
     "HardSigmoid": (lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1), {"alpha": 0.2, "beta": 0.5}),
     "Clip": (lambda x, low, high: np.clip(x, low, high), {"min": None, "max": None}),
 }
-
-
-def _sigmoid(x: Array) -> Array:
-    small = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)), x.dtype)
 
 
 def _activated(x: Array, activation: str | None, given: Mapping[str, float | None] | Sequence[float]) -> Array:
@@ -101,7 +97,7 @@ def fast_gelu(node: Node, x: Array, bias: Array | None = None) -> Array:
 
 def quick_gelu(node: Node, x: Array) -> Array:
     """``x sigmoid(alpha x)``."""
-    return np.asarray(x * _sigmoid(np.asarray(node["alpha"] * x)), x.dtype)
+    return np.asarray(x * special.expit(np.asarray(node["alpha"] * x)), x.dtype)
 
 
 def skip_layer_normalization(

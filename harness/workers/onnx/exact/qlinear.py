@@ -10,32 +10,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from harness.workers.engine import Array
 from harness.workers.onnx.exact import pooling, quantisation, softmax
 from harness.workers.onnx.exact.operator import Compute, Node
-
-_LINEAR = {"axis": 1, "block_size": 0}
-
-
-def dequantize_linear(node: Node, x: Array, scale: Array, zero: Array | None = None) -> Array:
-    """DequantizeLinear of the standard."""
-    return quantisation.dequantize_linear(Node(21, _LINEAR | {"axis": node["axis"]}, node.outputs), x, scale, zero)
+from harness.workers.onnx.exact.quantisation import over, product, saturated
 
 
 def quantize_linear(node: Node, x: Array, scale: Array, zero: Array | None = None) -> Array:
     """QuantizeLinear of the standard: ``x / scale`` rounded to even, and the zero point added; uint8 without one."""
-    return _quantised(
-        x, _along(scale, x, node["axis"]), None if zero is None else _along(zero, x, node["axis"]), np.uint8
-    )
-
-
-def _along(values: Array, x: Array, axis: int) -> Array:
-    return (
-        values.reshape(())
-        if values.size == 1
-        else values.reshape([-1 if k == axis % x.ndim else 1 for k in range(x.ndim)])
-    )
+    zero = None if zero is None else over(zero, x.shape, node["axis"])
+    return _quantised(x, over(scale, x.shape, node["axis"]), zero, np.uint8)
 
 
 def _numbers(x: Array, scale: Array, zero: Array | None) -> Array:
@@ -46,8 +32,7 @@ def _numbers(x: Array, scale: Array, zero: Array | None) -> Array:
 
 def _quantised(x: Array, scale: Array, zero: Array | None, dtype: Any) -> Array:
     zero = np.zeros((), dtype) if zero is None else zero
-    limits = np.iinfo(zero.dtype)
-    return np.asarray(np.clip(np.rint(x / scale) + zero.astype(x.dtype), limits.min, limits.max).astype(zero.dtype))
+    return saturated(np.rint(x / scale) + zero.astype(x.dtype), zero.dtype)
 
 
 def _unary(compute: Callable[[Node, Array], Array]) -> Compute:
@@ -85,8 +70,7 @@ def _scalar(zero: Array | None) -> Array | None:
 
 def sigmoid(_: Node, x: Array) -> Array:
     """``1 / (1 + exp(-x))``."""
-    small = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)), x.dtype)
+    return np.asarray(special.expit(x), x.dtype)
 
 
 def leaky_relu(node: Node, x: Array) -> Array:
@@ -139,16 +123,9 @@ def qgemm(
     """``alpha A' B' + C``, quantised where a scale of the result is given, else as numbers. C has the scale of the product."""
     left = a.T if node["transA"] else a
     right = b.T if node["transB"] else b
-    sums = _sums(left, right, a_zero, b_zero) + (0 if c is None else c.astype(np.float64))
+    sums = product(left, right, a_zero, b_zero) + (0 if c is None else c.astype(np.float64))
     y = sums.astype(a_scale.dtype) * (a_scale * b_scale) * a_scale.dtype.type(node["alpha"])
     return y if y_scale is None else _quantised(y, y_scale.reshape(()), _scalar(y_zero), a.dtype)
-
-
-def _sums(a: Array, b: Array, a_zero: Array | None, b_zero: Array | None) -> Array:
-    """The product of whole numbers less their zero points, in double, which holds it exactly."""
-    left = a.astype(np.float64) if a_zero is None else a.astype(np.float64) - a_zero
-    right = b.astype(np.float64) if b_zero is None else b.astype(np.float64) - b_zero
-    return np.asarray(left @ right)
 
 
 def matmul_integer_to_float(
@@ -162,7 +139,7 @@ def matmul_integer_to_float(
     bias: Array | None = None,
 ) -> Array:
     """``A B + bias`` of quantised factors, as numbers."""
-    y = _sums(a, b, a_zero, b_zero).astype(a_scale.dtype) * (a_scale * b_scale)
+    y = product(a, b, a_zero, b_zero).astype(a_scale.dtype) * (a_scale * b_scale)
     return np.asarray(y if bias is None else y + bias)
 
 
@@ -179,7 +156,7 @@ _WINDOWS = {"auto_pad": "NOTSET", "ceil_mode": 0, "count_include_pad": 0, "pads"
 #: Operators by name, each with its attributes and their defaults.
 OPERATORS: dict[str, tuple[Compute, Mapping[str, Any]]] = {
     "QuantizeLinear": (quantize_linear, {"axis": 1}),
-    "DequantizeLinear": (dequantize_linear, {"axis": 1}),
+    "DequantizeLinear": (quantisation.dequantize_linear, {"axis": 1}),
     "QLinearAdd": (_binary(np.add), {}),
     "QLinearMul": (_binary(np.multiply), {}),
     "QLinearSigmoid": (_unary(sigmoid), {}),

@@ -21,9 +21,9 @@ def dequantize_linear(node: Node, x: Array, scale: Array, zero: Array | None = N
     axis, block = node["axis"], node["block_size"] or 0
     wide = x.astype(np.float64)
     if zero is not None:
-        wide = wide - _over(zero.astype(np.float64), x.shape, axis, block)
+        wide = wide - over(zero.astype(np.float64), x.shape, axis, block)
     # A difference of whole numbers is exact in double, and in float32 for all but 32-bit ones.
-    return wide.astype(scale.dtype) * _over(scale, x.shape, axis, block)
+    return wide.astype(scale.dtype) * over(scale, x.shape, axis, block)
 
 
 def dynamic_quantize_linear(_: Node, x: Array) -> tuple[Array, Array, Array]:
@@ -31,7 +31,7 @@ def dynamic_quantize_linear(_: Node, x: Array) -> tuple[Array, Array, Array]:
     low, high = np.minimum(x.min(initial=0), 0), np.maximum(x.max(initial=0), 0)
     scale = np.asarray((high - low) / x.dtype.type(255) if high > low else 1 / x.dtype.type(255), x.dtype)
     zero = np.asarray(np.clip(np.rint(-low / scale), 0, 255))
-    return _saturated(np.rint(x / scale) + zero, np.dtype(np.uint8)), scale, zero.astype(np.uint8)
+    return saturated(np.rint(x / scale) + zero, np.dtype(np.uint8)), scale, zero.astype(np.uint8)
 
 
 def conv_integer(node: Node, x: Array, w: Array, x_zero: Array | None = None, w_zero: Array | None = None) -> Array:
@@ -55,8 +55,8 @@ def qlinear_conv(
     y = _convolved(node, x, w, x_zero, w_zero)
     if bias is not None:
         y = y + bias.astype(np.float64).reshape(1, -1, *(1,) * (x.ndim - 2))
-    factor = x_scale * _over(w_scale, y.shape, 1, 0) / y_scale
-    return _saturated(np.rint(y.astype(factor.dtype) * factor) + y_zero.astype(factor.dtype), y_zero.dtype)
+    factor = x_scale * over(w_scale, y.shape, 1) / y_scale
+    return saturated(np.rint(y.astype(factor.dtype) * factor) + y_zero.astype(factor.dtype), y_zero.dtype)
 
 
 def qlinear_matmul(
@@ -72,9 +72,16 @@ def qlinear_matmul(
 ) -> Array:
     """A product of quantised matrices, quantised again; parameters of ``a`` for all or by row, of ``b`` for all or by column."""
     a_scale, a_zero = (_as_rows(value) for value in (a_scale, a_zero))
-    product = (a.astype(np.float64) - a_zero) @ (b.astype(np.float64) - b_zero)
     factor = a_scale * b_scale / y_scale
-    return _saturated(np.rint(product.astype(factor.dtype) * factor) + y_zero.astype(factor.dtype), y_zero.dtype)
+    y = product(a, b, a_zero, b_zero)
+    return saturated(np.rint(y.astype(factor.dtype) * factor) + y_zero.astype(factor.dtype), y_zero.dtype)
+
+
+def product(a: Array, b: Array, a_zero: Array | None, b_zero: Array | None) -> Array:
+    """The product of matrices of whole numbers less their zero points, in double, which holds it exactly."""
+    left = a.astype(np.float64) if a_zero is None else a.astype(np.float64) - a_zero
+    right = b.astype(np.float64) if b_zero is None else b.astype(np.float64) - b_zero
+    return np.asarray(left @ right)
 
 
 def _convolved(node: Node, x: Array, w: Array, x_zero: Array | None, w_zero: Array | None) -> Array:
@@ -83,13 +90,13 @@ def _convolved(node: Node, x: Array, w: Array, x_zero: Array | None, w_zero: Arr
     if x_zero is not None:
         wide = wide - x_zero.astype(np.float64).reshape(())
     if w_zero is not None:
-        filters = filters - _over(w_zero.astype(np.float64), w.shape, 0, 0)
+        filters = filters - over(w_zero.astype(np.float64), w.shape, 0)
     names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
     return np.asarray(_conv_implementation(wide, filters, None, *(node[name] for name in names)))
 
 
-def _over(values: Array, shape: tuple[int, ...], axis: int, block: int) -> Array:
-    """Parameters so that they broadcast over a tensor."""
+def over(values: Array, shape: tuple[int, ...], axis: int, block: int = 0) -> Array:
+    """Parameters of a tensor of a shape so that they broadcast over it: one for all, by places of an axis, or by blocks of it."""
     if values.size == 1:
         return values.reshape(())
     if block:
@@ -101,6 +108,7 @@ def _as_rows(values: Array) -> Array:
     return values[:, None] if values.ndim == 1 and values.size > 1 else values
 
 
-def _saturated(values: Array, dtype: np.dtype[Any]) -> Array:
+def saturated(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Values in a type of whole numbers; what lies beyond its limits becomes the limit."""
     limits = np.iinfo(dtype)
     return np.clip(values, limits.min, limits.max).astype(dtype)

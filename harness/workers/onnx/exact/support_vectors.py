@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from scipy import special
 
 from harness.workers.engine import Array, Unsupported
-from harness.workers.onnx.exact.classical import labels_of, logistic, of_second_class, post_transformed, score_dtype
+from harness.workers.onnx.exact.classical import labels_of, of_second_class, post_transformed, score_dtype
 from harness.workers.onnx.exact.operator import Node
 
 
@@ -68,7 +69,7 @@ def _kernel(features: Array, vectors: Array, kind: str, parameters: list[float])
 
 def _probabilities(scores: Array, slopes: Array, shifts: Array, pairs: list[tuple[int, int]], classes: int) -> Array:
     """Probabilities (sample, class) of the scores (sample, class pair)."""
-    won = np.clip(logistic(-(scores * slopes + shifts)), 1e-7, 1 - 1e-7)
+    won = np.clip(special.expit(-(scores * slopes + shifts)), 1e-7, 1 - 1e-7)
     found = []
     for row in won:
         wins = np.zeros((classes, classes))
