@@ -63,7 +63,7 @@ def trees(ids: tuple[int, ...], signed: bool, target: str, seed: int | None = No
 
 
 #: Gamma, the constant and the degree of a kernel.
-_KERNEL = [0.3, 0.5, 2.0]
+KERNEL = [0.3, 0.5, 2.0]
 
 
 def support_vectors(classes: int, chances: bool, kernel: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def support_vectors(classes: int, chances: bool, kernel: str) -> dict[str, Any]:
         "vectors_per_class": counts,
         "rho": rng.normal(size=pairs).tolist(),
         "kernel_type": kernel,
-        "kernel_params": _KERNEL,
+        "kernel_params": KERNEL,
     }
     if chances:
         found |= {"prob_a": (-1 - rng.random(pairs)).tolist(), "prob_b": rng.normal(size=pairs).tolist()}
@@ -130,7 +130,7 @@ def models() -> dict[str, tuple[onnx.ModelProto, Array]]:
             x,
             {"y": number},
             kernel_type=kernel,
-            kernel_params=_KERNEL,
+            kernel_params=KERNEL,
             **one,
         )
     for way in ("SUM", "AVERAGE", "MIN", "MAX"):

@@ -43,6 +43,12 @@ _NORM = """
   {0}q = Div({0}c, {0}d)
   {0}w = Mul({0}q, scale)
   {0}n = Add({0}w, shift)"""
+_GELU = """
+  {0}r = Div({0}, root2)
+  {0}e = Erf({0}r)
+  {0}m = Add({0}e, unit)
+  {0}t = Mul({0}, {0}m)
+  {0}g = Mul({0}t, half)"""
 #: A block of a transformer with every form of Gelu, as exporters write them out.
 _TRANSFORMER = f"""
 g (float[N, 5, 8] x) => (float[N, 5, 8] y) {{
@@ -58,12 +64,8 @@ g (float[N, 5, 8] x) => (float[N, 5, 8] y) {{
   {_NORM.format("one")}
   wide = MatMul(onen, u)
   biased = Add(wide, bu)
-  root = Div(biased, root2)
-  error = Erf(root)
-  more = Add(error, unit)
-  times = Mul(biased, more)
-  gelu = Mul(times, half)
-  back = MatMul(gelu, d)
+  {_GELU.format("biased")}
+  back = MatMul(biasedg, d)
   cube = Pow(back, three)
   small = Mul(cube, c1)
   inner = Add(back, small)
@@ -76,14 +78,10 @@ g (float[N, 5, 8] x) => (float[N, 5, 8] y) {{
   bent = Mul(fastn, quick)
   gate = Sigmoid(bent)
   gated = Mul(fastn, gate)
-  rootp = Div(gated, root2)
-  errorp = Erf(rootp)
-  morep = Add(errorp, unit)
-  timesp = Mul(gated, morep)
-  plain = Mul(timesp, half)
-  two2 = Add(plain, onen)
-  {_NORM.format("two2")}
-  y = Identity(two2n)
+  {_GELU.format("gated")}
+  last = Add(gatedg, onen)
+  {_NORM.format("last")}
+  y = Identity(lastn)
 }}"""
 _NUMBERS = {
     "two": 2.0,

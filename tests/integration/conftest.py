@@ -109,22 +109,23 @@ def workplace(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """The small scenario, run to its end once; tests that use it leave it as it is."""
-    workplace = Workplace(tmp_path_factory.mktemp("finished"))
+def run_through(workplace: Workplace) -> Workplace:
+    """A workplace whose scenario has been run to its end."""
     done = workplace.run()
     assert done.returncode == 0, done.stdout + done.stderr
     return workplace
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """The small scenario, run to its end once; tests that use it leave it as it is."""
+    return run_through(Workplace(tmp_path_factory.mktemp("finished")))
 
 
 @pytest.fixture(scope="session")
 def repeated(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """The same scenario, run once more from nothing in another folder; tests that use it leave it as it is."""
-    workplace = Workplace(tmp_path_factory.mktemp("repeated"))
-    done = workplace.run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workplace
+    return run_through(Workplace(tmp_path_factory.mktemp("repeated")))
 
 
 @pytest.fixture(scope="session")
@@ -147,10 +148,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, programs: str) -> Workplace:
     """The scenario, run once without any disturbance; tests leave it as it is."""
     from tests.integration.quick import Quick
 
-    workplace = Quick(tmp_path_factory.mktemp("whole"), programs)
-    done = workplace.run()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return workplace
+    return run_through(Quick(tmp_path_factory.mktemp("whole"), programs))
 
 
 needs_r = pytest.mark.skipif(

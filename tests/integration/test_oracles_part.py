@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,17 +46,11 @@ sys.meta_path.insert(0, Faulty())
 
 
 @pytest.fixture(scope="module")
-def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def cells(tmp_path_factory: pytest.TempPathFactory, programs: str) -> dict[str, dict[str, Any]]:
     """The cells of a file whose LogSoftmax one of two oracles computes in single precision; Julia is not to be found."""
     folder = tmp_path_factory.mktemp("part")
     (folder / "faulty").mkdir()
     (folder / "faulty" / "sitecustomize.py").write_text(FAULT)
-    programs = folder / "bin"
-    programs.mkdir()
-    for place in map(Path, os.environ["PATH"].split(os.pathsep)):
-        for program in place.iterdir() if place.is_dir() else ():
-            if program.name != "julia" and not (programs / program.name).exists():
-                (programs / program.name).symlink_to(program)
     draw = np.random.default_rng(3)
     graph = helper.make_graph(
         [
@@ -77,18 +69,12 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
     onnx.save(model, folder / "model.onnx")
     np.save(folder / "X.npy", draw.normal(size=(64, 6)).astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", str(programs))
+        patch.setenv("PATH", programs)
         done = compare(
             folder,
-            *(
-                "model.onnx",
-                "--probe",
-                "X.npy",
-                "--to",
-                "python/onnx2torch,python/onnxruntime",
-                "--no-layers",
-                "--json",
-            ),
+            "model.onnx",
+            *("--probe", "X.npy", "--to", "python/onnx2torch,python/onnxruntime"),
+            *("--no-layers", "--json"),
             languages=True,
             imported_first=folder / "faulty",
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, TypeProto, helper
 
-from tests.conformance.classical_models import support_vectors, trees
+from tests.conformance.classical_models import KERNEL, support_vectors, trees
 from tests.conformance.differential.recipe import Array, Drawn, Pick, Recipe, normal
 
 _FEATURES = 4
@@ -58,7 +58,6 @@ def _regression(pick: Pick, rng: np.random.Generator, _: int) -> Drawn:
 def _ensemble(pick: Pick, rng: np.random.Generator, _: int) -> Drawn:
     """Two trees of three leaves each; a node of mode MEMBER asks for one of two values."""
     modes = [pick["mode"], 0, 0, pick["mode"]]
-    stored = {"dtype": TensorProto.FLOAT, "dims": [4]}
     x = _features(rng)
     values = rng.permutation(x.astype(np.float32).ravel())
     x = np.where(rng.random(x.shape) < 0.5, x.astype(np.float32), x)
@@ -66,7 +65,7 @@ def _ensemble(pick: Pick, rng: np.random.Generator, _: int) -> Drawn:
         "tree_roots": [0, 2],
         "nodes_modes": helper.make_tensor("modes", TensorProto.UINT8, [4], modes),
         "nodes_featureids": rng.integers(0, _FEATURES, 4).tolist(),
-        "nodes_splits": helper.make_tensor("splits", stored["dtype"], stored["dims"], values[:4]),
+        "nodes_splits": helper.make_tensor("splits", TensorProto.FLOAT, [4], values[:4]),
         "nodes_truenodeids": [1, 0, 3, 3],
         "nodes_trueleafs": [0, 1, 0, 1],
         "nodes_falsenodeids": [2, 1, 5, 4],
@@ -117,7 +116,7 @@ def _vector_regression(pick: Pick, rng: np.random.Generator, _: int) -> Drawn:
         "support_vectors": normal(rng, (3 * _FEATURES,)).tolist(),
         "rho": [0.2],
         "kernel_type": pick["kernel"],
-        "kernel_params": [0.3, 0.5, 2.0],
+        "kernel_params": KERNEL,
         "one_class": pick["one_class"],
     }
     return Drawn([_features(rng)], attributes, types=(_SCORES,))
