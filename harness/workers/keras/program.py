@@ -24,6 +24,7 @@ from harness.workers.engine import (
     Progress,
     Stopwatch,
     TensorInfo,
+    Unsupported,
     environment_threads,
 )
 from harness.workers.keras import tensorflow_threads
@@ -47,7 +48,7 @@ class SavedProgram(LoadedModel):
         self.widened = precision == "float64"
         self.inputs = [_info(name, spec) for name, spec in endpoint.structured_input_signature[1].items()]
         self.outputs = [_info(name, spec) for name, spec in sorted(endpoint.structured_outputs.items())]
-        self._call: Callable[..., dict[str, Any]] = in_double(endpoint) if self.widened else endpoint
+        self._call: Callable[..., dict[str, Any]] = _in_double(path, endpoint) if self.widened else endpoint
 
     def run(self, feeds: dict[str, Array], watch: Stopwatch) -> dict[str, Array]:
         """See LoadedModel."""
@@ -59,6 +60,14 @@ class SavedProgram(LoadedModel):
     def parameters(self) -> dict[str, Array]:
         """Its variables by name."""
         return {one.name: one.numpy() for one in getattr(self._held, "variables", ()) if one.dtype.is_floating}
+
+
+def _in_double(path: Path, endpoint: Any) -> Callable[..., dict[str, Any]]:
+    """See in_double. Raises Unsupported where an operation has no float64."""
+    try:
+        return in_double(endpoint)
+    except ValueError as error:
+        raise Unsupported(f"{path}: cannot be computed in float64: {' '.join(str(error).split())[:200]}") from error
 
 
 def _info(name: str, spec: Any) -> TensorInfo:
@@ -94,18 +103,28 @@ class TensorflowPrograms(Engine):
         return {"layers": functools.partial(write_layers, None), "export": self._export}
 
     def _export(self, out: str, inputs: str, opset: int, fold: bool) -> dict[str, Any]:
-        """Write the program as ONNX by tf2onnx, which needs no example and always folds. Raises Failed where it cannot."""
+        """Write the program as ONNX by tf2onnx, by its own names; no example is needed, and it always folds. Raises Failed."""
         if self._model is None:
             raise BadInput("export takes a program that is loaded")
         path = output_file(out)
         try:
             import tf2onnx
 
-            graph, given, found = tf2onnx.tf_loader.from_saved_model(
-                str(self._model.folder), None, None, tag="serve", signatures=["serving_default"]
+            graph, given, found, own_names = tf2onnx.tf_loader.from_saved_model(
+                str(self._model.folder),
+                None,
+                None,
+                tag="serve",
+                signatures=["serving_default"],
+                return_tensors_to_rename=True,
             )
             tf2onnx.convert.from_graph_def(
-                graph, input_names=list(given), output_names=list(found), opset=opset, output_path=str(path)
+                graph,
+                input_names=list(given),
+                output_names=list(found),
+                opset=opset,
+                tensors_to_rename=own_names,
+                output_path=str(path),
             )
         except Exception as error:
             raise Failed(f"tf2onnx cannot export the program: {' '.join(str(error).split())[:200]}") from error

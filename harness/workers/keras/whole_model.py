@@ -34,7 +34,8 @@ from harness.workers.keras import tensorflow_threads
 from harness.workers.keras.archive import widened_config
 from harness.workers.keras.model import in_double, round_settings
 from harness.workers.program_layers import ProgramLayer, write_layers
-from harness.workers.requests import output_file
+from harness.workers.requests import existing_file, output_file
+from harness.workers.tensors import read_tensors
 
 
 class WholeKerasModel(LoadedModel):
@@ -160,11 +161,14 @@ class KerasFiles(Engine):
         return {"layers": functools.partial(self._layers), "export": self._export}
 
     def _export(self, out: str, inputs: str, opset: int, fold: bool) -> dict[str, Any]:
-        """Write the model as ONNX by Keras' own export, which needs no example and always folds. Raises Failed."""
+        """Write the model as ONNX by Keras' own export, which folds; ``inputs``: what it is called on once. Raises Failed."""
         if self._model is None or self._model.widened:
             raise BadInput("export takes a model that is loaded in float32")
         path = output_file(out)
+        example = read_tensors(existing_file(inputs))
         try:
+            # Keras exports only what was called since it was read.
+            self._model.run({name: array[:1] for name, array in example.items()}, Stopwatch())
             self._model.model.export(str(path), format="onnx", opset_version=opset, verbose=False)
         except Exception as error:
             raise Failed(f"Keras cannot export the model: {' '.join(str(error).split())[:200]}") from error

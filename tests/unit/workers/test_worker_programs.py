@@ -15,13 +15,15 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
 
-from harness.errors import BadInputError  # noqa: E402
+from harness.errors import BadInputError, UnsupportedError  # noqa: E402
 from harness.runtimes.process import Worker  # noqa: E402
 from harness.runtimes.registry import availability, runtime  # noqa: E402
 from harness.runtimes.whole_models import files_of, whole_model  # noqa: E402
 from harness.workers.engine import BadInput, Stopwatch  # noqa: E402
-from harness.workers.pytorch.program import TorchProgram  # noqa: E402
+from harness.workers.pytorch.program import TorchProgram, TorchPrograms  # noqa: E402
 from harness.workers.pytorch.script_program import ScriptProgram  # noqa: E402
 from harness.workers.tensors import read_tensors, write_tensors  # noqa: E402
 
@@ -84,6 +86,26 @@ def test_a_program_answers_as_its_module_in_both_precisions(net: Any, program: P
     again = [*wide.run({wide.inputs[0].name: X[:1].astype(np.float64)}, Stopwatch()).values()]
     # Where anything were rounded to single precision, sums of other lengths would differ by more.
     assert np.abs(again[1] - exact[1][:1]).max() < 1e-14
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("name", ["net.pt2", "net.pt"])
+def test_a_program_is_exported_as_it_answers(program: Path, tmp_path: Path, name: str, fold: bool) -> None:
+    engine = TorchPrograms()
+    model = engine.load(program.with_name(name), "float32")
+    (key,) = (info.name for info in model.inputs)
+    write_tensors(tmp_path / "x", {key: X[:2]})
+    engine.requests(lambda done, total, text: None)["export"](
+        out=str(tmp_path / "made.onnx"), inputs=str(tmp_path / "x"), opset=18, fold=fold
+    )
+    session = onnxruntime.InferenceSession(tmp_path / "made.onnx")
+    # Another number of samples than it was traced with.
+    found = session.run(None, {session.get_inputs()[0].name: X})
+    wanted = [*model.run({key: X}, Stopwatch()).values()]
+    assert all(np.allclose(one, other, atol=1e-5) for one, other in zip(found, wanted, strict=True))
+    kept = "BatchNormalization" in {node.op_type for node in onnx.load(tmp_path / "made.onnx").graph.node}
+    assert kept is not fold
 
 
 def test_a_program_tells_its_layers_with_their_lines(program: Path) -> None:
@@ -175,6 +197,9 @@ made = keras.layers.Dense(2, name="share")(keras.layers.GRU(4, name="gru")(hidde
 keras.Model(given, made).save("k.keras")
 keras.Model(given, made).export("saved", format="tf_saved_model", verbose=False)
 keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: 2 * x)]).save("lambda.keras")
+image = keras.Input((8, 8, 3), name="image")
+larger = keras.layers.UpSampling2D(2, interpolation="bilinear")(image)
+keras.Model(image, larger).export("resizing", format="tf_saved_model", verbose=False)
 """
 
 
@@ -196,7 +221,15 @@ def test_files_of_keras_answer_without_its_code(tmp_path: Path) -> None:
                 write_tensors(tmp_path / "x", {key: series})
                 worker.request("predict", inputs=str(tmp_path / "x"), outputs=str(tmp_path / "y"), batch_size=2)
                 (found[f"{name} {precision}"],) = read_tensors(tmp_path / "y").values()
+            write_tensors(tmp_path / "x", {key: series})
+            # Read anew: it has not been called since.
+            worker.request("load", path=str(tmp_path / file), precision="float32")
+            made = tmp_path / f"{name.partition('/')[2]}.onnx"
+            worker.request("export", out=str(made), inputs=str(tmp_path / "x"), opset=17, fold=True)
+            (exported,) = onnxruntime.InferenceSession(made).run(None, {key: series})
+            assert np.allclose(exported, found[f"{name} float32"], atol=1e-5)
             if name == "python/keras-file":
+                worker.request("load", path=str(tmp_path / file), precision="float64")
                 worker.request("layers", outputs=str(tmp_path / "layers.json"))
                 layers = json.loads((tmp_path / "layers.json").read_text())
                 assert [layer["inputs"] for layer in layers] == [[], ["conv"], ["norm"], ["gru"]]
@@ -207,6 +240,9 @@ def test_files_of_keras_answer_without_its_code(tmp_path: Path) -> None:
                 assert np.allclose(read_tensors(tmp_path / "a")["share"], found[f"{name} float64"], atol=1e-12)
                 with pytest.raises(BadInputError, match=r"holds code .a Lambda layer., which is not run"):
                     worker.request("load", path=str(tmp_path / "lambda.keras"), precision="float32")
+            else:
+                with pytest.raises(UnsupportedError, match=r"cannot be computed in float64: .*ResizeBilinear"):
+                    worker.request("load", path=str(tmp_path / "resizing" / "saved_model.pb"), precision="float64")
     one, two = found["python/keras-file float64"], found["python/tensorflow-program float64"]
     assert np.abs(one - two).max() < 1e-12
     assert 0 < np.abs(one - found["python/keras-file float32"]).max() < 1e-5
