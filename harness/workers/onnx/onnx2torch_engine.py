@@ -295,7 +295,8 @@ def _held_by(
             value = value.T
         yield node.input[place], value
     for name, key in zip(node.input[1:], _AS_NUMBERS.get(node.op_type, ()), strict=False):
-        held = getattr(module, key, None)
+        # A Clip from 0 on becomes a ReLU, which does not name its limit.
+        held = 0.0 if isinstance(module, torch.nn.ReLU) and key == "min_val" else getattr(module, key, None)
         if name in stored and held is not None:
             yield name, _as_stored(held, stored[name])
 

@@ -155,10 +155,17 @@ def test_torchvision_is_neither_needed_nor_left_behind() -> None:
 
 
 def test_limits_of_clip_are_parameters_as_in_the_file(tmp_path: Path) -> None:
-    limits = {"low": np.float32(-0.8), "high": np.float32(0.9), "none": np.float32(0), "six": np.float32(6)}
+    limits = {
+        "low": np.float32(-0.8),
+        "high": np.float32(0.9),
+        "none": np.float32(0),
+        "six": np.float32(6),
+        "alone": np.float32(0),
+    }
     nodes = [
         helper.make_node("Clip", ["x", "low", "high"], ["h"]),
-        helper.make_node("Clip", ["h", "none", "six"], ["y"]),
+        helper.make_node("Clip", ["h", "none", "six"], ["k"]),
+        helper.make_node("Clip", ["k", "alone"], ["y"]),
     ]
     path = saved(model(nodes, weights={name: np.asarray(value) for name, value in limits.items()}), tmp_path)
     asked = Asked("python/onnx2torch")
