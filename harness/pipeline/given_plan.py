@@ -220,7 +220,6 @@ def _place_step(given: Given) -> PlaceStep | PlaceWholeStep | None:
             needs=(*FILE, "structure", "whole", f"oracle {REFERENCE}"),
             source_runtime=runtime(whole.runtime),
             path=str(whole.file.resolve()),
-            sha256={name: file_hash(path) for name, path in files_of(whole).items()},
             samples=PLACED_SAMPLES,
             threads=given.threads,
         )

@@ -91,7 +91,7 @@ class SourceWalk:
         names = self._names(clean.side, layers, limit)
         self._tell("file and source side by side")
         walked = walk(rerun, given, inputs, clean.side, names, self._source.axis_names, limit)
-        floors = rerun.opened(clean.path, self._fed(clean.path, own), "float32").side.values
+        floors = rerun.opened(clean.path, _fed(clean.structure, own), "float32").side.values
         nodes = walked_nodes(given.structure, given.side, clean.side, floors, walked.pairs)
         return Placement(
             reference=f"an export of the source by {route.label}",
@@ -169,34 +169,28 @@ class SourceWalk:
     ) -> tuple[Opened | None, CleanRoute | None]:
         """The clean export of the source that is made of the same operators as the file, as nearly as any is."""
         wanted = _operators(structure)
-        best: tuple[int, Path, CleanRoute] | None = None
+        best: tuple[int, Path, dict[str, Any], CleanRoute] | None = None
         for index, route in enumerate(self._source.routes):
             folder = self._scratch / f"clean{index}"
             folder.mkdir()
             self._tell(f"an export of the source by {route.label}")
             try:
                 self._source.export(route, folder)
-                made = _operators(self._structure(folder / "model.onnx"))
+                made = self._structure(folder / "model.onnx")
             except AccidentError:
                 raise
             except WorkerError as error:
                 self._notes.append(f"No export of the source by {route.label}: {error.what}")
                 continue
-            away = _distance(wanted, made)
+            away = _distance(wanted, _operators(made))
             if best is None or away < best[0]:
-                best = away, folder / "model.onnx", route
+                best = away, folder / "model.onnx", made, route
             if away <= NEAR:
                 break
         if best is None:
             return None, None
-        return rerun.opened(best[1], self._fed(best[1], inputs)), best[2]
-
-    def _fed(self, path: Path, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-        """Inputs of the source by the names that its export gives them, in their order where it renamed them."""
-        names = [str(entry["name"]) for entry in self._structure(path)["inputs"]]
-        if set(names) == set(inputs) or len(names) != len(inputs):
-            return inputs
-        return dict(zip(names, inputs.values(), strict=True))
+        _, path, made, route = best
+        return rerun.opened(path, _fed(made, inputs)), route
 
     def _structure(self, path: Path) -> dict[str, Any]:
         described = self._scratch / "structure.json"
@@ -238,6 +232,14 @@ class SourceWalk:
 
         self._tell("hypotheses about the source")
         return self._source.tried(inputs, gap, self._scratch)
+
+
+def _fed(structure: Mapping[str, Any], inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Inputs of the source by the names that its export gives them, in their order where it renamed them."""
+    names = [str(entry["name"]) for entry in structure["inputs"]]
+    if set(names) == set(inputs) or len(names) != len(inputs):
+        return inputs
+    return dict(zip(names, inputs.values(), strict=True))
 
 
 def _normalisations(structure: Mapping[str, Any]) -> int:

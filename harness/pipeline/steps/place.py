@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,6 @@ from harness.compare.source_layers import SourceLayer
 from harness.compare.subgraphs import all_nodes
 from harness.files.arrays import load_arrays
 from harness.files.atomic import to_json, write_atomically
-from harness.files.digests import content_hash
 from harness.models.sampling import Sampling
 from harness.models.spec import ModelSpec
 from harness.pipeline.fingerprint import of_runtime
@@ -64,7 +63,7 @@ class PlaceStep(Step):
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceWholeStep(Step):
-    """Leaves what `PlaceStep` leaves, of a source that is a whole model in the file at ``path``; ``sha256`` of all its files.
+    """Leaves what `PlaceStep` leaves, of a source that is a whole model in the file at ``path``.
 
     Needs the file, its graph, the probe, the answers of the source and those of the file in float64.
     """
@@ -73,17 +72,15 @@ class PlaceWholeStep(Step):
 
     source_runtime: Runtime
     path: str = field(metadata=PLACE)
-    sha256: Mapping[str, str]
     samples: int
     threads: int
 
     def outside(self) -> dict[str, Any]:
-        """Both runtimes with their workers, what compares them, and the source's files."""
+        """Both runtimes with their workers, and what compares them."""
         return {
             **of_runtime(self.worker),
             "source": of_runtime(self.source_runtime),
             "code": code_hash(__name__),
-            "files": content_hash(dict(self.sha256)),
         }
 
     def carry_out(self, context: Context) -> None:
