@@ -3,52 +3,6 @@
 const deepest_call = 32
 
 """
-A function of the file: its own names of inputs and outputs, its nodes, the opset of the standard's operators that they are written
-in (`nothing` where it says none), and attributes with their defaults.
-"""
-struct FunctionMessage
-    name::String
-    domain::String
-    overload::String
-    inputs::Vector{String}
-    outputs::Vector{String}
-    nodes::Vector{NodeMessage}
-    opset::Union{Int,Nothing}
-    defaults::Dict{String,Any}
-end
-
-function parse_function(source::Source, message::Field)
-    name = domain = overload = ""
-    inputs, outputs = String[], String[]
-    nodes = NodeMessage[]
-    opset = nothing
-    defaults = Dict{String,Any}()
-    for field in scan(source, message)
-        number = field.number
-        if number == 1
-            name = text_of(source, field)
-        elseif number == 4
-            push!(inputs, text_of(source, field))
-        elseif number == 5
-            push!(outputs, text_of(source, field))
-        elseif number == 7
-            push!(nodes, parse_node(source, field, 1))
-        elseif number == 9
-            of, version = parse_pair(source, field)
-            isempty(default_domain(of)) && (opset = version isa Int64 ? Int(version) : 0)
-        elseif number == 10
-            domain = text_of(source, field)
-        elseif number == 11
-            attribute = parse_attribute(source, field, 1)
-            defaults[attribute.first] = attribute.second
-        elseif number == 13
-            overload = text_of(source, field)
-        end
-    end
-    FunctionMessage(name, domain, overload, inputs, outputs, sort_nodes(nodes), opset, defaults)
-end
-
-"""
     inline_functions(model)
 
 The graph of a parsed model without calls of the file's functions. The values inside of a call become `call#1/name`, and so on, in
@@ -119,8 +73,8 @@ function called_nodes(f::FunctionMessage, call::NodeMessage, prefix)
         NodeMessage("", "Identity", "", [renamed[own]], [name], Pair{String,Any}[])
         for (own, name) in zip(f.outputs, wanted) if !isempty(name) && own in f.inputs
     ]
-    defaults = filter(pair -> !any(own -> own.first == pair.first, call.attributes), f.defaults)
-    vcat(called_parts(f.nodes, rename, merge(defaults, Dict{String,Any}(call.attributes)), f.opset), copies)
+    # The last of equal names counts.
+    vcat(called_parts(f.nodes, rename, Dict{String,Any}([f.defaults; call.attributes]), f.opset), copies)
 end
 
 # Nodes of a function with other names, the attributes of the call, and the opset of the function.

@@ -66,7 +66,10 @@ function build_graph(
     )
 end
 
-"""What the nodes of a file are looked up with: its opset and those of all domains, the precision, the operators, and who refuses what is not among them."""
+"""
+What the nodes of a file are looked up with: its opset and those of all domains, the precision, the operators, and who refuses what
+is not among them.
+"""
 struct Context
     opset::Int
     opsets::Vector{Pair{String,Int}}
@@ -119,8 +122,8 @@ in_precision(x::Array, precision) = x
 in_precision(x::Array{<:AbstractFloat}, precision) = precision === Float64 ? map(Float64, x) : x
 in_precision(x::Array{Float64}, precision) = x
 
-# Under precision `Float64` a tensor does not tell which floating-point type the file gives it. A cast to the type of another tensor is
-# then known only where nothing in the file is of half precision, to which a cast has to round.
+# Under precision `Float64` a tensor does not tell which floating-point type the file gives it. A cast to the type of another
+# tensor is then known only where nothing in the file is of half precision, to which a cast has to round.
 function refuse_unknown_rounding(graph::GraphMessage, precision)
     precision === Float64 || return
     graphs = with_subgraphs(graph)

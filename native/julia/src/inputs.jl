@@ -100,7 +100,8 @@ function inputs_from_user(x, model)
     )
 end
 
-tensor_from_user(value::Union{Number,AbstractString}, dtype, name, precision) = tensor_from_user(fill(value), dtype, name, precision)
+tensor_from_user(value::Union{Number,AbstractString}, dtype, name, precision) =
+    tensor_from_user(fill(value), dtype, name, precision)
 tensor_from_user(value, dtype, name, precision) =
     bad_input("input '", name, "' is a ", typeof(value), "; give an array of numbers")
 

@@ -71,13 +71,28 @@ function with_graphs(f, node::NodeMessage)
     ])
 end
 
+"""
+A function of the file: its own names of inputs and outputs, its nodes, the opset of the standard's operators that they are written
+in (`nothing` where it says none), and attributes with their defaults.
+"""
+struct FunctionMessage
+    name::String
+    domain::String
+    overload::String
+    inputs::Vector{String}
+    outputs::Vector{String}
+    nodes::Vector{NodeMessage}
+    opset::Union{Int,Nothing}
+    defaults::Vector{Pair{String,Any}}
+end
+
 struct ModelMessage
     ir_version::Union{Int,Nothing}
     producer::String
     opsets::Vector{Pair{String,Int}}
     metadata::Vector{Pair{String,String}}
     graph::GraphMessage
-    functions::Vector{Any}
+    functions::Vector{FunctionMessage}
 end
 
 # What every part of a file is read with: its bytes, and the folders that may hold the weights (or none).
@@ -107,7 +122,7 @@ function parse_model(source::Source)
     opsets = Pair{String,Int}[]
     metadata = Pair{String,String}[]
     graph = nothing
-    functions = Any[]
+    functions = FunctionMessage[]
     for field in scan_message(source.bytes)
         number = field.number
         if number == 1
@@ -204,6 +219,37 @@ function parse_node(source::Source, message::Field, depth::Int)
         end
     end
     NodeMessage(name, operator, domain, inputs, outputs, attributes; overload=overload)
+end
+
+function parse_function(source::Source, message::Field)
+    name = domain = overload = ""
+    inputs, outputs = String[], String[]
+    nodes = NodeMessage[]
+    opset = nothing
+    defaults = Pair{String,Any}[]
+    for field in scan(source, message)
+        number = field.number
+        if number == 1
+            name = text_of(source, field)
+        elseif number == 4
+            push!(inputs, text_of(source, field))
+        elseif number == 5
+            push!(outputs, text_of(source, field))
+        elseif number == 7
+            push!(nodes, parse_node(source, field, 1))
+        elseif number == 9
+            of, version = parse_pair(source, field)
+            isempty(default_domain(of)) && (opset = version isa Int64 ? Int(version) : 0)
+        elseif number == 10
+            domain = text_of(source, field)
+        elseif number == 11
+            attribute = parse_attribute(source, field, 1)
+            set_pair!(defaults, attribute.first, attribute.second)
+        elseif number == 13
+            overload = text_of(source, field)
+        end
+    end
+    FunctionMessage(name, domain, overload, inputs, outputs, sort_nodes(nodes), opset, defaults)
 end
 
 """

@@ -136,8 +136,8 @@ function prepare_subgraph(graph::GraphMessage, context, outside)
     )
 end
 
-check_kind(info::ValueInfo) =
-    info.kind in ("tensor", "sequence", "optional") || unsupported("values of type ", info.kind, " (", quoted(info.name), ") are not supported")
+check_kind(info::ValueInfo) = info.kind in ("tensor", "sequence", "optional") ||
+    unsupported("values of type ", info.kind, " (", quoted(info.name), ") are not supported")
 
 # While a model trains, these differ from call to call, or move something.
 differs_in_training(node::Node) =

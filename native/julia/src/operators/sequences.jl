@@ -40,15 +40,15 @@ op_sequence_construct(inputs, node) = sequence_of(copy(inputs))
 op_sequence_length(inputs, node) = fill(Int64(length(elements_of(inputs[1]))))
 
 # A place counted from 0, from the end where it is negative, as one counted from 1.
-function place_in(count::Int, position, what)
+function place_in(count::Int, position)
     place = Int(only_value(position, "the position"))
-    -count <= place < count || bad_input("position ", place, " is outside ", what, " of length ", count)
+    -count <= place < count || bad_input("position ", place, " is outside a sequence of length ", count)
     mod(place, max(count, 1)) + 1
 end
 
 function op_sequence_at(inputs, node)
     elements = elements_of(inputs[1])
-    elements[place_in(length(elements), inputs[2], "a sequence")]
+    elements[place_in(length(elements), inputs[2])]
 end
 
 # Before the element at the position; at the end where none is given.
@@ -56,14 +56,14 @@ function op_sequence_insert(inputs, node)
     elements = copy(elements_of(inputs[1]))
     given = input(inputs, 3)
     count = length(elements)
-    at = given === nothing || only_value(given, "the position") == count ? count + 1 : place_in(count, given, "a sequence")
+    at = given === nothing || only_value(given, "the position") == count ? count + 1 : place_in(count, given)
     sequence_of(insert!(elements, at, inputs[2]))
 end
 
 function op_sequence_erase(inputs, node)
     elements = copy(elements_of(inputs[1]))
     place = something(input(inputs, 2), fill(Int64(-1)))
-    TensorSequence(deleteat!(elements, place_in(length(elements), place, "a sequence")))
+    TensorSequence(deleteat!(elements, place_in(length(elements), place)))
 end
 
 # One number is the length of every part but perhaps the last; several are the lengths; without any each part is one place, whose
@@ -74,23 +74,23 @@ function op_split_to_sequence(inputs, node)
     total = size(x, ndims(x) - axis)
     given = input(inputs, 2)
     lengths = given === nothing ? ones(Int, total) : ndims(given) > 0 ? Int.(vec(given)) : parts_of_length(total, Int(given[]))
-    all(length -> length >= 0, lengths) && sum(lengths) == total ||
+    all(count -> count >= 0, lengths) && sum(lengths) == total ||
         bad_input("parts of lengths ", join(lengths, ", "), " do not make ", total)
-    ends = cumsum(lengths)
+    keeps = given !== nothing || node.attributes["keepdims"] != 0
     values = axis_view(x, axis)
-    sequence_of(map(lengths, ends) do length, last
-        part = values[:, (last - length + 1):last, :]
-        keeps = given !== nothing || node.attributes["keepdims"] != 0
-        reshape(part, keeps ? replace_size(size(x), axis, length) : without_axis(size(x), axis))
-    end |> parts -> collect(Any, parts))
+    parts = map(lengths, cumsum(lengths)) do count, last
+        part = values[:, (last - count + 1):last, :]
+        reshape(part, keeps ? replace_size(size(x), axis, count) : without_axis(size(x), axis))
+    end
+    sequence_of(collect(Any, parts))
 end
 
-function parts_of_length(total::Int, length::Int)
-    length > 0 || bad_input("parts of length ", length)
-    Int[min(length, total - from) for from in 0:length:(total - 1)]
+function parts_of_length(total::Int, count::Int)
+    count > 0 || bad_input("parts of length ", count)
+    Int[min(count, total - from) for from in 0:count:(total - 1)]
 end
 
-without_axis(sizes, axis::Int) = Tuple(deleteat!(Int[sizes...], Base.length(sizes) - axis))
+without_axis(sizes, axis::Int) = Tuple(deleteat!(Int[sizes...], length(sizes) - axis))
 
 function op_concat_from_sequence(inputs, node)
     elements = elements_of(inputs[1])

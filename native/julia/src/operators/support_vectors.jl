@@ -48,8 +48,8 @@ end
 """
     op_svm_classifier(inputs, node)
 
-Every pair of classes has a score, and a vote by its sign; the class of the most votes is the label. Scores are those of the pairs or,
-where the file says how to make them, probabilities of the classes.
+Every pair of classes has a score, and a vote by its sign; the class of the most votes is the label. Scores are those of the pairs
+or, where the file says how to make them, probabilities of the classes.
 """
 function op_svm_classifier(inputs, node)
     features, labels = exact_features(inputs[1]), class_labels(node, "classlabels_ints")
@@ -109,7 +109,8 @@ limits of its iteration that LIBSVM has, as all implementations do.
 """
 function coupled(wins)
     classes = size(wins, 1)
-    quadratic = [i == j ? sum(wins[k, i]^2 for k in 1:classes if k != i) : -wins[j, i] * wins[i, j] for i in 1:classes, j in 1:classes]
+    factor(i, j) = i == j ? sum(wins[k, i]^2 for k in 1:classes if k != i) : -wins[j, i] * wins[i, j]
+    quadratic = [factor(i, j) for i in 1:classes, j in 1:classes]
     p = fill(1 / classes, classes)
     for _ in 1:max(100, classes)
         products = quadratic * p

@@ -6,9 +6,10 @@ const trees_key = "the trees"
 trees_of(node)::Trees = node.attributes[trees_key]
 
 """
-    trees_of_nodes(node, leaves, weights)
+    trees_of_nodes(node, leaves; one_target=false)
 
-The trees of the attributes `nodes_*`; `leaves` is what the attributes of leaves are called after, `"class"` or `"target"`.
+The trees of the attributes `nodes_*`; `leaves` is what the attributes of leaves are called after, `"class"` or `"target"`. With
+`one_target` all leaves give the first target, whatever they name.
 """
 function trees_of_nodes(node, leaves; one_target=false)
     whole(name) = collect(Int, listed(node, name))
