@@ -7,6 +7,14 @@ dequantised <- function(op, inputs, at) {
   op("DequantizeLinear", inputs[[at]], inputs[[at + 1L]], optional_input(inputs, at + 2L))
 }
 
+# A value with its scale and zero point, as the operator of the standard of that name has them.
+scaled_as_standard <- function(operator) {
+  force(operator)
+  function(op, inputs, node) {
+    op(operator, inputs[[1L]], inputs[[2L]], optional_input(inputs, 3L), with = node$attributes)
+  }
+}
+
 # Numbers in the scale and zero point from position `at` on; without a zero point as `dtype`.
 requantised_at <- function(op, x, inputs, at, dtype) {
   if (is.null(optional_input(inputs, at))) stop_bad_input("the scale of the result is left out")

@@ -17,9 +17,12 @@ elements_of <- function(x) if (is_sequence(x)) x$elements else stop_bad_input("t
 
 sequence_of <- function(elements) {
   plain <- Filter(function(x) !is_torch(x), elements)
-  for (x in plain) if (kind_in_words(x) != "a tensor") stop_bad_input("an element of a sequence is ", kind_in_words(x), ", not a tensor")
-  dtypes <- unique(vapply(if (length(plain) == length(elements)) plain else list(), `[[`, "", "dtype"))
-  if (length(dtypes) > 1L) stop_bad_input("the inputs have different dtypes, ", dtypes[1L], " and ", dtypes[2L])
+  for (x in plain) {
+    if (kind_in_words(x) != "a tensor") stop_bad_input("an element of a sequence is ", kind_in_words(x), ", not a tensor")
+  }
+  # Beside tensors of torch a plain one becomes one when it is used.
+  dtypes <- unique(vapply(plain, `[[`, "", "dtype"))
+  if (length(plain) == length(elements) && length(dtypes) > 1L) stop_bad_input("the inputs have different dtypes, ", dtypes[1L], " and ", dtypes[2L])
   list(dtype = "sequence", elements = elements)
 }
 
@@ -50,15 +53,16 @@ op_sequence_at <- function(inputs, node) {
 op_sequence_insert <- function(inputs, node) {
   elements <- elements_of(inputs[[1L]])
   count <- length(elements)
-  given <- if (length(inputs) > 2L) inputs[[3L]]
+  given <- optional_input(inputs, 3L)
   at <- if (is.null(given) || only_value(given)$data == count) count + 1 else place_in(count, given)
   sequence_of(append(elements, inputs[2L], after = at - 1))
 }
 
 op_sequence_erase <- function(inputs, node) {
   elements <- elements_of(inputs[[1L]])
-  given <- if (length(inputs) > 1L) inputs[[2L]]
-  list(dtype = "sequence", elements = elements[-place_in(length(elements), if (is.null(given)) tensor(-1, double(), "int64") else given)])
+  given <- optional_input(inputs, 2L)
+  place <- place_in(length(elements), if (is.null(given)) whole_numbers_of(-1) else given)
+  list(dtype = "sequence", elements = elements[-place])
 }
 
 # One number is the length of every part but perhaps the last; several are the lengths; without any each part is one place, whose
@@ -68,7 +72,7 @@ split_to_sequence <- function(split, without_axis) {
     x <- inputs[[1L]]
     axis <- resolve_axis(node$attributes$axis, length(x$shape))
     total <- as.double(x$shape[axis + 1])
-    given <- if (length(inputs) > 1L) inputs[[2L]]
+    given <- optional_input(inputs, 2L)
     lengths <- if (is.null(given)) rep(1, total)
       else if (length(given$shape)) given$data
       else if (given$data <= 0) stop_bad_input("parts of length ", given$data)

@@ -24,12 +24,8 @@ microsoft_rows <- function() {
       refuse = refuse_statistics),
 
     # On quantised values
-    QuantizeLinear = operator(composed(function(op, inputs, node) {
-      op("QuantizeLinear", inputs[[1L]], inputs[[2L]], optional_input(inputs, 3L), with = node$attributes)
-    }), 1, c(2, 3), axis),
-    DequantizeLinear = operator(composed(function(op, inputs, node) {
-      op("DequantizeLinear", inputs[[1L]], inputs[[2L]], optional_input(inputs, 3L), with = node$attributes)
-    }), 1, c(2, 3), axis),
+    QuantizeLinear = operator(composed(scaled_as_standard("QuantizeLinear")), 1, c(2, 3), axis),
+    DequantizeLinear = operator(composed(scaled_as_standard("DequantizeLinear")), 1, c(2, 3), axis),
     QLinearAdd = operator(composed(quantised_binary("Add")), 1, c(5, 8)),
     QLinearMul = operator(composed(quantised_binary("Mul")), 1, c(5, 8)),
     QLinearSigmoid = operator(composed(quantised_unary(function(op, x, node) op("Sigmoid", x))), 1, c(2, 5)),

@@ -147,7 +147,9 @@ prepare_subgraph <- function(graph, outside, context) {
 }
 
 check_kind <- function(info) {
-  if (!info$kind %in% c("tensor", "sequence", "optional")) stop_unsupported("values of type ", info$kind, " ('", info$name, "') are not supported")
+  if (!info$kind %in% c("tensor", "sequence", "optional")) {
+    stop_unsupported("values of type ", info$kind, " ('", info$name, "') are not supported")
+  }
 }
 
 # While a module trains, these differ from call to call, or move something.

@@ -20,6 +20,11 @@ run_plain <- function(path, outputs) {
   unname(lapply(found, function(t) aperm(array(t$data, if (length(t$shape)) rev(t$shape) else 1L))))
 }
 
+run_torch <- function(path, outputs) {
+  found <- as_nn_module(onnx_read(path))(as_torch_input(x), as_torch_input(y))
+  lapply(if (is.list(found)) unname(found[outputs]) else list(found), as.array)
+}
+
 as_tensor <- function(a) plainonnx:::tensor(as.vector(aperm(a)), as.double(dim(a)), "float32")
 
 both <- onnx_node("SequenceConstruct", c("x", "y"), "s")
@@ -70,4 +75,19 @@ test_that("optionals hold a tensor, a sequence or nothing", {
   same(with_sequences(list(nothing_in, has("o")), "has", opset = 18), FALSE)
   same(with_sequences(list(has(character())), "has", opset = 18), FALSE)
   expect_error(with_sequences(list(nothing_in, onnx_node("OptionalGetElement", "o", "z")), "z"), "holds nothing", class = "onnx_bad_input")
+})
+
+test_that("tensors of torch are elements as they are", {
+  skip_without_torch()
+  on_torch <- function(...) with_sequences(..., engine = run_torch)
+  same(on_torch(list(both, at("s", "last")), "at", places), y)
+  inserted <- onnx_node("SequenceInsert", c("s", "x", "zero"), "t")
+  erased <- onnx_node("SequenceErase", "t", "u")
+  same(on_torch(list(both, inserted, erased, at("u", "zero"), onnx_node("SequenceLength", "u", "n")), c("at", "n"), places), x, 2)
+  split <- onnx_node("SplitToSequence", "y", "s", axis = 1L, keepdims = 0L)
+  body <- onnx_graph(list(onnx_node("Neg", "a", "p")), list(onnx_value("a")), list(onnx_value("p")))
+  mapped <- onnx_node("SequenceMap", "s", "t", body = body)
+  same(on_torch(list(split, mapped, onnx_node("ConcatFromSequence", "t", "z", axis = -1L, new_axis = 1L)), "z"), -y)
+  filled <- list(onnx_node("Optional", "x", "o"), onnx_node("OptionalGetElement", "o", "z"))
+  same(on_torch(filled, "z", opset = 18), x)
 })
