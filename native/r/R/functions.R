@@ -2,43 +2,6 @@
 
 deepest_call <- 32L
 
-# A FunctionProto: its own names of inputs and outputs, its nodes, the opset they are written in, and attributes with their
-# defaults.
-parse_function <- function(bytes, from, to, folder) {
-  fields <- scan_message(bytes, from, to)
-  fn <- list(
-    name = "", domain = "", overload = "", inputs = character(), outputs = character(), defaults = list(), nodes = list(),
-    opsets = double()
-  )
-  for (k in seq_along(fields$field)) {
-    start <- fields$start[k]
-    end <- fields$end[k]
-    switch(as.character(fields$field[k]),
-      "1" = fn$name <- text_of(bytes, fields, k),
-      "4" = fn$inputs <- c(fn$inputs, text_of(bytes, fields, k)),
-      "5" = fn$outputs <- c(fn$outputs, text_of(bytes, fields, k)),
-      "7" = {
-        expect_wire(fields, k, 2L)
-        fn$nodes <- c(fn$nodes, list(parse_node(bytes, start, end, folder, 1L)))
-      },
-      "9" = {
-        expect_wire(fields, k, 2L)
-        entry <- parse_pair(bytes, start, end)
-        fn$opsets[[standard_domain(entry[[1L]])]] <- as.double(entry[[2L]])
-      },
-      "10" = fn$domain <- text_of(bytes, fields, k),
-      "11" = {
-        expect_wire(fields, k, 2L)
-        attribute <- parse_attribute(bytes, start, end, folder, 1L)
-        fn$defaults[attribute$name] <- list(attribute$value)
-      },
-      "13" = fn$overload <- text_of(bytes, fields, k)
-    )
-  }
-  fn$nodes <- sort_nodes(fn$nodes)
-  fn
-}
-
 function_key <- function(domain, name, overload) paste(domain, name, overload, sep = "\r")
 
 #' A graph without calls of the file's functions
