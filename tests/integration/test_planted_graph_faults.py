@@ -65,12 +65,12 @@ def asking(engine: Engine) -> Callable[..., dict[str, Any]]:
 
 def placed(subject: Subject, fault: Planted, scratch: Path) -> Placement:
     """What the walk finds of a fault."""
+    assert subject.spec is not None
     path = subject.write(fault)
     save_arrays(scratch / "probe.safetensors", {"x": subject.probe})
     routes = clean_routes(runtime("python/pytorch"))[:1]
     source = KnownSource(asking(Pytorch()), subject.spec, subject.folder, routes)
     walk = SourceWalk(source=source, reader=asking(OnnxReference()), scratch=scratch, tell=lambda text: None)
-    assert subject.spec is not None
     probe = scratch / "probe.safetensors"
     return walk.placement(path, structure(subject.planted(fault), path), probe, probe, 4, Sampling(), 1.0)
 
@@ -176,8 +176,6 @@ def asked(subject: Subject, fault: Planted, *arguments: str) -> subprocess.Compl
 def test_a_sigmoid_too_many_is_placed_where_no_specification_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Without R and Julia, which are asked for float64 too.
-    monkeypatch.setenv("PATH", "/nonexistent")
     subject = planted_tempcnn(tmp_path, head="logits")
     fault = next(one for one in TEMPCNN if one.name == "sigmoid too many")
     (tmp_path / "model.json").unlink()
@@ -193,12 +191,8 @@ def test_a_sigmoid_too_many_is_placed_where_no_specification_is_given(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["tempcnn", "forecaster", "stranger"])
-def test_all_planted_faults_are_placed_and_nine_of_ten_are_named(
-    name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_planted_faults_are_placed_and_nine_of_ten_are_named(name: str, request: pytest.FixtureRequest) -> None:
     """Through the public command; prints the table of all."""
-    # Without R and Julia, which are asked for float64 too.
-    monkeypatch.setenv("PATH", "/nonexistent")
     subject: Subject = request.getfixturevalue(name)
     placed_count = named_count = 0
     print()

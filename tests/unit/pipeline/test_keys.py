@@ -230,31 +230,35 @@ def test_a_large_file_is_read_once_while_nobody_touches_it(tmp_path: Path, monke
     assert digests.remembered_hash(path) != first
 
 
-def test_imports_found_by_one_process_are_read_by_the_next(tmp_path, monkeypatch):
+def forget_imports() -> None:
+    source_code._imports_at.cache_clear()
+    source_code._parsed_before.cache_clear()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache of a process that has found no imports yet."""
     monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    forget_imports()
+    yield tmp_path
+    forget_imports()
+
+
+@pytest.mark.usefixtures("cache")
+def test_imports_found_by_one_process_are_read_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     modules = ("harness.workers.serve", "harness.files.cache")
-    _forget_imports()
     found = source_code.loaded(*modules)
     source_code.keep_parsed()
 
-    _forget_imports()
+    forget_imports()
     monkeypatch.setattr(source_code, "_named", lambda path: pytest.fail(f"{path} is parsed again"))
     assert source_code.loaded(*modules) == found
-    _forget_imports()
 
 
-def test_a_broken_record_of_imports_is_made_anew(tmp_path, monkeypatch):
-    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
-    _forget_imports()
+def test_a_broken_record_of_imports_is_made_anew(cache: Path) -> None:
     found = source_code.loaded("harness.files.cache")
     source_code.keep_parsed()
-    (stored,) = tmp_path.glob("imports-*.json")
+    (stored,) = cache.glob("imports-*.json")
     stored.write_text("{")
-    _forget_imports()
+    forget_imports()
     assert source_code.loaded("harness.files.cache") == found
-    _forget_imports()
-
-
-def _forget_imports():
-    source_code._imports_at.cache_clear()
-    source_code._parsed_before.cache_clear()

@@ -10,13 +10,10 @@ import pytest
 
 from harness.compare.records import Verdict
 from harness.results.evaluate import DecisionRule, Exported, Judged, SourceFile, Target, judge
+from tests.unit.results.judge.judged_cells import EXACT, NOISE
 
-RANDOM = np.random.default_rng(3)
-#: The graph in float64 (sample, class); the nearest two classes of a sample are far apart.
-EXACT = np.stack([RANDOM.permutation([-4.0, -1.9, 0.3, 2.1, 4.2]) for _ in range(64)])
-#: One noise floor, with the sign of each error.
-NOISE = 1e-6 * np.sign(RANDOM.normal(size=EXACT.shape))
-OTHER = 1e-6 * np.sign(RANDOM.normal(size=EXACT.shape))
+#: One noise floor with other signs.
+OTHER = 1e-6 * np.sign(np.random.default_rng(4).normal(size=EXACT.shape))
 
 
 def judged(
