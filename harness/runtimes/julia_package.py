@@ -142,7 +142,7 @@ def julia_packages(names: Sequence[str]) -> list[Package]:
 
 def _own_package() -> Package | None:
     """PlainONNX, which needs nothing but what comes with Julia; None where Julia cannot be run."""
-    if shutil.which("julia") is None or find()[1]:
+    if find()[1]:
         return None
     try:
         folder = _copied()[0]
